@@ -1,0 +1,82 @@
+"""The contract between a method and whoever trains it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+"""Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming."""
+
+Metrics = dict[str, Tensor]
+"""Named values, each [P]."""
+
+
+class Episodes(Protocol):
+    """Logged data, as a method sees it: N steps of E episodes, flat and ragged (actions in the unit box)."""
+
+    @property
+    def observations(self) -> Tensor: ...  # [N, obs] float32
+    @property
+    def actions(self) -> Tensor: ...  # [N, act] float32
+    @property
+    def rewards(self) -> Tensor: ...  # [N] float32
+    @property
+    def next_observations(self) -> Tensor: ...  # [N, obs] float32
+    @property
+    def terminated(self) -> Tensor: ...  # [N] bool, do not bootstrap
+    @property
+    def offsets(self) -> Tensor: ...  # [E + 1] int64
+    @property
+    def lengths(self) -> Tensor: ...  # [E] int64
+    @property
+    def returns(self) -> Tensor: ...  # [E] float64
+
+
+class Algo(ABC):
+    """A population of P learners of one method on one data set.
+
+    Members share the data and nothing else: each has its own parameters, initialisation and sampling stream, so member k of a
+    population equals the same member trained alone. What happens in update number t depends on (state, data, seeds, t) only.
+    """
+
+    state: State
+    updates: int
+
+    def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
+        self.data = data
+        self.seeds = list(seeds)
+        self.device = data.observations.device
+
+    @property
+    def members(self) -> int:
+        """P."""
+        return len(self.seeds)
+
+    def scalar(self, value: float) -> Tensor:
+        """A hyperparameter as a tensor [P], so that members may differ in it."""
+        return torch.full((self.members,), value, device=self.device)
+
+    def generators(self, stream: int) -> list[torch.Generator]:
+        """One CPU generator a member (so that every device starts alike), seeded by (seed, stream)."""
+        return [torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + stream) % 2**63) for seed in self.seeds]
+
+    @abstractmethod
+    def train(self, start: int, stop: int) -> Metrics:
+        """Do updates number `start` to `stop` - 1 on `self.state`; returns the last update's metrics."""
+
+    @abstractmethod
+    def act(self, observations: Tensor) -> Tensor:
+        """Evaluation (mean) actions [P, B, act] in the unit box for `observations` [P, B, obs]."""
+
+    @abstractmethod
+    def diagnostics(self) -> Metrics:
+        """What is logged at every evaluation."""
+
+    @abstractmethod
+    def policy(self) -> dict[str, Tensor]:
+        """The policy's named parameters, each [P, ...]."""

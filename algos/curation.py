@@ -1,0 +1,43 @@
+"""Curation: which trajectories a method imitates, and how often each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from algos.base import Episodes
+from algos.errors import ConfigError, require
+
+SCORES: dict[str, Callable[[Episodes], Tensor]] = {
+    "return": lambda data: data.returns,
+    "length": lambda data: data.lengths.double(),
+    "mean_reward": lambda data: data.returns / data.lengths,
+    "final_reward": lambda data: data.rewards[data.offsets[1:] - 1].double(),
+}
+"""Trajectory scores [E] by name; `final_reward` is the success flag where success pays at the end."""
+
+
+def check_percentiles(percentiles: Sequence[float], key: str) -> None:
+    """Raise ConfigError unless `percentiles` lie in [0, 100) and rise."""
+    require(all(0 <= p < 100 for p in percentiles), key, list(percentiles), "percentiles from 0 up to, not including, 100")
+    require(all(a < b for a, b in zip(percentiles, percentiles[1:], strict=False)), key, list(percentiles), "rising percentiles, such as [90,95,98]")
+
+
+def strata(scores: np.ndarray, percentiles: Sequence[float], min_score: float | None = None) -> np.ndarray:
+    """Multiset union of nested filters {score >= percentile c}, as episode numbers [M] with repetition, filter by filter.
+
+    Ordinal reward R = sum_i 1[S > c_i] (arXiv 2507.12856): with {90, 95, 98} a top-2 % trajectory stands three times, the next 3 %
+    twice, the next 5 % once. No percentile means every trajectory once. Trajectories below `min_score` are dropped in any case (a
+    success flag, say). Raises ConfigError for scores that are not finite and if nothing is left.
+    """
+    if not np.isfinite(scores).all():
+        raise ConfigError(f"trajectory score of episode {int((~np.isfinite(scores)).argmax())} is not finite: curation needs finite scores")
+    filters = [np.flatnonzero(scores >= cut) for cut in np.percentile(scores, percentiles)] if len(percentiles) else [np.arange(len(scores))]
+    kept = np.concatenate(filters)
+    if min_score is not None:
+        kept = kept[scores[kept] >= min_score]
+    if not len(kept):
+        raise ConfigError(f"no trajectory is left after filtering: the best score is {scores.max():.6g}, min_score is {min_score}")
+    return kept

@@ -1,0 +1,63 @@
+"""Networks for a population: the first dimension of every parameter, input and output is the member."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Params = Mapping[str, Tensor]
+"""Named parameters, each [P, ...]."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Named parameters as views of one tensor [P, N], so that an optimiser or an average is a handful of operations on one tensor."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @property
+    def size(self) -> int:
+        """N, parameters a member."""
+        return sum(math.prod(shape) for _, shape in self.shapes)
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Views [P, *shape] of `flat` [P, N]."""
+        parts = flat.split([math.prod(shape) for _, shape in self.shapes], dim=1)
+        return {name: part.view(len(flat), *shape) for (name, shape), part in zip(self.shapes, parts, strict=True)}
+
+    def flatten(self, params: Params) -> Tensor:
+        """One tensor [P, N] of named parameters (a copy)."""
+        return torch.cat([params[name].reshape(len(params[name]), -1) for name, _ in self.shapes], dim=1)
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Linear layers with ReLU between them; `sizes` are the widths from input to output."""
+
+    sizes: tuple[int, ...]
+
+    @property
+    def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        pairs = enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        return tuple((f"{i}.{kind}", shape) for i, (a, b) in pairs for kind, shape in (("weight", (a, b)), ("bias", (b,))))
+
+    def init(self, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """Uniform in +-1/sqrt(fan-in), PyTorch's default for linear layers; member k is drawn from generators[k] alone."""
+        fan_in = {f"{i}": size for i, size in enumerate(self.sizes[:-1])}
+        return {
+            name: torch.stack([(2 * torch.rand(shape, generator=g) - 1) / math.sqrt(fan_in[name.split(".")[0]]) for g in generators])
+            for name, shape in self.shapes
+        }
+
+    def __call__(self, params: Params, x: Tensor) -> Tensor:
+        """[P, B, in] -> [P, B, out]."""
+        last = len(self.sizes) - 2
+        for i in range(last + 1):
+            x = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), x, params[f"{i}.weight"])
+            if i < last:
+                x = x.relu()
+        return x

@@ -1,0 +1,50 @@
+"""Adam and learning-rate schedules for a population: every setting may differ from member to member, nothing is read by the host."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+
+class Schedule(Enum):
+    """How the learning rate moves after the warm-up."""
+
+    constant = "constant"
+    cosine = "cosine"
+
+
+def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
+    """[P] rate of update number `update` (a tensor, from 0) out of `updates`: linear from 0 to `peak` [P] over `warmup`, then `schedule`."""
+    t = update.double()
+    rise = (t / warmup).clamp(max=1.0) if warmup else torch.ones_like(t)
+    fall = torch.ones_like(t)
+    if schedule is Schedule.cosine:
+        fall = 0.5 * (1 + torch.cos(math.pi * ((t - warmup) / max(1, updates - warmup)).clamp(0, 1)))
+    return (peak * rise * fall).to(peak.dtype)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015, Algorithm 1) on flat parameters [P, N]."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def init(self, params: Tensor) -> dict[str, Tensor]:
+        """The optimiser's part of the state, by name."""
+        return {"adam_mean": torch.zeros_like(params), "adam_square": torch.zeros_like(params)}
+
+    def step(self, params: Tensor, grad: Tensor, state: dict[str, Tensor], update: Tensor, rate: Tensor) -> None:
+        """Move `params` [P, N] in place along `grad` [P, N]; `update` counts from 0, `rate` is [P]."""
+        mean, square, t = state["adam_mean"], state["adam_square"], (update + 1).double()
+        mean.lerp_(grad, 1 - self.beta1)
+        square.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
+        # rate * (mean / c1) / (sqrt(square / c2) + eps), with the two corrections moved onto [P] and scalar terms
+        root = (1 - self.beta2**t).sqrt().to(params.dtype)
+        scaled = (rate / (1 - self.beta1**t)).to(params.dtype).unsqueeze(1) * root
+        params.sub_(scaled * mean / (square.sqrt() + self.epsilon * root))

@@ -1,0 +1,52 @@
+"""Weighting rules: what multiplies the log-likelihood."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
+    """w = clip(exp(temperature * mean_t rho_t), 0, maximum), rho = log pi_q - log pi_ref (arXiv 2507.12856, trajectory smoothing).
+
+    `mean_log_ratio` [P, E], `temperature` and `maximum` [P]; returns [P, E].
+    """
+    return _clipped_exp(temperature.unsqueeze(-1) * mean_log_ratio, torch.zeros_like(maximum), maximum)
+
+
+def step_weights(log_ratio: Tensor, temperature: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
+    """w_t = clip(exp(temperature * rho_t), minimum, maximum), one weight a step (arXiv 2507.12856, per-step clipping).
+
+    `log_ratio` [P, B], the rest [P]; returns [P, B].
+    """
+    return _clipped_exp(temperature.unsqueeze(-1) * log_ratio, minimum, maximum)
+
+
+def _clipped_exp(exponent: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
+    return exponent.exp().clamp(minimum.unsqueeze(-1), maximum.unsqueeze(-1))
+
+
+def mean_one(weights: Tensor, coefficient: Tensor) -> Tensor:
+    """`weights` scaled so that their mean under `coefficient` is 1 for each member; both [P, B]."""
+    mean = (weights * coefficient).sum(-1, keepdim=True) / coefficient.sum(-1, keepdim=True)
+    return weights / mean.clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+class WeightSummary(NamedTuple):
+    """Diagnostics of weights, each [P]: effective sample size (Kish), as a share of the weights' number; extremes; share at a clip."""
+
+    ess_share: Tensor
+    minimum: Tensor
+    maximum: Tensor
+    clipped_share: Tensor
+
+
+def summarise(weights: Tensor, minimum: Tensor, maximum: Tensor) -> WeightSummary:
+    """Diagnostics of `weights` [P, M] under clips [P]. A minimum of 0 is no clip: exp never gets there but by underflow."""
+    w = weights.double()
+    ess = w.sum(-1).square() / w.square().sum(-1).clamp(min=1e-300) / w.shape[-1]
+    low, high = minimum.unsqueeze(-1), maximum.unsqueeze(-1)
+    clipped = (weights >= high) | ((weights <= low) & (low > 0))
+    return WeightSummary(ess.float(), weights.amin(-1), weights.amax(-1), clipped.float().mean(-1))

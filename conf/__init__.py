@@ -1,0 +1,1 @@
+"""Hydra configs, shipped as data: see `bench.config` for what every key means."""

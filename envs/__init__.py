@@ -1,0 +1,1 @@
+"""The world: logged data in, rollouts out. Knows nothing of algorithms."""

@@ -1,0 +1,180 @@
+"""Record the built-in data sets into Minari's root: `python -m envs.behaviour.record iwsft/hopper/medium-v0`, or `--all`.
+
+An episode is a function of (snapshot, episode number) alone, so a data set is reproducible and does not depend on how many processes
+record it. A data set is written beside its final place and renamed when complete: there is never half of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from envs.behaviour.episodes import SEED, Episode, Job, run_episodes
+from envs.behaviour.policy import record_of
+from envs.errors import DataError
+from envs.references import D4RL, lookup
+from envs.revision import code_revision
+
+NAMES = ("halfcheetah", "hopper", "walker2d")
+QUALITIES = ("medium", "medium-expert", "medium-replay")
+STEPS = 200_000
+ROUND = 4  # episodes a snapshot between two looks at the number of steps
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A built-in data set: groups of snapshots; each group gives at least `steps` steps, its snapshots equal numbers of episodes."""
+
+    dataset: str
+    name: str
+    env_id: str
+    groups: tuple[tuple[int, ...], ...]
+    steps: int
+
+
+def recipes() -> dict[str, Recipe]:
+    """Every built-in data set by its id."""
+    found = {}
+    for name in NAMES:
+        record = record_of(name)
+        medium, last = record["medium"], len(record["snapshot_updates"]) - 1
+        for quality, groups in (
+            ("medium", ((medium,),)),
+            ("medium-replay", (tuple(range(medium + 1)),)),
+            ("medium-expert", ((medium,), (last,))),
+        ):
+            dataset = f"iwsft/{name}/{quality}-v0"
+            found[dataset] = Recipe(dataset, name, record["settings"]["env"], groups, STEPS // len(groups))
+    return found
+
+
+def datasets_root() -> Path:
+    """Minari's own root."""
+    from minari.storage import get_dataset_path
+
+    return Path(get_dataset_path())
+
+
+def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Iterator[Episode]:
+    """Rounds of equal numbers of episodes a snapshot, group by group, until the group has its steps."""
+    for group in recipe.groups:
+        bar = progress.add_task(f"recording {recipe.dataset}", total=recipe.steps)
+        # One long stream of jobs keeps every core busy; it is cut at the end of the round that reaches the number of steps.
+        endless = (Job(recipe.name, recipe.env_id, s, r * ROUND + i) for r in range(STEPS) for i in range(ROUND) for s in group)
+        steps = 0
+        for count, episode in enumerate(run_episodes(endless, workers), 1):
+            yield episode
+            steps += len(episode.rewards)
+            progress.update(bar, completed=min(steps, recipe.steps))
+            if steps >= recipe.steps and count % (ROUND * len(group)) == 0:
+                break
+
+
+def record(dataset: str, steps: int | None = None, workers: int | None = None, root: Path | None = None) -> Path:
+    """Record built-in data set `dataset` (with `steps` steps a group in place of the recipe's) and return its folder; skipped if present.
+
+    Raises DataError for an id that is not built in or a root that cannot be written.
+    """
+    if dataset not in (known := recipes()):
+        raise DataError(f"data set '{dataset}' is not built in; built in are {', '.join(known)}")
+    recipe = known[dataset]
+    if steps is not None:
+        recipe = Recipe(recipe.dataset, recipe.name, recipe.env_id, recipe.groups, steps)
+    root = root or datasets_root()
+    final = root / dataset
+    if (final / "data" / "metadata.json").exists():
+        return final
+    scratch = root / f".recording-{uuid4().hex[:8]}"
+    try:
+        scratch.mkdir(parents=True)
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+        with Progress(*columns, console=console) as progress:
+            if not console.is_terminal:
+                console.print(f"recording {dataset}: {recipe.steps:,} steps from {len(recipe.groups)} group(s) of snapshots")
+            _write(recipe, list(_episodes(recipe, progress, workers)), scratch)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (scratch / dataset).relative_to(scratch).parents:
+            namespace = scratch / folder / "namespace_metadata.json"
+            if namespace.exists() and not (target := root / folder / namespace.name).exists():
+                namespace.rename(target)
+        if not final.exists():  # another process may have recorded the same data meanwhile
+            os.replace(scratch / dataset, final)
+    except OSError as error:
+        raise DataError(f"data set '{dataset}' cannot be recorded in {root}: {error.strerror or error}; set MINARI_DATASETS_PATH") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return final
+
+
+def _write(recipe: Recipe, episodes: list[Episode], root: Path) -> None:
+    """Write `episodes` as a Minari data set below `root`."""
+    import gymnasium
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
+    record = record_of(recipe.name)
+    random, expert = (record["reference"][k]["mean"] for k in ("random", "expert"))
+    d4rl = lookup(recipe.env_id, D4RL)
+    buffers = [
+        EpisodeBuffer(
+            id=i, seed=e.seed, observations=e.observations, actions=e.actions, rewards=e.rewards,
+            terminations=e.terminated, truncations=e.truncated, infos={"log_prob": e.log_prob},
+        )
+        for i, e in enumerate(episodes)
+    ]  # fmt: skip
+    groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    os.environ["MINARI_DATASETS_PATH"] = str(root)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # asks for an e-mail address and a link
+            data = minari.create_dataset_from_buffers(
+                recipe.dataset, buffers, env=gymnasium.spec(recipe.env_id), eval_env=gymnasium.spec(recipe.env_id),
+                algorithm_name="PPO (SBX) snapshots, stochastic, tanh-squashed Gaussian", author="iwsft-bench",
+                description=f"{len(episodes)} episodes of {recipe.env_id} by {groups} of one PPO run (0 is the first), equal numbers of "
+                f"episodes from each snapshot of a group. infos/log_prob is the behaviour's exact log-density of each action.",
+                requirements=[f"mujoco=={version('mujoco')}", f"gymnasium=={version('gymnasium')}"],
+            )  # fmt: skip
+    finally:
+        if before is None:
+            del os.environ["MINARI_DATASETS_PATH"]
+        else:
+            os.environ["MINARI_DATASETS_PATH"] = before
+    data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode} for e in episodes])
+    # Set here and not above: creation drops reference scores silently in some cases.
+    data.storage.update_metadata({
+        "ref_min_score": random, "ref_max_score": expert, "reference": "iwsft",
+        "d4rl_ref_min_score": d4rl.random, "d4rl_ref_max_score": d4rl.expert,
+        "code_revision": code_revision(), "seed": SEED, "snapshots": [list(g) for g in recipe.groups],
+        "behaviour": {k: record[k] for k in ("settings", "packages")},
+    })  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Record built-in data sets into Minari's root (MINARI_DATASETS_PATH).")
+    parser.add_argument("datasets", nargs="*", help="ids such as iwsft/hopper/medium-replay-v0")
+    parser.add_argument("--all", action="store_true", help="every built-in data set")
+    args = parser.parse_args()
+    if not (args.datasets or args.all):
+        parser.error("name a data set, or say --all; built in are " + ", ".join(recipes()))
+    try:
+        for dataset in args.datasets or recipes():
+            print(record(dataset))
+    except DataError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""A data set as the suite uses it: trajectories, and what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.references import Reference
+from envs.trajectories import Trajectories
+
+
+@dataclass(frozen=True)
+class LoggedData:
+    """A data set of id `dataset`.
+
+    trajectories: actions are scaled to the unit box [-1, 1] and clipped to it. action_low, action_high: [act], the environment's
+    bounds. env_spec: the environment to evaluate in, as Gymnasium's JSON. reference: what its scores are relative to, or None.
+    clipped: share of action entries that lay outside the bounds.
+    """
+
+    dataset: str
+    trajectories: Trajectories
+    action_low: np.ndarray
+    action_high: np.ndarray
+    env_spec: str
+    reference: Reference | None
+    clipped: float
+
+    @property
+    def observation_width(self) -> int:
+        return self.trajectories.observations.shape[1]
+
+    @property
+    def action_width(self) -> int:
+        return self.trajectories.actions.shape[1]
+
+    def to_env(self, actions: np.ndarray) -> np.ndarray:
+        """Actions [..., act] of the unit box in the environment's units."""
+        return (self.action_high + self.action_low) / 2 + (self.action_high - self.action_low) / 2 * actions
