@@ -44,7 +44,8 @@ class Adam:
         mean, square, t = state["adam_mean"], state["adam_square"], (update + 1).double()
         mean.lerp_(grad, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
-        # rate * (mean / c1) / (sqrt(square / c2) + eps), with the two corrections moved onto [P] and scalar terms
-        root = (1 - self.beta2**t).sqrt().to(params.dtype)
-        scaled = (rate / (1 - self.beta1**t)).to(params.dtype).unsqueeze(1) * root
-        params.sub_(scaled * mean / (square.sqrt() + self.epsilon * root))
+        # params -= rate * (mean / c1) / (sqrt(square / c2) + eps), its scalar terms gathered on [P, 1] so that there is one temporary
+        root = (1 - self.beta2**t).sqrt()
+        scale = (rate * root / (1 - self.beta1**t)).to(params.dtype).unsqueeze(1)
+        denominator = square.sqrt().add_((self.epsilon * root).to(params.dtype)).div_(scale)  # infinite where the rate is 0: no step
+        params.addcdiv_(mean, denominator, value=-1)

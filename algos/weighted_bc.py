@@ -16,8 +16,9 @@ weighting  none: w = 1 (SFT: the bound from x >= 1 + log x on p_theta / pi_ref)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,16 +109,21 @@ class WeightedBCConfig:
     name: str = "bc"
     start: Start = Start.random
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
-    training: Training = field(default_factory=Training)
-    pi_ref: Training = field(default_factory=Training)  # of the reference policy, where one is needed
+    scratch: Training = field(default_factory=Training)  # from random parameters; pi_ref is trained so
+    finetune: Training = field(default_factory=Training)  # from pi_ref
     curation: Curation = field(default_factory=Curation)
     weighting: Weighting = field(default_factory=Weighting)
 
     def check(self, key: str = "algo") -> None:
         """Raise ConfigError for a value that cannot be used."""
         require(bool(self.hidden) and min(self.hidden) > 0, f"{key}.hidden", list(self.hidden), "positive layer widths")
-        for name in ("training", "pi_ref", "curation", "weighting"):
+        for name in ("scratch", "finetune", "curation", "weighting"):
             getattr(self, name).check(f"{key}.{name}")
+
+    @property
+    def training(self) -> Training:
+        """The training that this point uses."""
+        return self.finetune if self.start is Start.pi_ref else self.scratch
 
     @property
     def needs_pi_ref(self) -> bool:
@@ -126,12 +132,18 @@ class WeightedBCConfig:
     @property
     def reference(self) -> WeightedBCConfig:
         """The BC run whose policy is pi_ref."""
-        return WeightedBCConfig("bc", Start.random, list(self.hidden), self.pi_ref, self.pi_ref)
+        return WeightedBCConfig("bc", hidden=self.hidden, scratch=self.scratch)
 
-    @property
-    def is_reference(self) -> bool:
-        """Whether this run's policy can serve others as pi_ref."""
-        return (self.start, self.weighting.kind, list(self.curation.percentiles), self.curation.min_score) == (Start.random, Kind.none, [], None)
+    def determinants(self) -> dict[str, Any]:
+        """The settings that the result depends on, without those that this point does not use."""
+        used = asdict(self)
+        if self.start is Start.random:
+            del used["finetune"]
+            if not self.needs_pi_ref and not self.curation.percentiles and self.curation.min_score is None:
+                used["curation"] = {}
+        if self.weighting.kind is Kind.none:
+            used["weighting"] = {}
+        return used
 
 
 class WeightedBC(Algo):

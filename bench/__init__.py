@@ -1,0 +1,1 @@
+"""The runner: configuration, training, evaluation, run directories, statistics and tables."""

@@ -1,0 +1,82 @@
+"""Every key of the configuration, with its type and meaning. conf/ mirrors these classes; anything else in it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from algos.errors import require
+from algos.weighted_bc import WeightedBCConfig
+
+
+@dataclass
+class EvalConfig:
+    """When and how policies are evaluated: mean actions, episodes and their seeds fixed in advance."""
+
+    every: int = 500  # updates between evaluations
+    episodes: int = 10  # a seed, at each of them
+    final_episodes: int = 100  # a seed, after the last update; at least `episodes`
+    last_k: int = 3  # evaluations that selection mean_last_k averages
+    workers: int | None = None  # processes that step environments; all cores if null
+
+    def check(self) -> None:
+        for name in ("every", "episodes", "final_episodes", "last_k"):
+            require(getattr(self, name) > 0, f"eval.{name}", getattr(self, name), "a positive number")
+        require(self.final_episodes >= self.episodes, "eval.final_episodes", self.final_episodes, f"at least eval.episodes = {self.episodes}")
+        require(self.workers is None or self.workers > 0, "eval.workers", self.workers, "a positive number, or null for all cores")
+
+
+@dataclass
+class LoggerConfig:
+    """Where curves go beside the run directory."""
+
+    name: str = "csv"  # csv | wandb
+    project: str = "iwsft-bench"
+    entity: str | None = None
+
+    def check(self) -> None:
+        require(self.name in ("csv", "wandb"), "logger.name", self.name, "csv or wandb")
+
+
+@dataclass
+class Config:
+    """One run: a population of `seeds` of one method on one data set."""
+
+    algo: Any = MISSING  # the dataclass of a method (algos/), chosen by algo=NAME
+    dataset: str = "iwsft/hopper/medium-replay-v0"  # any Minari id
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    suite: str = "single"  # results go to <results_dir>/<suite>
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    device: str = "auto"  # auto | cpu | cuda
+    results_dir: str = "results"
+    force: bool = False  # run again what is finished
+
+    def check(self) -> None:
+        """Raise ConfigError for a value that cannot be used."""
+        seeds = list(self.seeds)
+        require(bool(seeds), "seeds", seeds, "at least one seed")
+        require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
+        require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
+        require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        self.eval.check()
+        self.logger.check()
+        self.algo.check("algo")
+
+
+def register() -> None:
+    """Make the classes known to Hydra; conf/ refers to them as `schema`."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    store.store(group="algo/schema", name="weighted_bc", node=WeightedBCConfig)
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The checked configuration of a composed one. Raises ConfigError, or OmegaConf's own errors for wrong types."""
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, Config)
+    config.check()
+    return config

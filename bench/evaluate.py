@@ -1,0 +1,41 @@
+"""Evaluation of a population: every member's episodes in one vectorised environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from algos.base import Algo
+from bench.rundir import Row
+from envs.logged_data import LoggedData
+from envs.rollout import Evaluator, Returns, episode_seeds
+
+ENVIRONMENTS = 64  # at most so many side by side; more episodes are played one after another in them
+
+
+def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> list[Row]:
+    """Play `episodes` episodes of every member's mean actions; a row an episode (RunDir's columns)."""
+    members, device = algo.members, algo.device
+    side_by_side = max(1, min(episodes, ENVIRONMENTS // members))
+    rounds = -(-episodes // side_by_side)
+    seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # a few more than asked where rounds do not divide; left out below
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(observations).to(device).view(members, side_by_side, -1)
+        return data.to_env(algo.act(batch).flatten(0, 1).cpu().numpy())
+
+    # Environment i of a member plays its episodes i, i + side_by_side, ...
+    queues = seeds.reshape(members, rounds, side_by_side).transpose(0, 2, 1).reshape(members * side_by_side, rounds)
+    played = environments.run(act, queues, on_step)
+    by_member = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
+    return _rows(algo.seeds, update, by_member)
+
+
+def _rows(seeds: Sequence[int], update: int, played: Returns) -> list[Row]:
+    return [
+        {"update": update, "seed": seed, "episode": e, "return": float(played.returns[k, e]), "length": int(played.lengths[k, e])}
+        for k, seed in enumerate(seeds)
+        for e in range(played.returns.shape[1])
+    ]

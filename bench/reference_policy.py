@@ -1,0 +1,44 @@
+"""pi_ref: trained once for a (data set, seeds, settings) and shared by every method that starts from it or weighs by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from algos.base import Episodes
+from algos.weighted_bc import WeightedBC, WeightedBCConfig
+from bench.config import Config
+from bench.files import write_atomic
+from bench.progress import Reporter
+from bench.rundir import FORMAT, digest_of
+
+CHUNK = 50  # updates between two moves of the progress bar
+
+
+def _path(config: Config, reference: WeightedBCConfig, dataset_digest: str, device: torch.device) -> Path:
+    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), device.type))
+    return Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
+
+
+def share(config: Config, dataset_digest: str, device: torch.device, policy: dict[str, Tensor]) -> None:
+    """Leave the policy of a run that is itself a reference (BC on all data) for others to find."""
+    algo = config.algo
+    if isinstance(algo, WeightedBCConfig) and algo.determinants() == algo.reference.determinants():
+        write_atomic(_path(config, algo, dataset_digest, device), save({k: v.cpu().contiguous() for k, v in policy.items()}))
+
+
+def find_or_train(config: Config, data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter) -> dict[str, Tensor]:
+    """The reference policy's parameters [P, ...] by name."""
+    reference = config.algo.reference
+    path = _path(config, reference, dataset_digest, device)
+    if not path.exists():
+        algo = WeightedBC(reference, data, config.seeds)
+        reporter.stage("training pi_ref", algo.updates)
+        for done in range(0, algo.updates, CHUNK):
+            algo.train(done, min(done + CHUNK, algo.updates))
+            reporter.update(min(done + CHUNK, algo.updates), "training pi_ref")
+        write_atomic(path, save({k: v.cpu().contiguous() for k, v in algo.policy().items()}))
+    return load_file(path, device=str(device))

@@ -1,0 +1,48 @@
+"""What the jobs of one process share: the data set in use and the processes that step its environment."""
+
+from __future__ import annotations
+
+import atexit
+
+import torch
+
+from algos.errors import ConfigError
+from envs.logged_data import LoggedData
+from envs.minari_data import load
+from envs.rollout import Evaluator
+
+_data: dict[str, LoggedData] = {}
+_evaluators: dict[tuple[str, int | None], Evaluator] = {}
+
+
+def data_set(dataset: str) -> LoggedData:
+    """Data set `dataset`; the last one used stays in memory."""
+    if dataset not in _data:
+        _data.clear()
+        _data[dataset] = load(dataset)
+    return _data[dataset]
+
+
+def evaluator(env_spec: str, workers: int | None) -> Evaluator:
+    """Open environments of `env_spec`; the last ones used stay open."""
+    key = env_spec, workers
+    if key not in _evaluators:
+        close()
+        _evaluators[key] = Evaluator(env_spec, workers)
+    return _evaluators[key]
+
+
+@atexit.register
+def close() -> None:
+    """Close the environments."""
+    while _evaluators:
+        _evaluators.popitem()[1].close()
+
+
+def device_of(name: str) -> torch.device:
+    """The device that `device=name` stands for. Raises ConfigError for a GPU that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = cuda: this torch finds no GPU; use device=cpu")
+    return torch.device(name)

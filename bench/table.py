@@ -1,0 +1,69 @@
+"""The table that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.rundir import Row
+
+ORDER = ("bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q")  # others follow in alphabetical order
+
+
+def markdown(board: pd.DataFrame, records: Sequence[Row]) -> str:
+    """Scores of the last iterate, a row a data set and a column a method, under a line that says the protocol.
+
+    A cell is the mean over seeds and the half-width of its 95 % interval; a data set without reference scores shows raw returns.
+    Two runs of one method on one data set stand as two columns, told apart by their hash.
+    """
+    last = board[board["selection"] == "last"].copy()
+    twice = last.duplicated(["dataset", "algo"], keep=False)
+    last["column"] = np.where(twice, last["algo"] + " " + last["config_hash"].str[:4], last["algo"])
+    columns = sorted(last["column"].unique(), key=lambda c: (_rank(c.split()[0]), c))
+    cells = last.set_index(["dataset", "column"])
+    datasets = sorted(last["dataset"].unique())
+    lines = [_row(["data set", *columns]), _row(["---", *["---:"] * len(columns)])]
+    lines += [_row([_name(dataset, last), *(_cell(cells, dataset, c) for c in columns)]) for dataset in datasets]
+    complete = len(last) == len(datasets) * len(columns) and last["score_mean"].notna().all() and last["reference"].nunique() == 1
+    if len(datasets) > 1 and complete:
+        means = last.groupby("column")["score_mean"].mean()
+        lines.append(_row(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
+    return "\n".join([_protocol(records), "", *lines, ""])
+
+
+def _protocol(records: Sequence[Row]) -> str:
+    def values(*keys: str) -> str:
+        return ", ".join(sorted({" x ".join(str(r[k]) for k in keys) for r in records}))
+
+    seeds = ", ".join(sorted({str(len(r["seeds"])) for r in records}))
+    references = ", ".join(sorted({"none" if r["reference"] is None else r["reference"]["name"] for r in records}))
+    return (
+        f"Score (reference set: {references}; 0 random, 100 expert), mean over {seeds} seeds +- half-width of its 95 % interval "
+        f"(Student's t over seeds). Selection: last iterate, {values('final_episodes')} episodes a seed, mean action. "
+        f"Code {values('code_revision')}."
+    )
+
+
+def _name(dataset: str, last: pd.DataFrame) -> str:
+    scored = last[last["dataset"] == dataset]["score_mean"].notna().all()
+    return dataset if scored else f"{dataset} (raw return)"
+
+
+def _cell(cells: pd.DataFrame, dataset: str, column: str) -> str:
+    if (dataset, column) not in cells.index:
+        return ""
+    row = cells.loc[(dataset, column)]
+    if np.isnan(row["score_mean"]):
+        return f"{row['return_mean']:.0f}"
+    half = row["score_ci_high"] - row["score_mean"]
+    return f"{row['score_mean']:.1f}" + ("" if np.isnan(half) else f" +- {half:.1f}")
+
+
+def _rank(algo: str) -> int:
+    return ORDER.index(algo) if algo in ORDER else len(ORDER)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
