@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
@@ -22,7 +23,12 @@ SCORES: dict[str, Callable[[Episodes], Tensor]] = {
 def check_percentiles(percentiles: Sequence[float], key: str) -> None:
     """Raise ConfigError unless `percentiles` lie in [0, 100) and rise."""
     require(all(0 <= p < 100 for p in percentiles), key, list(percentiles), "percentiles from 0 up to, not including, 100")
-    require(all(a < b for a, b in zip(percentiles, percentiles[1:], strict=False)), key, list(percentiles), "rising percentiles, such as [90,95,98]")
+    require(
+        all(a < b for a, b in pairwise(percentiles)),
+        key,
+        list(percentiles),
+        "rising percentiles, such as [90,95,98]",
+    )
 
 
 def strata(scores: np.ndarray, percentiles: Sequence[float], min_score: float | None = None) -> np.ndarray:
@@ -34,7 +40,9 @@ def strata(scores: np.ndarray, percentiles: Sequence[float], min_score: float | 
     """
     if not np.isfinite(scores).all():
         raise ConfigError(f"trajectory score of episode {int((~np.isfinite(scores)).argmax())} is not finite: curation needs finite scores")
-    filters = [np.flatnonzero(scores >= cut) for cut in np.percentile(scores, percentiles)] if len(percentiles) else [np.arange(len(scores))]
+    filters = (
+        [np.flatnonzero(scores >= cut) for cut in np.percentile(scores, percentiles)] if len(percentiles) else [np.arange(len(scores))]
+    )
     kept = np.concatenate(filters)
     if min_score is not None:
         kept = kept[scores[kept] >= min_score]

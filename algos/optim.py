@@ -18,7 +18,7 @@ class Schedule(Enum):
 
 
 def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
-    """[P] rate of update number `update` (a tensor, from 0) out of `updates`: linear from 0 to `peak` [P] over `warmup`, then `schedule`."""
+    """[P] rate of update number `update` (a tensor, from 0) of `updates`: from 0 to `peak` [P] over `warmup`, then `schedule`."""
     t = update.double()
     rise = (t / warmup).clamp(max=1.0) if warmup else torch.ones_like(t)
     fall = torch.ones_like(t)

@@ -195,7 +195,9 @@ class WeightedBC(Algo):
         lengths = self.data.lengths[episodes]
         self.episode_of_kept = torch.repeat_interleave(torch.arange(len(episodes), device=self.device), lengths)  # [K]
         first = lengths.cumsum(0) - lengths
-        self.kept = torch.arange(len(self.episode_of_kept), device=self.device) + (self.data.offsets[episodes] - first)[self.episode_of_kept]
+        self.kept = (
+            torch.arange(len(self.episode_of_kept), device=self.device) + (self.data.offsets[episodes] - first)[self.episode_of_kept]
+        )
         self.kept_lengths = lengths
         self.position_of_step = torch.full((len(self.data.actions),), -1, device=self.device)
         self.position_of_step[self.kept] = torch.arange(len(self.kept), device=self.device)
@@ -300,7 +302,10 @@ class WeightedBC(Algo):
         kind = self.config.weighting.kind
         if kind is not Kind.none:
             if kind is Kind.trajectory:
-                weights, minimum = trajectory_weights(self._mean_log_ratio(), self.temperature, self.maximum), torch.zeros_like(self.minimum)
+                weights, minimum = (
+                    trajectory_weights(self._mean_log_ratio(), self.temperature, self.maximum),
+                    torch.zeros_like(self.minimum),
+                )
             else:
                 ratio = self._log_prob(self.state["q"], curated) - self.reference_log_prob[:, self.position_of_step[curated]]
                 weights, minimum = step_weights(ratio, self.temperature, self.minimum, self.maximum), self.minimum

@@ -1,18 +1,56 @@
-"""What happens at the end of a run or a sweep: the suite's tables are made anew and printed."""
+"""What happens around runs and sweeps, as Hydra callbacks: whatever launches the jobs, these frame them.
+
+Hydra turns an exception in a callback into a warning; a mistake therefore leaves through `stop`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 
+from bench import progress
+from bench.config import Config, to_config
+from bench.explain import framed
 from bench.leaderboard import rebuild
+from bench.preflight import preflight
+
+
+class Preflight(Callback):
+    """Check every job of a sweep before the first one starts: a typing error in job 7 costs no hour."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+            return  # only a grid is known in advance
+        with framed():
+            jobs = grid(config)
+            preflight(jobs)
+        progress.job_numbers["total"] = len(jobs)
+
+
+def grid(config: DictConfig) -> list[Config]:
+    """The checked configurations of all jobs of the basic sweeper."""
+    loader = GlobalHydra.instance().config_loader()
+    arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+    batches = BasicSweeper.split_arguments(overrides, None)
+    return [to_config(_task(loader.load_sweep_config(config, job))) for batch in batches for job in batch]
+
+
+def _task(composed: DictConfig) -> DictConfig:
+    """The configuration without Hydra's own part."""
+    with read_write(composed), open_dict(composed):
+        del composed["hydra"]
+    return composed
 
 
 class Tables(Callback):
-    """Rebuild the tables of the suite."""
+    """Rebuild the suite's tables at the end, and print the one that a person reads."""
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         self._rebuild(config)
@@ -22,5 +60,6 @@ class Tables(Callback):
 
     def _rebuild(self, config: DictConfig) -> None:
         folder = Path(config.results_dir) / config.suite
-        print(rebuild(folder), end="")
+        with framed():
+            print(rebuild(folder), end="")
         print(f"\nwritten to {folder}: table.md, leaderboard.csv, scores.csv")

@@ -25,7 +25,9 @@ class EvalConfig:
     def check(self) -> None:
         for name in ("every", "episodes", "final_episodes", "last_k"):
             require(getattr(self, name) > 0, f"eval.{name}", getattr(self, name), "a positive number")
-        require(self.final_episodes >= self.episodes, "eval.final_episodes", self.final_episodes, f"at least eval.episodes = {self.episodes}")
+        require(
+            self.final_episodes >= self.episodes, "eval.final_episodes", self.final_episodes, f"at least eval.episodes = {self.episodes}"
+        )
         require(self.workers is None or self.workers > 0, "eval.workers", self.workers, "a positive number, or null for all cores")
 
 

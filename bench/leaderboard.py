@@ -60,7 +60,7 @@ def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
     """Each seed's return under each selection rule."""
     last = episodes[episodes["update"] == record["updates"]].groupby("seed")["return"].mean()
     few = episodes[episodes["episode"] < record["eval_episodes"]]
-    curve = few.groupby(["seed", "update"])["return"].mean().unstack("update")  # noqa: PD010
+    curve = few.groupby(["seed", "update"])["return"].mean().unstack("update")
     k = min(record["last_k"], curve.shape[1])
     return {"last": last, "best": curve.max(axis=1), f"mean_last_{k}": curve.iloc[:, -k:].mean(axis=1)}
 
@@ -91,7 +91,9 @@ def rebuild(suite: Path) -> str:
     board = pd.DataFrame([row for record, episodes in runs for row in rows_of(record, episodes)], columns=COLUMNS)
     board = board.sort_values(["dataset", "algo", "selection", "config_hash"], kind="stable", ignore_index=True)
     table = markdown(board, [record for record, _ in runs])
-    write_atomic(suite / "scores.csv", pd.concat([scores(*run) for run in runs]).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_atomic(
+        suite / "scores.csv", pd.concat([scores(*run) for run in runs]).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    )
     write_atomic(suite / "leaderboard.csv", board.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_atomic(suite / "table.md", table)
     return table

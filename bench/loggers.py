@@ -39,7 +39,7 @@ class WandbLogger:
             import wandb
 
             online = "WANDB_API_KEY" in os.environ or (Path.home() / ".netrc").exists()
-            mode = os.environ.get("WANDB_MODE", "online" if online else "offline")
+            mode: Any = os.environ.get("WANDB_MODE", "online" if online else "offline")
             self.run = wandb.init(
                 project=config.logger.project, entity=config.logger.entity, dir=str(folder), name=name, id=run_id, resume="allow",
                 group=f"{config.suite}/{config.dataset}", tags=[config.suite, config.dataset.replace("/", "-"), config.algo.name],

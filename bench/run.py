@@ -69,9 +69,7 @@ def _make(config: Config, data: LoggedData, trajectories: Any, device: torch.dev
     return ALGOS[type(config.algo)](config.algo, trajectories, config.seeds, **extra)  # type: ignore[call-arg]
 
 
-def _record(
-    config: Config, folder: RunDir, data: LoggedData, digest: str, device: torch.device, algo: Algo, set_up_time: float
-) -> Row:
+def _record(config: Config, folder: RunDir, data: LoggedData, digest: str, device: torch.device, algo: Algo, set_up_time: float) -> Row:
     """What run.json says: all that tables need, so that they are made of run directories alone."""
     reference = data.reference
     return {

@@ -90,7 +90,9 @@ def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[n
     try:
         env = data.recover_environment(eval_env=True, disable_env_checker=True)
     except Exception as error:  # an environment's constructor can raise anything
-        raise DataError(f"{dataset}: its environment cannot be made ({str(error).splitlines()[0]}); see env_spec in metadata.json") from error
+        raise DataError(
+            f"{dataset}: its environment cannot be made ({str(error).splitlines()[0]}); see env_spec in metadata.json"
+        ) from error
     try:
         for name, space, array in (
             ("observations", env.observation_space, trajectories.observations),

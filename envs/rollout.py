@@ -46,7 +46,8 @@ class _Slot:
         self.env = gymnasium.make(spec, disable_env_checker=True)
 
     def start(self, seeds: Sequence[int]) -> np.ndarray:
-        self.waiting, self.results = list(seeds), []
+        self.waiting = list(seeds)
+        self.results: list[tuple[float, int]] = []
         return self._next()
 
     def _next(self) -> np.ndarray:

@@ -70,7 +70,8 @@ class Trajectories:
             for column, array in zip(columns, row, strict=True):
                 column.append(array)
         offsets = np.cumsum([0] + [len(r) for r in columns[2]])
-        return cls(*(torch.from_numpy(np.concatenate(c)) for c in columns), torch.from_numpy(offsets))
+        tensors = [torch.from_numpy(np.concatenate(column)) for column in columns]
+        return cls(*tensors, torch.from_numpy(offsets))  # type: ignore[call-arg]
 
     @property
     def num_steps(self) -> int:

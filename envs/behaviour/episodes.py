@@ -80,7 +80,9 @@ def run_episode(job: Job) -> Episode:
         log_probs.append(log_prob)
         ended = terminated or truncated
     ends = np.asarray(flags, bool)
-    return Episode(job, seed, np.asarray(observations), np.asarray(actions), np.asarray(rewards), ends[:, 0], ends[:, 1], np.asarray(log_probs))
+    return Episode(
+        job, seed, np.asarray(observations), np.asarray(actions), np.asarray(rewards), ends[:, 0], ends[:, 1], np.asarray(log_probs)
+    )
 
 
 def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:

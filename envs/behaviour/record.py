@@ -112,7 +112,9 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
         if not final.exists():  # another process may have recorded the same data meanwhile
             os.replace(scratch / dataset, final)
     except OSError as error:
-        raise DataError(f"data set '{dataset}' cannot be recorded in {root}: {error.strerror or error}; set MINARI_DATASETS_PATH") from error
+        raise DataError(
+            f"data set '{dataset}' cannot be recorded in {root}: {error.strerror or error}; set MINARI_DATASETS_PATH"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return final

@@ -1,0 +1,61 @@
+# `make bench` and `make test` do all the set-up they need: Python 3.11 and make are enough.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: bench test test-slow lint format data tables behaviour wheel clean
+
+bench: .venv/.ready ## train and score the whole family on three tasks
+	@$(BIN)/python -m bench suite=quick
+
+test: .venv/.ready-dev ## the tests, in a few minutes
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/.ready-dev ## the tests that take longer
+	@$(BIN)/python -m pytest -m slow
+
+lint: .venv/.ready-dev ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: .venv/.ready-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+data: .venv/.ready ## record all nine built-in data sets
+	@$(BIN)/python -m envs.behaviour.record --all
+
+tables: .venv/.ready ## results/quick's tables from its raw runs
+	@$(BIN)/python -m bench.leaderboard results/quick
+
+behaviour: .venv/.ready-behaviour ## train and measure a behaviour policy again: make behaviour NAME=hopper
+	@$(BIN)/python -m envs.behaviour.train $(NAME)
+	@$(BIN)/python -m envs.behaviour.measure $(NAME)
+
+wheel: .venv/.ready
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## everything that can be made again, but no results
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "error: Python 3.11 is needed, found $$($(PYTHON) --version 2>&1 || echo none); say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "setting up .venv, once: about two minutes" >&2
+	@$(PYTHON) -m venv .venv
+
+.venv/.ready: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing the suite's packages" >&2
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready
+	@echo "installing what tests and lint need" >&2
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv/.ready-behaviour: .venv/.ready
+	@echo "installing what training behaviour policies needs" >&2
+	@$(PIP) --editable '.[behaviour]'
+	@touch $@
