@@ -149,12 +149,14 @@ class WeightedBCConfig:
 class WeightedBC(Algo):
     """P members of a point of the family; `pi_ref` maps names to parameters [P, ...] of the frozen reference policy."""
 
+    policy_class: type[GaussianPolicy] = GaussianPolicy
+
     def __init__(self, config: WeightedBCConfig, data: Episodes, seeds: Sequence[int], pi_ref: Mapping[str, Tensor] | None = None) -> None:
         super().__init__(data, seeds)
         if config.needs_pi_ref and pi_ref is None:
             raise ConfigError(f"{config.name} needs a reference policy: train one on all data first")
         self.config, self.updates = config, config.training.updates
-        self.net = GaussianPolicy(data.observations.shape[1], data.actions.shape[1], tuple(config.hidden))
+        self.net = self.policy_class(data.observations.shape[1], data.actions.shape[1], tuple(config.hidden))
         self.optimizer = Adam()
         scores = SCORES[config.curation.score](data).cpu().numpy()
         curated = strata(scores, config.curation.percentiles, config.curation.min_score)
