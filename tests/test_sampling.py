@@ -26,8 +26,8 @@ def algo_of(data: Trajectories, sampler: Sampler, lengths: LengthWeighting, batc
     return algo
 
 
-def exact_loss_per_episode(algo: WeightedBC, data: Trajectories) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(sum over steps of log pi, w, length) of each curated episode, by plain loops."""
+def exact(algo: WeightedBC, data: Trajectories, weighting: LengthWeighting) -> float:
+    """The loss over all curated episodes, by plain loops."""
     assert algo.reference is not None
     sums, weights, lengths = [], [], []
     for e in algo.curated.tolist():
@@ -36,7 +36,8 @@ def exact_loss_per_episode(algo: WeightedBC, data: Trajectories) -> tuple[np.nda
         sums.append(float(log_pi.sum()))
         weights.append(float((2.0 * (log_q - log_ref).mean()).exp()))
         lengths.append(len(steps))
-    return np.array(sums), np.array(weights), np.array(lengths)
+    terms = np.array(weights) * np.array(sums)
+    return -terms.sum() / sum(lengths) if weighting is LengthWeighting.per_step else -(terms / np.array(lengths)).mean()
 
 
 @pytest.mark.parametrize("lengths", list(LengthWeighting))
@@ -55,11 +56,7 @@ def test_loss_and_gradient_in_expectation(small_data: Trajectories, sampler: Sam
     samples = np.array([loss_and_slope(t) for t in range(1500)])
     mean, error = samples.mean(0), samples.std(0) / np.sqrt(len(samples))
 
-    sums, weights, counts = exact_loss_per_episode(algo, small_data)
-    if lengths is LengthWeighting.per_step:
-        exact_loss = -(weights * sums).sum() / counts.sum()
-    else:
-        exact_loss = -(weights * sums / counts).mean()
+    exact_loss = exact(algo, small_data, lengths)
     assert abs(mean[0] - exact_loss) < 4.5 * error[0]
     assert error[0] < 0.02 * abs(exact_loss)
 
@@ -67,9 +64,9 @@ def test_loss_and_gradient_in_expectation(small_data: Trajectories, sampler: Sam
     def moved(by: float) -> float:
         start = algo.state["policy"].clone()
         algo.state["policy"] += by * direction
-        sums, weights, counts = exact_loss_per_episode(algo, small_data)
+        value = exact(algo, small_data, lengths)
         algo.state["policy"] = start
-        return -(weights * sums).sum() / counts.sum() if lengths is LengthWeighting.per_step else -(weights * sums / counts).mean()
+        return value
 
     slope = (moved(1e-3) - moved(-1e-3)) / 2e-3
     assert abs(mean[1] - slope) < 4.5 * error[1] + 1e-3 * abs(slope)

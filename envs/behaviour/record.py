@@ -60,10 +60,13 @@ def recipes() -> dict[str, Recipe]:
 
 
 def datasets_root() -> Path:
-    """Minari's own root."""
+    """Minari's own root, made if need be. Raises DataError if that fails."""
     from minari.storage import get_dataset_path
 
-    return Path(get_dataset_path())
+    try:
+        return Path(get_dataset_path())
+    except OSError as error:
+        raise DataError(f"Minari's root {error.filename} cannot be made ({error.strerror}); set MINARI_DATASETS_PATH") from error
 
 
 def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Iterator[Episode]:
