@@ -5,6 +5,7 @@ Hydra turns an exception in a callback into a warning; a mistake therefore leave
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +30,25 @@ class Preflight(Callback):
             return  # only a grid is known in advance
         with framed():
             jobs = grid(config)
-            preflight(jobs)
+            print(f"suite {config.suite}: {len(jobs)} runs, checked before the first one starts", file=sys.stderr, flush=True)
+            preflight([composed(config, job) for job in jobs])
         progress.job_numbers["total"] = len(jobs)
 
 
-def grid(config: DictConfig) -> list[Config]:
-    """The checked configurations of all jobs of the basic sweeper."""
+def grid(config: DictConfig) -> list[list[str]]:
+    """The overrides of every job of the basic sweeper."""
     loader = GlobalHydra.instance().config_loader()
     arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
-    batches = BasicSweeper.split_arguments(overrides, None)
-    return [to_config(_task(loader.load_sweep_config(config, job))) for batch in batches for job in batch]
+    return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
 
 
-def _task(composed: DictConfig) -> DictConfig:
-    """The configuration without Hydra's own part."""
-    with read_write(composed), open_dict(composed):
-        del composed["hydra"]
-    return composed
+def composed(config: DictConfig, job: list[str]) -> Config:
+    """The checked configuration of one job, without Hydra's own part."""
+    whole = GlobalHydra.instance().config_loader().load_sweep_config(config, job)
+    with read_write(whole), open_dict(whole):
+        del whole["hydra"]
+    return to_config(whole)
 
 
 class Tables(Callback):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -66,6 +67,7 @@ class _Slot:
 
 def _work(pipe: Connection, spec_json: str) -> None:
     """A process: `start` gives its slots their seeds, `step` moves the running ones on, until all lists are done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked; this one ends with its pipe
     from gymnasium.envs.registration import EnvSpec
 
     slots: list[_Slot] = []
@@ -82,7 +84,7 @@ def _work(pipe: Connection, spec_json: str) -> None:
                         observations[i] = slot.step(payload[i])
             running = any(slot.running for slot in active)
             pipe.send((observations, None if running else [slot.results for slot in active]))
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
         return
     except Exception as error:
         pipe.send((f"{type(error).__name__}: {error}", None))

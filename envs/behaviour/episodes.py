@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -92,7 +93,8 @@ def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Ep
         yield from map(run_episode, jobs)
         return
     jobs = iter(jobs)
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    # Ctrl-C is for the process that asked; the pool ends with it.
+    with multiprocessing.get_context("spawn").Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         ahead = deque(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 4 * workers))
         while ahead:
             episode = ahead.popleft().get()
