@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from algos.base import Episodes
 from algos.weighted_bc import WeightedBC, WeightedBCConfig
 from bench.config import Config
+from bench.errors import RunError
 from bench.files import write_atomic
 from bench.progress import Reporter
 from bench.rundir import FORMAT, digest_of
@@ -41,4 +43,7 @@ def find_or_train(config: Config, data: Episodes, dataset_digest: str, device: t
             algo.train(done, min(done + CHUNK, algo.updates))
             reporter.update(min(done + CHUNK, algo.updates), "training pi_ref")
         write_atomic(path, save({k: v.cpu().contiguous() for k, v in algo.policy().items()}))
-    return load_file(path, device=str(device))
+    try:
+        return load_file(path, device=str(device))
+    except SafetensorError as error:
+        raise RunError(f"{path} cannot be read ({error}); remove it and run again") from error

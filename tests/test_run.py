@@ -180,6 +180,14 @@ def test_a_damaged_checkpoint_is_named(config: Config) -> None:
         run(config)
 
 
+def test_a_damaged_reference_is_named(config: Config) -> None:
+    run(config)
+    next((Path(config.results_dir) / ".pi_ref").iterdir()).write_bytes(b"damaged")
+    config.force = True
+    with pytest.raises(RunError, match=r"\.pi_ref/.*safetensors cannot be read .*; remove it and run again"):
+        run(config)
+
+
 def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
