@@ -69,7 +69,9 @@ def test_initial_parameters_differ_between_members(small_data: Trajectories) -> 
 
 
 def test_fine_tuning_starts_at_the_reference(small_data: Trajectories) -> None:
-    reference = WeightedBC(WeightedBCConfig(hidden=[16, 16]), small_data, [0]).policy()
+    trained_elsewhere = WeightedBC(WeightedBCConfig(hidden=[16, 16]), small_data, [0])
+    trained_elsewhere.train(0, 5)
+    reference = trained_elsewhere.policy()
     algo = WeightedBC(config_of(Kind.trajectory, Sampler.transitions), small_data, [0], reference)
     assert all(torch.equal(algo.policy()[k], v) for k, v in reference.items())
     algo.train(0, 20)
