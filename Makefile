@@ -1,7 +1,7 @@
 # `make bench` and `make test` do all the set-up they need: Python 3.11 and make are enough.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: bench test test-slow lint format data tables behaviour wheel clean
 
@@ -52,7 +52,7 @@ clean: ## everything that can be made again, but no results
 
 .venv/.ready-dev: .venv/.ready
 	@echo "installing what tests and lint need" >&2
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --quiet --editable '.[dev]'
 	@touch $@
 
 .venv/.ready-behaviour: .venv/.ready

@@ -20,9 +20,11 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             f.flush()
             os.fsync(f.fileno())
         os.replace(scratch, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a failing write does not say of what
         raise
 
 

@@ -203,8 +203,9 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as caught:
             run(config)
+    assert "checkpoint.safetensors" in caught.value.filename
     folder = RunDir(config, resources.data_set(ID).trajectories.digest, "cpu")
     assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]
     saved = folder.resume()
