@@ -61,14 +61,19 @@ def doubled(data: Trajectories) -> Trajectories:
     return Trajectories(**{k: v.double() if v.is_floating_point() else v for k, v in fields.items()})
 
 
+def _decimal(settings: Tensor) -> Tensor:
+    """float32 settings as the decimal numbers that they stand for: 0.99, not 0.9900000095."""
+    return torch.tensor([float(str(x)) for x in settings.numpy()], dtype=torch.float64)
+
+
 def in_double(algo: Any) -> Any:
     """The same population in float64: state, data and settings."""
     algo.data = doubled(algo.data)
     algo.state = {k: v.double() if v.is_floating_point() else v for k, v in algo.state.items()}
     for name, value in vars(algo).items():
         if isinstance(value, Tensor) and value.is_floating_point():
-            setattr(algo, name, value.double())
-    algo.rates = {k: v.double() for k, v in algo.rates.items()}
+            setattr(algo, name, _decimal(value))
+    algo.rates = {k: _decimal(v) for k, v in algo.rates.items()}
     stream = algo.stream
     stream.data, stream.rewards, stream.shift, stream.scale = (
         algo.data,
