@@ -51,9 +51,10 @@ class Budget:
     scratch: int = 10_000  # imitation from random parameters; pi_ref is trained so
     finetune: int = 4_500  # imitation from pi_ref
     value: int = 1_000_000  # methods that learn values or policies from transitions
+    costly: int = 1_000_000  # those of them with many critics or many actions a step: CQL, EDAC, SAC-N
 
     def check(self) -> None:
-        require_positive(self, "budget", "scratch", "finetune", "value")
+        require_positive(self, "budget", "scratch", "finetune", "value", "costly")
 
 
 @dataclass

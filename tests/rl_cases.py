@@ -46,7 +46,7 @@ def episodes_of(seed: int = 0, count: int = 12, longest: int = 9) -> Trajectorie
     return Trajectories.from_episodes(episodes)
 
 
-SMALL = ("algo.hidden=[7,6]", "algo.batch_size=16", "budget.value=20")
+SMALL = ("algo.hidden=[7,6]", "algo.batch_size=16", "budget.value=20", "budget.costly=20")
 
 
 def small(name: str, data: Any, seeds: Sequence[int] = (3, 8), *overrides: str) -> Any:

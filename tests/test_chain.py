@@ -68,9 +68,9 @@ BUDGET = {
     "rebrac": ("budget.value=1500", "algo.policy_penalty=0.02", "algo.critic_penalty=0", "algo.target_rate=0.05"),
     "awac": ("budget.value=800", "algo.temperature=0.03", "algo.target_rate=0.02"),
     "crr": ("budget.value=800", "algo.weight=binary", "algo.target_rate=0.02"),
-    "cql": ("budget.value=400", "algo.alpha=0.1", "algo.samples=4", *SOFT),
-    "edac": ("budget.value=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
-    "sac_n": ("budget.value=700", "algo.critics=4", *SOFT),
+    "cql": ("budget.costly=400", "algo.alpha=0.1", "algo.samples=4", *SOFT),
+    "edac": ("budget.costly=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
+    "sac_n": ("budget.costly=700", "algo.critics=4", *SOFT),
 }
 
 
