@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from algos.base import Episodes, State
@@ -48,13 +47,11 @@ class ReBRAC(TD3):
     def __init__(self, config: ReBRACConfig, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)
         self.policy_penalty, self.critic_penalty = self.scalar(config.policy_penalty), self.scalar(config.critic_penalty)
-        self.continues = torch.ones(len(data.actions), dtype=data.rewards.dtype, device=self.device)  # 0 at an episode's last step
-        self.continues[data.offsets[1:] - 1] = 0
 
     def next_values(self, state: State, batch: Transitions) -> Tensor:
         actions = self.next_actions(state, batch)
-        following = self.data.actions[(batch.step + 1).clamp(max=len(self.data.actions) - 1)]
-        penalty = (actions - following).square().sum(-1) * self.continues[batch.step]
+        logged, there = self.stream.next_actions(batch.step)
+        penalty = (actions - logged).square().sum(-1) * there
         q = self.critic(state["target"], batch.next_observations, actions).amin(1)
         return q - self.critic_penalty.unsqueeze(1) * penalty
 

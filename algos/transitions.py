@@ -75,6 +75,8 @@ class TransitionStream:
     ) -> None:
         self.data, self.rewards, self.seeds, self.noise = data, rewards, list(seeds), noise
         self.shift, self.scale = shift, scale
+        self.goes_on = torch.ones(len(rewards), dtype=torch.bool, device=rewards.device)
+        self.goes_on[data.offsets[1:] - 1] = False
         everything = torch.arange(len(data.lengths), device=data.offsets.device)
         self.steps = BatchStream(data, everything, seeds, batch_size, Sampler.transitions, LengthWeighting.per_step)
 
@@ -88,6 +90,11 @@ class TransitionStream:
         observations, following = ((x[step] - self.shift) / self.scale for x in (data.observations, data.next_observations))
         live = (~data.terminated[step]).to(self.rewards.dtype)
         return Transitions(step, observations, data.actions[step], self.rewards[step], following, live, noise)
+
+    def next_actions(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """The actions [P, B, act] logged after `step` [P, B], and 1 where the episode goes on there, 0 at its last step: [P, B]."""
+        following = (step + 1).clamp(max=len(self.data.actions) - 1)
+        return self.data.actions[following], self.goes_on[step].to(self.rewards.dtype)
 
     def _noise(self, update: int) -> dict[str, Tensor]:
         members = []
