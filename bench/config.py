@@ -46,15 +46,17 @@ class LoggerConfig:
 
 @dataclass
 class Budget:
-    """Updates by kind of training. conf/algo refers to them, so that a suite sets them for all methods at once."""
+    """Updates by kind of training, and the rate that goes with the short one. conf/algo refers to them, so that a suite sets them for all
+    methods at once, whichever keys a method has."""
 
     scratch: int = 10_000  # imitation from random parameters; pi_ref is trained so
     finetune: int = 4_500  # imitation from pi_ref
+    finetune_rate: float = 4e-5  # its learning rate
     value: int = 1_000_000  # methods that learn values or policies from transitions
     costly: int = 1_000_000  # those of them with many critics or many actions a step: CQL, EDAC, SAC-N
 
     def check(self) -> None:
-        require_positive(self, "budget", "scratch", "finetune", "value", "costly")
+        require_positive(self, "budget", "scratch", "finetune", "finetune_rate", "value", "costly")
 
 
 @dataclass

@@ -245,6 +245,8 @@ def test_suites_set_budgets_for_every_kind_of_method() -> None:
     assert updates["bc"] == updates["filtered_bc"] == 11
     assert updates["iw_sft"] == updates["dft"] == 312
     assert configured("iql", *budget, "algo.updates=5").updates == 5
+    assert configured("iw_sft", "budget.finetune_rate=1e-4").finetune.learning_rate == 1e-4
+    assert configured("iw_sft").finetune.learning_rate == 4e-5
 
 
 def updates_of(config: Any) -> int:
