@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from rl_cases import configured
 
+from algos.weighted_bc import WeightedBCConfig
+from bench.config import Config
 from bench.costs import costs
 from bench.errors import RunError
+from bench.explain import explain
 from envs.behaviour.record import recipes
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -37,6 +41,13 @@ def test_baselines_has_every_method_and_both_qualities() -> None:
     assert set(methods) == {p.stem for p in (CONF / "algo").glob("*.yaml") if not p.stem.startswith("_")}
     assert len(methods) == len(set(methods))
     assert set(datasets) == {d for d in recipes() if "medium-replay" in d or "medium-expert" in d}
+
+
+def test_a_key_of_another_method_is_told_from_one_of_none() -> None:
+    with pytest.raises(OmegaConfBaseException) as error:
+        OmegaConf.merge(OmegaConf.structured(Config), {"algo": OmegaConf.structured(WeightedBCConfig)}).algo.critics  # noqa: B018
+    assert explain(error.value).startswith("algo.critics: not a key of this method; ")
+    assert explain(ConfigKeyError("Key 'algo.critcs' is not in struct")).startswith("unknown key 'algo.critcs'; near names: algo.critics, ")
 
 
 def test_costs(tmp_path: Path) -> None:
