@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from torch import Tensor
 
@@ -61,7 +62,7 @@ class IQL(Learner):
     def __init__(self, config: IQLConfig, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)
         self.config = config
-        self.policy_net = config.actor.make(self.observation_width, self.action_width, self.hidden)
+        self.policy_net = self.make_policy()
         self.critic = QEnsemble(self.observation_width, self.action_width, self.hidden, config.critics)
         self.value = ValueNetwork(self.observation_width, self.hidden)
         self.add("policy", self.policy_net.init(self.generators(0)))
@@ -71,11 +72,20 @@ class IQL(Learner):
         self.expectile, self.temperature = self.scalar(config.expectile), self.scalar(config.temperature)
         self.max_weight, self.target_rate = self.scalar(config.max_weight), self.scalar(config.target_rate)
 
+    def make_policy(self) -> Any:
+        """The policy's network."""
+        return self.config.actor.make(self.observation_width, self.action_width, self.hidden)
+
     def value_losses(self, flat: Tensor, batch: Transitions, q: Tensor) -> Tensor:
         return expectile_losses(q - self.value(flat, batch.observations), self.expectile)
 
     def critic_losses(self, flat: Tensor, batch: Transitions, target: Tensor) -> Tensor:
         return td_losses(self.critic(flat, batch.observations, batch.actions), target)
+
+    def policy_step(self, state: State, batch: Transitions, advantage: Tensor) -> Tensor:
+        """The policy's step by its advantage [P, B]; returns the losses [P] before it."""
+        weights = advantage_weights(advantage, self.temperature, self.max_weight)
+        return self.minimise(state, "policy", lambda flat: self.likelihood_losses(flat, batch, weights))
 
     def update(self, state: State, batch: Transitions) -> Metrics:
         q = self.critic(state["target"], batch.observations, batch.actions).amin(1)
@@ -83,11 +93,10 @@ class IQL(Learner):
         value_loss = self.minimise(state, "value", lambda flat: self.value_losses(flat, batch, q))
         advantage = q - self.value(value, batch.observations)
         target = self.backup(batch, self.value(value, batch.next_observations))
-        weights = advantage_weights(advantage, self.temperature, self.max_weight)
-        policy_loss = self.minimise(state, "policy", lambda flat: self.likelihood_losses(flat, batch, weights))
+        policy_loss = self.policy_step(state, batch, advantage)
         critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
         polyak(state["target"], state["critic"], self.target_rate)
         return {
             "loss": policy_loss, "critic_loss": critic_loss, "value_loss": value_loss,
-            "q": q.mean(-1), "advantage": advantage.mean(-1), "weight": weights.mean(-1),
+            "q": q.mean(-1), "advantage": advantage.mean(-1),
         }  # fmt: skip

@@ -14,12 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algos.actors import DeterministicPolicy, SquashedGaussianPolicy
 from algos.base import Algo, Episodes, Metrics, State
 from algos.errors import ConfigError, require, require_positive
 from algos.networks import Params
 from algos.optim import Adam, Schedule, learning_rate
-from algos.policies import GaussianPolicy
 from algos.transitions import Noise, RewardScaling, Transitions, TransitionStream
 
 DIAGNOSTIC_STEPS = 2_000  # evenly spaced steps that stand for the data in diagnostics
@@ -56,7 +54,7 @@ class LearnerConfig:
 class Learner(Algo):
     """P members of a method that learns from transitions. `state["policy"]` holds the policy's flat parameters."""
 
-    policy_net: GaussianPolicy | DeterministicPolicy | SquashedGaussianPolicy
+    policy_net: Any  # a policy of algos/policies.py, algos/actors.py or the method's own file: has init, layout and mean
 
     def __init__(self, config: LearnerConfig, data: Episodes, seeds: Sequence[int]) -> None:
         if getattr(data, "next_observations", None) is None:
@@ -130,7 +128,6 @@ class Learner(Algo):
 
     def likelihood_losses(self, flat: Tensor, batch: Transitions, weights: Tensor) -> Tensor:
         """[P]: weighted negative log-likelihood of the batch's actions, `weights` [P, B]."""
-        assert not isinstance(self.policy_net, SquashedGaussianPolicy)
         return -(weights * self.policy_net.log_prob(self.params(flat), batch.observations, batch.actions)).mean(-1)
 
     # What others see of it.

@@ -7,6 +7,7 @@ from typing import Any
 from algos.awac import AWAC, AWACConfig
 from algos.awr import AWR, AWRConfig
 from algos.base import Algo
+from algos.cfgrl import CFGRL, CFGRLConfig
 from algos.cql import CQL, CQLConfig
 from algos.edac import EDAC, EDACConfig
 from algos.iql import IQL, IQLConfig
@@ -18,6 +19,7 @@ ALGOS: dict[type[Any], type[Algo]] = {
     WeightedBCConfig: WeightedBC,
     AWACConfig: AWAC,
     AWRConfig: AWR,
+    CFGRLConfig: CFGRL,
     CQLConfig: CQL,
     EDACConfig: EDAC,
     IQLConfig: IQL,

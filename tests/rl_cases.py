@@ -17,7 +17,7 @@ from algos.transitions import Transitions
 from bench.config import register, to_config
 from envs.trajectories import Trajectories
 
-LEARNERS = ("iql", "td3_bc", "rebrac", "awac", "crr", "awr", "rwr", "marwil", "cql", "edac", "sac_n")
+LEARNERS = ("iql", "td3_bc", "rebrac", "awac", "crr", "awr", "rwr", "marwil", "cql", "edac", "sac_n", "cfgrl")
 OBS, ACT = 3, 2
 
 

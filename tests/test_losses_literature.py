@@ -302,6 +302,44 @@ def awr(algo: Any, k: int) -> tuple[Do, Callable[[], Parts]]:
     return do, lambda: {"policy": pi.flat()} | ({} if v is None else {"value": v.flat()})
 
 
+def cfgrl(algo: Any, k: int) -> tuple[Do, Callable[[], Parts]]:
+    state = algo.state
+    q, v, flow = (
+        Critics(algo.critic.net, state["critic"][k], 2),
+        Net(algo.value.net, state["value"][k]),
+        Net(algo.policy_net.net, state["policy"][k]),
+    )
+    qbar = copy.deepcopy(q)
+    opt_q, opt_v, opt_pi = adam(q, 3e-4), adam(v, 3e-4), adam(flow, 3e-4)
+
+    def embedding(t: Tensor) -> Tensor:
+        rows = [[f(float(x) * 10000 * 10000 ** (-i / 8)) for f in (math.cos, math.sin) for i in range(8)] for x in t]
+        return torch.tensor(rows, dtype=torch.float64)
+
+    def velocity(s: Tensor, x: Tensor, t: Tensor, optimal: int) -> Tensor:
+        flag = F.one_hot(torch.full((len(s),), optimal), 2).double()
+        return flow(torch.cat([s, x, embedding(t), flag], -1))
+
+    def do(t: int, b: Any) -> None:
+        with torch.no_grad():
+            target_q = qbar(b.observations, b.actions).min(0).values
+        diff = target_q - v(b.observations).squeeze(-1)
+        step(opt_v, (torch.where(diff > 0, 0.9, 0.1) * diff**2).mean())
+        with torch.no_grad():
+            better = (target_q - v(b.observations).squeeze(-1) > 0).double()
+            target = b.rewards + 0.99 * b.live * v(b.next_observations).squeeze(-1)
+        tau = torch.tensor([math.floor((float(u) + 1) / 2 * 33) / 32 for u in b.noise["time"]], dtype=torch.float64)
+        x0, x1 = b.noise["start"], b.actions
+        x_t = x0 * (1 - tau[:, None]) + x1 * tau[:, None]
+        positive = ((x1 - x0 - velocity(b.observations, x_t, tau, 1)) ** 2).mean(-1) * better
+        unconditional = ((x1 - x0 - velocity(b.observations, x_t, tau, 0)) ** 2).mean(-1)
+        step(opt_pi, (positive + 0.1 * unconditional).mean())
+        step(opt_q, ((q(b.observations, b.actions) - target) ** 2).mean(1).sum())
+        soft_update(qbar, q, 0.005)
+
+    return do, lambda: {"critic": q.flat(), "value": v.flat(), "policy": flow.flat(), "target": qbar.flat()}
+
+
 CASES = [
     ("iql", iql, ()),
     ("iql", iql, ("algo.value_used=old", "algo.actor=deterministic")),
@@ -316,6 +354,7 @@ CASES = [
     ("cql", cql, ()),
     ("edac", edac, ()),
     ("sac_n", edac, ()),
+    ("cfgrl", cfgrl, ()),
 ]
 
 

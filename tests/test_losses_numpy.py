@@ -190,6 +190,42 @@ def test_edac_and_sac_n(name: str, k: int) -> None:
     near(found["critic_loss"], k, expected)
 
 
+def velocity(algo: Any, flat: Tensor, x: np.ndarray, tau: np.ndarray, s: np.ndarray, flag: int) -> np.ndarray:
+    angles = 1e4 * tau[:, None] * 1e4 ** (-np.arange(8) / 8)
+    hot = np.tile(np.eye(2)[flag], (len(s), 1))
+    return forward(algo.policy_net.net, flat, np.concatenate([s, x, np.cos(angles), np.sin(angles), hot], -1))
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_cfgrl(k: int) -> None:
+    algo, batch, old = case("cfgrl")
+    b, adv = view(batch, k), np.linspace(-1, 1, 16) * (1, -2)[k]
+    loss = algo.policy_losses(old["policy"], batch, torch.from_numpy(np.linspace(-1, 1, 16) * np.array([[1], [-2]])))
+    tau = np.floor((b.noise["time"] + 1) / 2 * 33) / 32
+    e = b.noise["start"]
+    x = (1 - tau)[:, None] * e + tau[:, None] * b.a
+    error = [((velocity(algo, old["policy"][k], x, tau, b.s, flag) - (b.a - e)) ** 2).mean(1) for flag in (0, 1)]
+    near(loss, k, np.mean((adv > 0) * error[1] + 0.1 * error[0]))
+
+
+def test_guidance_is_an_affair_of_evaluation() -> None:
+    """32 Euler steps along v0 + w (v1 - v0), from the same starts whatever else is in the batch; training never sees w."""
+    algo, _, _ = case("cfgrl", "algo.guidance=3")
+    other, _, _ = case("cfgrl", "algo.guidance=0")
+    for part, value in algo.state.items():
+        assert torch.equal(value, other.state[part])
+    s = torch.randn(2, 4, 3, dtype=torch.float64)
+    found = algo.act(s)
+    for k in range(2):
+        x = np.random.Generator(np.random.Philox(np.random.SeedSequence([algo.seeds[k], 0xCF6]))).standard_normal((4, ACT))
+        for i in range(32):
+            v0, v1 = (velocity(algo, algo.state["policy"][k], x, np.full(4, i / 32), s[k].numpy(), flag) for flag in (0, 1))
+            x = x + (v0 + 3 * (v1 - v0)) / 32
+        np.testing.assert_allclose(found[k].numpy(), np.clip(x, -1, 1), atol=1e-9)
+    torch.testing.assert_close(found[:, :2], algo.act(s[:, :2]), rtol=0, atol=1e-12)
+    assert not torch.allclose(found, other.act(s))
+
+
 def test_target_networks_move_by_their_rate_a_member() -> None:
     target, source, rate = torch.zeros(2, 3), torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), torch.tensor([0.5, 0.1])
     polyak(target, source, rate)
@@ -232,7 +268,7 @@ def test_cosine_takes_only_the_policys_rate() -> None:
     assert moved["cosine"]["critic"] > 0.3 * moved["constant"]["critic"]
 
 
-VALUE_METHODS = ("iql", "td3_bc", "rebrac", "awac", "crr", "cql", "edac", "sac_n")
+VALUE_METHODS = ("iql", "td3_bc", "rebrac", "awac", "crr", "cql", "edac", "sac_n", "cfgrl")
 
 
 @pytest.mark.parametrize("name", VALUE_METHODS)
