@@ -6,7 +6,8 @@
 
 AWR (Peng et al. 2019, arXiv 1910.00177), its code: lambda 0.95; b = V; A standardised over the data (mean 0, standard deviation 1,
 + 1e-5): `scale` standardise; temperature 1, max_weight 20. Every `refresh_every` updates G and A are computed anew of all data. Here V and
-the policy both move in every update, by Adam; the code alternates 500 momentum steps of V and 1,000 of the policy.
+the policy both move in every update, by Adam; the code alternates 500 momentum steps of V and 1,000 of the policy. The policy is the
+suite's Gaussian, whose mean is bounded and whose spread is learned (the code's: a penalty on means out of bounds, a fixed spread of 0.2).
 RWR (Peters & Schaal 2007; the form of the AWR paper, section 3): b = 0 and lambda = 1: `baseline` none. An episode's return ends where
 the episode was cut off, there being no V.
 MARWIL (Wang et al. 2018): lambda = 1, V as it is at the update (`baseline` current), c^2 <- c^2 + norm_rate (mean A^2 - c^2) over the

@@ -35,10 +35,11 @@ def pendulum(monkeypatch: pytest.MonkeyPatch) -> LoggedData:
 
 
 def test_a_run_is_scored_at_many_weights(pendulum: LoggedData, tmp_path: Path) -> None:
-    config = _configured(
-        ("algo=cfgrl", "algo.hidden=[8]", "algo.batch_size=16", "algo.steps=4", "budget.costly=20", "seeds=[0,1]", "dataset=test/pendulum-v0",
-         "eval.every=10", "eval.episodes=2", "eval.final_episodes=3", "eval.workers=1", "device=cpu", f"results_dir={tmp_path}")
-    )  # fmt: skip
+    small = (
+        "algo.hidden=[8] algo.batch_size=16 algo.steps=4 budget.costly=20 seeds=[0,1] eval.every=10 eval.episodes=2 eval.final_episodes=3"
+    )
+    where = ("dataset=test/pendulum-v0", "eval.workers=1", "device=cpu", f"results_dir={tmp_path}")
+    config = _configured(("algo=cfgrl", *small.split(), *where))
     with pytest.raises(RunError, match="no finished run; train it first"):
         sweep(config, [1.0])
     folder = run(config)
