@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
+
+from algos.errors import ConfigError
 
 State = dict[str, Tensor]
 """Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming."""
@@ -46,8 +48,12 @@ class Algo(ABC):
 
     state: State
     updates: int
+    actions: ClassVar[Literal["continuous", "discrete"]] = "continuous"  # the kind that the method can learn from
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
+        given = "continuous" if data.actions.is_floating_point() else "discrete"
+        if given != self.actions:
+            raise ConfigError(f"{type(self).__name__} learns from {self.actions} actions; the data's are {given} ({data.actions.dtype})")
         self.data = data
         self.seeds = list(seeds)
         self.device = data.observations.device
@@ -64,6 +70,11 @@ class Algo(ABC):
     def generators(self, stream: int) -> list[torch.Generator]:
         """One CPU generator a member (so that every device starts alike), seeded by (seed, stream)."""
         return [torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + stream) % 2**63) for seed in self.seeds]
+
+    @property
+    def parameters(self) -> int:
+        """Trained parameters a member, critics included."""
+        return sum(p[0].numel() for p in self.policy().values())
 
     @abstractmethod
     def train(self, start: int, stop: int) -> Metrics:

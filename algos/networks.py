@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Params = Mapping[str, Tensor]
@@ -36,20 +37,26 @@ class Layout:
 
 @dataclass(frozen=True)
 class MLP:
-    """Linear layers with ReLU between them; `sizes` are the widths from input to output."""
+    """Linear layers with ReLU between them, where wanted LayerNorm after each ReLU; `sizes` are the widths from input to output."""
 
     sizes: tuple[int, ...]
+    layer_norm: bool = False
 
     @property
     def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         pairs = enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True))
-        return tuple((f"{i}.{kind}", shape) for i, (a, b) in pairs for kind, shape in (("weight", (a, b)), ("bias", (b,))))
+        linear = tuple((f"{i}.{kind}", shape) for i, (a, b) in pairs for kind, shape in (("weight", (a, b)), ("bias", (b,))))
+        norms = enumerate(self.sizes[1:-1] if self.layer_norm else ())
+        return linear + tuple((f"{i}.{kind}", (size,)) for i, size in norms for kind in ("norm_scale", "norm_shift"))
 
     def init(self, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Uniform in +-1/sqrt(fan-in), PyTorch's default for linear layers; member k is drawn from generators[k] alone."""
         fan_in = {f"{i}": size for i, size in enumerate(self.sizes[:-1])}
+        members = len(generators)
         return {
             name: torch.stack([(2 * torch.rand(shape, generator=g) - 1) / math.sqrt(fan_in[name.split(".")[0]]) for g in generators])
+            if "norm" not in name
+            else torch.full((members, *shape), float(name.endswith("scale")))
             for name, shape in self.shapes
         }
 
@@ -60,4 +67,6 @@ class MLP:
             x = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), x, params[f"{i}.weight"])
             if i < last:
                 x = x.relu()
+                if self.layer_norm:
+                    x = F.layer_norm(x, x.shape[-1:]) * params[f"{i}.norm_scale"].unsqueeze(1) + params[f"{i}.norm_shift"].unsqueeze(1)
         return x

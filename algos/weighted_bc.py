@@ -11,6 +11,8 @@ weighting  none: w = 1 (SFT: the bound from x >= 1 + log x on p_theta / pi_ref)
            step: w_t = clip(exp(temperature * rho_t), minimum, maximum)
            q is an exponential moving average of theta, moved before each gradient step; w carries no gradient (the bound
            J >= E_ref[(q / pi_ref) (1 + log(p / q)) R] depends on theta through (q / pi_ref) log p alone)
+           probability: w_t = clip(pi_theta(a_t|s_t) ^ temperature, minimum, maximum), without gradient. Temperature 1 is DFT (Wu et al.
+           2025, arXiv 2508.05629, eq. 9); its probabilities are of tokens, at most 1, ours are densities, so `normalize` sets their scale
 """
 
 from __future__ import annotations
@@ -48,6 +50,12 @@ class Kind(Enum):
     none = "none"
     trajectory = "trajectory"
     step = "step"
+    probability = "probability"
+
+    @property
+    def compares(self) -> bool:
+        """Whether the weight is a ratio of q to pi_ref."""
+        return self in (Kind.trajectory, Kind.step)
 
 
 @dataclass
@@ -127,7 +135,7 @@ class WeightedBCConfig:
 
     @property
     def needs_pi_ref(self) -> bool:
-        return self.start is Start.pi_ref or self.weighting.kind is not Kind.none
+        return self.start is Start.pi_ref or self.weighting.kind.compares
 
     @property
     def reference(self) -> WeightedBCConfig:
@@ -168,7 +176,7 @@ class WeightedBC(Algo):
         self.temperature, self.minimum, self.maximum, self.ema_rate = map(self.scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))
         self.reference = None if pi_ref is None else self.net.layout.flatten(pi_ref).to(self.device)
         self.state = self._initial_state()
-        if w.kind is not Kind.none:
+        if w.kind.compares:
             self._prepare_ratios()
 
     def _initial_state(self) -> State:
@@ -178,7 +186,7 @@ class WeightedBC(Algo):
         else:
             policy = self.net.init(self.generators(0)).to(self.device)
         state = {"policy": policy, "update": torch.zeros((), dtype=torch.int64, device=self.device), **self.optimizer.init(policy)}
-        if self.config.weighting.kind is not Kind.none:
+        if self.config.weighting.kind.compares:
             state["q"] = policy.clone()
         if self.uses_table:
             state["weights"] = torch.ones(self.members, len(self.curated), device=self.device)
@@ -231,7 +239,10 @@ class WeightedBC(Algo):
         w = self.config.weighting
         if w.kind is Kind.none:
             return torch.ones_like(batch.coefficient)
-        if self.uses_table:
+        if w.kind is Kind.probability:
+            log_prob = self._step_log_prob(self.net.layout.views(state["policy"]), batch.step)
+            weights = step_weights(log_prob, self.temperature, self.minimum, self.maximum)
+        elif self.uses_table:
             weights = state["weights"].gather(1, batch.slot)
         else:
             log_q = self._step_log_prob(self.net.layout.views(state["q"]), batch.step)
@@ -309,7 +320,9 @@ class WeightedBC(Algo):
                     torch.zeros_like(self.minimum),
                 )
             else:
-                ratio = self._log_prob(self.state["q"], curated) - self.reference_log_prob[:, self.position_of_step[curated]]
+                ratio = self._log_prob(self.state.get("q", policy), curated)
+                if kind is Kind.step:
+                    ratio = ratio - self.reference_log_prob[:, self.position_of_step[curated]]
                 weights, minimum = step_weights(ratio, self.temperature, self.minimum, self.maximum), self.minimum
             summary = summarise(weights, minimum, self.maximum)
             found |= {f"weight_{name}": value for name, value in summary._asdict().items()}

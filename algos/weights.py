@@ -24,6 +24,11 @@ def step_weights(log_ratio: Tensor, temperature: Tensor, minimum: Tensor, maximu
     return _clipped_exp(temperature.unsqueeze(-1) * log_ratio, minimum, maximum)
 
 
+def advantage_weights(advantage: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
+    """w = min(exp(temperature * A), maximum), the rule of AWR, AWAC and IQL; `advantage` [P, B], the rest [P]; returns [P, B]."""
+    return _clipped_exp(temperature.unsqueeze(-1) * advantage, torch.zeros_like(maximum), maximum)
+
+
 def _clipped_exp(exponent: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
     return exponent.exp().clamp(minimum.unsqueeze(-1), maximum.unsqueeze(-1))
 

@@ -8,8 +8,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from algos.errors import require
-from algos.weighted_bc import WeightedBCConfig
+from algos.errors import require, require_positive
+from algos.registry import ALGOS, schema_name
+from bench.domains import domain_value
 
 
 @dataclass
@@ -44,12 +45,28 @@ class LoggerConfig:
 
 
 @dataclass
+class Budget:
+    """Updates by kind of training, and the rate that goes with the short one. conf/algo refers to them, so that a suite sets them for all
+    methods at once, whichever keys a method has."""
+
+    scratch: int = 10_000  # imitation from random parameters; pi_ref is trained so
+    finetune: int = 4_500  # imitation from pi_ref
+    finetune_rate: float = 4e-5  # its learning rate
+    value: int = 1_000_000  # methods that learn values or policies from transitions
+    costly: int = 1_000_000  # those of them with many critics, actions a step or wide networks: CQL, EDAC, SAC-N, CFGRL
+
+    def check(self) -> None:
+        require_positive(self, "budget", "scratch", "finetune", "finetune_rate", "value", "costly")
+
+
+@dataclass
 class Config:
     """One run: a population of `seeds` of one method on one data set."""
 
     algo: Any = MISSING  # the dataclass of a method (algos/), chosen by algo=NAME
     dataset: str = "iwsft/hopper/medium-replay-v0"  # any Minari id
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    budget: Budget = field(default_factory=Budget)
     suite: str = "single"  # results go to <results_dir>/<suite>
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
@@ -64,6 +81,7 @@ class Config:
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        self.budget.check()
         self.eval.check()
         self.logger.check()
         self.algo.check("algo")
@@ -73,7 +91,9 @@ def register() -> None:
     """Make the classes known to Hydra; conf/ refers to them as `schema`."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    store.store(group="algo/schema", name="weighted_bc", node=WeightedBCConfig)
+    for schema in ALGOS:
+        store.store(group="algo/schema", name=schema_name(schema), node=schema)
+    OmegaConf.register_new_resolver("domain", domain_value, replace=True)
 
 
 def to_config(composed: DictConfig) -> Config:

@@ -53,6 +53,8 @@ def explain(error: BaseException) -> str:
         return f"{group}={name}: no such {group}{_near(name, options)}; there are {', '.join(options)}"
     if unknown := re.search(r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: (\S+))?", text, re.DOTALL):
         key = unknown.group(2) or unknown.group(1)
+        if key in _known_keys():
+            return f"{key}: not a key of this method; python -m bench algo=NAME --cfg job lists a method's keys"
         return f"unknown key '{key}'{_near(key, _known_keys())}; python -m bench --help lists all"
     if merging := re.search(r"Error merging override (.+?)(?:\n|$)", text):
         reason = next((line for line in text.splitlines() if line.startswith(("Value ", "Cannot ", "Invalid "))), "wrong type")
@@ -74,4 +76,4 @@ def _known_keys() -> list[str]:
     def keys(schema: type, prefix: str) -> list[str]:
         return walk(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(schema))), prefix)
 
-    return keys(Config, "") + [key for schema in ALGOS for key in keys(schema, "algo.")]
+    return sorted({*keys(Config, ""), *(key for schema in ALGOS for key in keys(schema, "algo."))})

@@ -1,0 +1,66 @@
+"""One trained CFGRL run, scored at several guidance weights."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from rl_cases import _configured
+
+from algos.errors import ConfigError
+from bench.errors import RunError
+from bench.guidance import parse, sweep
+from bench.run import run
+from bench.rundir import RunDir
+from envs.logged_data import LoggedData
+from envs.trajectories import Trajectories
+
+
+@pytest.fixture
+def pendulum(monkeypatch: pytest.MonkeyPatch) -> LoggedData:
+    """Random logged episodes that fit InvertedPendulum-v5, in every data set's place."""
+    rng, episodes = np.random.default_rng(0), []
+    for _ in range(10):
+        ends = np.arange(6) == 5
+        episodes.append((rng.normal(size=(7, 4)), rng.uniform(-1, 1, (6, 1)), rng.normal(size=6), ends, ~ends & False))
+    spec = gymnasium.spec("InvertedPendulum-v5").to_json()
+    bounds = np.full(1, 3, np.float32)
+    data = LoggedData("test/pendulum-v0", Trajectories.from_episodes(episodes), -bounds, bounds, spec, None, 0.0)
+    for place in ("bench.run.data_set", "bench.guidance.data_set"):
+        monkeypatch.setattr(place, lambda _: data)
+    return data
+
+
+def test_a_run_is_scored_at_many_weights(pendulum: LoggedData, tmp_path: Path) -> None:
+    small = (
+        "algo.hidden=[8] algo.batch_size=16 algo.steps=4 budget.costly=20 seeds=[0,1] eval.every=10 eval.episodes=2 eval.final_episodes=3"
+    )
+    where = ("dataset=test/pendulum-v0", "eval.workers=1", "device=cpu", f"results_dir={tmp_path}")
+    config = _configured(("algo=cfgrl", *small.split(), *where))
+    with pytest.raises(RunError, match="no finished run; train it first"):
+        sweep(config, [1.0])
+    folder = run(config)
+    lines = sweep(config, [1.5, 0.0]).splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == ["guidance", "---", "1.5", "0"]
+    with open(folder.path / "guidance.csv", newline="") as f:
+        swept = list(csv.DictReader(f))
+    with open(folder.path / "episodes.csv", newline="") as f:
+        final = [row for row in csv.DictReader(f) if row["update"] == "20"]
+    assert len(final) == 6
+    assert [{k: v for k, v in row.items() if k != "guidance"} for row in swept if row["guidance"] == "1.5"] == final
+    assert len(swept) == 12
+    assert RunDir(config, pendulum.trajectories.digest, "cpu").finished
+
+
+def test_only_cfgrl_is_guided() -> None:
+    with pytest.raises(ConfigError, match=r"^algo = iql: only cfgrl is guided$"):
+        sweep(_configured(("algo=iql",)), [1.0])
+
+
+@pytest.mark.parametrize("text", ["1,a", "", "-1", "1,inf"])
+def test_weights_that_cannot_be_used(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^guidance weights '.*': expected weights and a run's overrides"):
+        parse(text)
