@@ -7,15 +7,12 @@ record it. A data set is written beside its final place and renamed when complet
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from envs.behaviour.episodes import SEED, Episode, Job, run_episodes
 from envs.behaviour.policy import record_of
 from envs.errors import DataError
+from envs.publish import datasets_root, publish
 from envs.references import D4RL, lookup
 from envs.revision import code_revision
 
@@ -59,13 +57,6 @@ def recipes() -> dict[str, Recipe]:
     return found
 
 
-def datasets_root() -> Path:
-    """Minari's own root."""
-    from minari.storage import get_dataset_path
-
-    return Path(get_dataset_path())
-
-
 def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Iterator[Episode]:
     """Rounds of equal numbers of episodes a snapshot, group by group, until the group has its steps."""
     for group in recipe.groups:
@@ -92,36 +83,22 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
     if steps is not None:
         recipe = Recipe(recipe.dataset, recipe.name, recipe.env_id, recipe.groups, steps)
     root = root or datasets_root()
-    final = root / dataset
-    if (final / "data" / "metadata.json").exists():
-        return final
-    scratch = root / f".recording-{uuid4().hex[:8]}"
-    try:
-        scratch.mkdir(parents=True)
+    if (root / dataset / "data" / "metadata.json").exists():
+        return root / dataset
+
+    def write(scratch: Path) -> None:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
         with Progress(*columns, console=console) as progress:
             if not console.is_terminal:
                 console.print(f"recording {dataset}: {recipe.steps:,} steps from {len(recipe.groups)} group(s) of snapshots")
-            _write(recipe, list(_episodes(recipe, progress, workers)), scratch)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (scratch / dataset).relative_to(scratch).parents:
-            namespace = scratch / folder / "namespace_metadata.json"
-            if namespace.exists() and not (target := root / folder / namespace.name).exists():
-                namespace.rename(target)
-        if not final.exists():  # another process may have recorded the same data meanwhile
-            os.replace(scratch / dataset, final)
-    except OSError as error:
-        raise DataError(
-            f"data set '{dataset}' cannot be recorded in {root}: {error.strerror or error}; set MINARI_DATASETS_PATH"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return final
+            _write(recipe, list(_episodes(recipe, progress, workers)))
+
+    return publish(dataset, root, write, "recorded")
 
 
-def _write(recipe: Recipe, episodes: list[Episode], root: Path) -> None:
-    """Write `episodes` as a Minari data set below `root`."""
+def _write(recipe: Recipe, episodes: list[Episode]) -> None:
+    """Write `episodes` as a Minari data set in Minari's root."""
     import gymnasium
     import minari
     from minari.data_collector import EpisodeBuffer
@@ -137,23 +114,15 @@ def _write(recipe: Recipe, episodes: list[Episode], root: Path) -> None:
         for i, e in enumerate(episodes)
     ]  # fmt: skip
     groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
-    before = os.environ.get("MINARI_DATASETS_PATH")
-    os.environ["MINARI_DATASETS_PATH"] = str(root)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # asks for an e-mail address and a link
-            data = minari.create_dataset_from_buffers(
-                recipe.dataset, buffers, env=gymnasium.spec(recipe.env_id), eval_env=gymnasium.spec(recipe.env_id),
-                algorithm_name="PPO (SBX) snapshots, stochastic, tanh-squashed Gaussian", author="iwsft-bench",
-                description=f"{len(episodes)} episodes of {recipe.env_id} by {groups} of one PPO run (0 is the first), equal numbers of "
-                f"episodes from each snapshot of a group. infos/log_prob is the behaviour's exact log-density of each action.",
-                requirements=[f"mujoco=={version('mujoco')}", f"gymnasium=={version('gymnasium')}"],
-            )  # fmt: skip
-    finally:
-        if before is None:
-            del os.environ["MINARI_DATASETS_PATH"]
-        else:
-            os.environ["MINARI_DATASETS_PATH"] = before
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asks for an e-mail address and a link
+        data = minari.create_dataset_from_buffers(
+            recipe.dataset, buffers, env=gymnasium.spec(recipe.env_id), eval_env=gymnasium.spec(recipe.env_id),
+            algorithm_name="PPO (SBX) snapshots, stochastic, tanh-squashed Gaussian", author="iwsft-bench",
+            description=f"{len(episodes)} episodes of {recipe.env_id} by {groups} of one PPO run (0 is the first), equal numbers of "
+            f"episodes from each snapshot of a group. infos/log_prob is the behaviour's exact log-density of each action.",
+            requirements=[f"mujoco=={version('mujoco')}", f"gymnasium=={version('gymnasium')}"],
+        )  # fmt: skip
     data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode} for e in episodes])
     # Set here and not above: creation drops reference scores silently in some cases.
     data.storage.update_metadata({
