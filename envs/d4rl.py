@@ -173,9 +173,7 @@ def read(path: Path) -> Flat:
         if array.ndim != rank or len(array) != steps:
             raise DataError(f"{path}: {name} has shape {array.shape}; expected {steps} rows of rank {rank}, as many as observations")
     if "next_observations" in found and found["next_observations"].shape != found["observations"].shape:
-        raise DataError(
-            f"{path}: next_observations is {found['next_observations'].shape[1]} wide, observations {found['observations'].shape[1]}"
-        )
+        raise DataError(f"{path}: next_observations has shape {found['next_observations'].shape}; expected that of observations")
     terminals, timeouts = (_flags(path, name, found.get(name, np.zeros(steps, bool))) for name in ("terminals", "timeouts"))
     observations, actions, rewards = (found[name] for name in REQUIRED[:3])
     flat = Flat(str(path), observations, actions, rewards, terminals, timeouts, found.get("next_observations"))

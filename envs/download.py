@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import socket
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,18 @@ from envs.errors import DataError
 
 BLOCK = 1 << 20  # bytes read at once
 TIMEOUT = 30  # seconds without a byte
+
+
+def unreachable(url: str) -> str | None:
+    """Why the host of `url` cannot be found, or None; found out at once, where libraries try again and again for half a minute."""
+    host = urllib.parse.urlsplit(url).hostname
+    if urllib.request.getproxies():
+        return None  # a proxy finds it
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError as error:
+        return f"no network: {host}: {error.strerror or error}"
+    return None
 
 
 def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:

@@ -6,6 +6,7 @@ A Minari episode has T + 1 observations and T of everything else; row t of obser
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from gymnasium import spaces
 from envs import d4rl
 from envs.behaviour.record import recipes, record
 from envs.cache import Cache, Scratch, key_of
+from envs.download import unreachable
 from envs.errors import DataError
 from envs.ids import Part, parse
 from envs.logged_data import LoggedData
@@ -53,17 +55,23 @@ def _ensure(part: Part) -> None:
     if dataset.startswith("d4rl/"):
         d4rl.obtain(dataset)
         return
+    publish(dataset, root, lambda _: _download(part, f"is not in {root}", near), "downloaded")
+
+
+def _download(part: Part, missing: str, near: str) -> None:
+    """Minari's own download (with its progress bar), into Minari's root."""
     import minari
 
-    full = dataset if part.remote is None else f"{part.remote}/{dataset}"
+    full = part.dataset if part.remote is None else f"{part.remote}/{part.dataset}"
+    remote = part.remote or os.environ.get("MINARI_REMOTE", "hf://")
     try:
-        publish(dataset, root, lambda _: minari.download_dataset(full), "downloaded")
+        if remote.startswith("hf://") and (reason := unreachable(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))):
+            raise ConnectionError(reason)
+        minari.download_dataset(full)
     except Exception as error:  # whatever the network, the host or Minari makes of it: the user's remedy is the same
-        if isinstance(error, DataError) and not root.is_dir():
-            raise
         reason = str(error).strip().splitlines()[-1][:120] if str(error).strip() else type(error).__name__
         raise DataError(
-            f"data set '{dataset}' is not in {root} and cannot be downloaded ({reason}){near}; "
+            f"data set '{part.dataset}' {missing} and cannot be downloaded ({reason}){near}; "
             f"where there is a network, run: minari download {full}"
         ) from error
 
@@ -155,27 +163,32 @@ def load_filtered(data: Any, condition: Callable[[Any], bool] | None = None) -> 
 def _open(dataset: str, folder: Path, stack: ExitStack) -> _Opened:
     """Open the data set in `folder`, all of its episodes selected."""
     import minari
+    from minari.dataset.minari_storage import MinariStorage
 
     metadata = read_metadata(dataset, folder)
     if metadata["data_format"] not in FORMATS:
         what = f"data_format is {metadata['data_format']!r}; expected one of {', '.join(FORMATS)}"
         raise damaged(dataset, folder, "data/metadata.json", what)
     try:
-        data = minari.MinariDataset(folder / "data")
+        storage = MinariStorage.read(folder / "data")
     except Exception as error:  # spaces and specs are rebuilt from what the file says, by several libraries
         raise damaged(dataset, folder, "data/metadata.json or what it names", error) from error
     try:
-        width(data.observation_space)
+        width(storage.observation_space)
     except TypeError:
         flat = "a box of rank 1, or what can be flattened to one"
-        raise DataError(f"{dataset}: observations have space {data.observation_space}; expected {flat}") from None
-    action_space = data.action_space
+        raise DataError(f"{dataset}: observations have space {storage.observation_space}; expected {flat}") from None
+    action_space = storage.action_space
     if not isinstance(action_space, spaces.Discrete) and not (isinstance(action_space, spaces.Box) and len(action_space.shape) == 1):
         raise DataError(f"{dataset}: actions have space {action_space}; expected a box of rank 1 or a discrete space")
-    files = FORMATS[metadata["data_format"]](dataset, folder, metadata, data.observation_space, action_space)
+    files = FORMATS[metadata["data_format"]](dataset, folder, metadata, storage.observation_space, action_space)
     stack.enter_context(files)
     if not len(files.lengths):
         raise DataError(f"{dataset}: no episode in it; expected at least one")
+    try:
+        data = minari.MinariDataset(storage)
+    except Exception as error:  # the environments' specs, and versions
+        raise damaged(dataset, folder, "data/metadata.json", error) from error
     return _Opened(files, data, np.arange(len(files.lengths)))
 
 

@@ -13,10 +13,14 @@ from envs.errors import DataError
 
 
 def datasets_root() -> Path:
-    """Minari's own root (MINARI_DATASETS_PATH)."""
+    """Minari's own root (MINARI_DATASETS_PATH). Raises DataError if it is not there and cannot be made."""
     from minari.storage import get_dataset_path
 
-    return Path(get_dataset_path())
+    try:
+        return Path(get_dataset_path())
+    except OSError as error:
+        what = f"{error.filename}, the root of data sets, cannot be made ({error.strerror})"
+        raise DataError(f"{what}; set MINARI_DATASETS_PATH") from error
 
 
 @contextmanager

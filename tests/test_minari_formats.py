@@ -235,8 +235,6 @@ def test_defect_9_reference_scores_survive():
         warnings.simplefilter("ignore")
         long = [minari.load_dataset(f"tt/{n}-v0").filter_episodes(lambda e: len(e) > 5) for n in "ab"]
         combined = minari.combine_datasets(long, "tt/c-v0")
-            [minari.load_dataset(f"tt/{n}-v0").filter_episodes(lambda e: len(e) > 5) for n in "ab"], "tt/c-v0"
-        )
     assert "ref_min_score" not in combined.storage.metadata  # the defect, as it is
     ours = load("tt/a-v0@min_length:6+tt/b-v0@min_length:6")
     assert ours.reference is not None
