@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 
 from envs import d4rl
@@ -271,13 +270,15 @@ def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[n
 
 def _to_unit_box(data: Trajectories, low: np.ndarray, high: np.ndarray) -> float:
     """Scale the actions of `data` to [-1, 1] and clip them, in place; the share of entries that were outside."""
-    middle, half = torch.from_numpy((high + low) / 2), torch.from_numpy((high - low) / 2)
-    outside = 0
-    for actions in data.actions.split(SCALED_ROWS):
-        actions.sub_(middle).div_(half)
-        outside += int((actions.abs() > 1).sum())
-        actions.clamp_(-1, 1)
-    return outside / data.actions.numel()
+    middle, half = (high + low) / 2, (high - low) / 2
+    outside, everything = 0, data.actions.numpy()
+    for start in range(0, len(everything), SCALED_ROWS):
+        actions = everything[start : start + SCALED_ROWS]
+        actions -= middle
+        actions /= half
+        outside += int((np.abs(actions) > 1).sum())
+        np.clip(actions, -1, 1, out=actions)
+    return outside / everything.size
 
 
 def _common_reference(opened: list[_Opened]) -> Reference | None:

@@ -24,6 +24,9 @@ from envs.spaces import flatten_rows, leaves, row_shape, width
 MAX_EXPANSION = 2000  # how much larger than its file an array may be: above what compression reaches, a header lies
 
 
+METADATA_CACHE = 1 << 20  # bytes
+
+
 class Arrays(NamedTuple):
     """One episode: observations [T + 1, obs], actions [T, act], rewards, terminations and truncations [T]."""
 
@@ -160,7 +163,7 @@ class Hdf5Files(EpisodeFiles):
         self.size = 0
         try:
             self.size = (self.folder / self.FILE).stat().st_size
-            self.file = h5py.h5f.open(str(self.folder / self.FILE).encode(), h5py.h5f.ACC_RDONLY)
+            self.file = h5py.h5f.open(str(self.folder / self.FILE).encode(), h5py.h5f.ACC_RDONLY, _small_cache())
         except FileNotFoundError:
             raise damaged(self.dataset, self.folder, self.FILE, "it is missing") from None
         except OSError as error:
@@ -210,6 +213,15 @@ class Hdf5Files(EpisodeFiles):
             return array
 
         return column
+
+
+def _small_cache() -> Any:
+    """HDF5 keeps up to 32 MB of what it has seen of a file; every array here is looked at twice, that is not worth it."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    config = access.get_mdc_config()
+    config.set_initial_size, config.initial_size, config.min_size, config.max_size = True, METADATA_CACHE, METADATA_CACHE, METADATA_CACHE
+    access.set_mdc_config(config)
+    return access
 
 
 class ArrowFiles(EpisodeFiles):
