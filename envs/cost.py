@@ -48,7 +48,8 @@ def make(root: Path, steps: int, length: int) -> None:
                 file.create_dataset(f"episode_{e}/{name}", data=array, chunks=True, maxshape=(None, *array.shape[1:]))
     env = gymnasium.make("Hopper-v5")
     metadata = {
-        "dataset_id": DATASET, "data_format": "hdf5", "minari_version": "0.5.4", "total_episodes": steps // length, "total_steps": steps // length * length,
+        "dataset_id": DATASET, "data_format": "hdf5", "minari_version": "0.5.4", "total_episodes": steps // length,
+        "total_steps": steps // length * length,
         "observation_space": serialize_space(env.observation_space), "action_space": serialize_space(env.action_space),
         "env_spec": gymnasium.spec("Hopper-v5").to_json(),
     }  # fmt: skip
@@ -68,7 +69,6 @@ def measure(kind: str, root: Path) -> dict[str, float]:
     import gymnasium.envs.mujoco.hopper_v5  # noqa: F401
 
     from envs.minari_data import load  # what is imported is no part of it
-    from envs.trajectories import TENSORS
 
     before, started = _resident(), time.perf_counter()
     if kind == "h5py":
