@@ -112,9 +112,7 @@ def _actions(facts: Facts, data: LoggedData) -> None:
     facts.add(section, "out of bounds (clipped on load)", f"{data.clipped:.3%} of entries")
     facts.add(section, "standard deviation by column", ", ".join(f"{v:.3g}" for v in actions.std(0)))
     if saturated.mean() > 0.3:
-        facts.flags.append(
-            f"{saturated.mean():.0%} of action entries are at the bounds: a Gaussian's mean has to leave the box to match them"
-        )
+        facts.flags.append(f"{saturated.mean():.0%} of action entries are at the bounds, where a Gaussian fits badly")
     if data.clipped > 0.001:
         facts.flags.append(f"{data.clipped:.2%} of action entries lay outside the bounds and were clipped")
     if (constant := np.flatnonzero(np.ptp(actions, 0) == 0)).size:

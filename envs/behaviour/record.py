@@ -17,16 +17,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from envs.behaviour.episodes import SEED, Episode, Job, run_episodes
+from envs.behaviour.episodes import SEED, Episode, Job, run_episodes, spec_of
+from envs.behaviour.pointmaze import NOISE
 from envs.behaviour.policy import record_of
 from envs.errors import DataError
 from envs.publish import datasets_root, publish
-from envs.references import D4RL, lookup
+from envs.references import D4RL, Reference, lookup
 from envs.revision import code_revision
 
-NAMES = ("halfcheetah", "hopper", "walker2d")
+NAMES = ("ant", "halfcheetah", "hopper", "walker2d")
+MAZES = ("umaze", "medium")
 QUALITIES = ("medium", "medium-expert", "medium-replay")
 STEPS = 200_000
+MAZE_STEPS = 100_000
 ROUND = 4  # episodes a snapshot between two looks at the number of steps
 
 
@@ -52,8 +55,13 @@ def recipes() -> dict[str, Recipe]:
             ("medium-replay", (tuple(range(medium + 1)),)),
             ("medium-expert", ((medium,), (last,))),
         ):
+            if name == "ant" and quality != "medium-replay":
+                continue
             dataset = f"iwsft/{name}/{quality}-v0"
             found[dataset] = Recipe(dataset, name, record["settings"]["env"], groups, STEPS // len(groups))
+    for maze in MAZES:
+        dataset, record = f"iwsft/pointmaze/{maze}-v0", record_of(f"pointmaze-{maze}")
+        found[dataset] = Recipe(dataset, f"pointmaze-{maze}", record["settings"]["env"], (tuple(range(len(NOISE))),), MAZE_STEPS)
     return found
 
 
@@ -99,13 +107,13 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
 
 def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     """Write `episodes` as a Minari data set in Minari's root."""
-    import gymnasium
     import minari
     from minari.data_collector import EpisodeBuffer
 
     record = record_of(recipe.name)
     random, expert = (record["reference"][k]["mean"] for k in ("random", "expert"))
-    d4rl = lookup(recipe.env_id, D4RL)
+    d4rl = _d4rl(recipe.env_id)
+    maze = recipe.name.startswith("pointmaze")
     buffers = [
         EpisodeBuffer(
             id=i, seed=e.seed, observations=e.observations, actions=e.actions, rewards=e.rewards,
@@ -116,21 +124,32 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asks for an e-mail address and a link
+        spec = spec_of(recipe.env_id)
+        by = f"a waypoint controller with noise {', '.join(map(str, NOISE))}" if maze else f"{groups} of one PPO run (0 is the first)"
+        packages = ("mujoco", "gymnasium", "gymnasium-robotics") if maze else ("mujoco", "gymnasium")
         data = minari.create_dataset_from_buffers(
-            recipe.dataset, buffers, env=gymnasium.spec(recipe.env_id), eval_env=gymnasium.spec(recipe.env_id),
-            algorithm_name="PPO (SBX) snapshots, stochastic, tanh-squashed Gaussian", author="iwsft-bench",
-            description=f"{len(episodes)} episodes of {recipe.env_id} by {groups} of one PPO run (0 is the first), equal numbers of "
-            f"episodes from each snapshot of a group. infos/log_prob is the behaviour's exact log-density of each action.",
-            requirements=[f"mujoco=={version('mujoco')}", f"gymnasium=={version('gymnasium')}"],
+            recipe.dataset, buffers, env=spec, eval_env=spec, author="iwsft-bench",
+            algorithm_name=("waypoint controller" if maze else "PPO (SBX) snapshots") + ", stochastic, tanh-squashed Gaussian",
+            description=f"{len(episodes)} episodes of {recipe.env_id} by {by}, equal numbers of "
+            f"episodes from each {'strength' if maze else 'snapshot of a group'}. infos/log_prob is the behaviour's exact log-density of "
+            f"each action.",
+            requirements=[f"{p}=={version(p)}" for p in packages],
         )  # fmt: skip
     data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode} for e in episodes])
     # Set here and not above: creation drops reference scores silently in some cases.
     data.storage.update_metadata({
         "ref_min_score": random, "ref_max_score": expert, "reference": "iwsft",
-        "d4rl_ref_min_score": d4rl.random, "d4rl_ref_max_score": d4rl.expert,
+        **({} if d4rl is None else {"d4rl_ref_min_score": d4rl.random, "d4rl_ref_max_score": d4rl.expert}),
         "code_revision": code_revision(), "seed": SEED, "snapshots": [list(g) for g in recipe.groups],
         "behaviour": {k: record[k] for k in ("settings", "packages")},
     })  # fmt: skip
+
+
+def _d4rl(env_id: str) -> Reference | None:
+    try:
+        return lookup(env_id, D4RL)
+    except KeyError:
+        return None
 
 
 def main() -> None:
