@@ -83,7 +83,10 @@ def _make(
 
 def _check_alike(config: Config, data: LoggedData, other: LoggedData) -> None:
     """Raise RunError unless a policy of `other` fits `data`."""
-    shapes = [(d.observation_width, d.action_width, d.action_low.tolist(), d.action_high.tolist()) for d in (data, other)]
+    shapes = [
+        (d.observation_width, d.action_width, d.trajectories.num_actions, d.action_low.tolist(), d.action_high.tolist())
+        for d in (data, other)
+    ]
     if shapes[0] != shapes[1]:
         widths = " and ".join(f"{s[0]} x {s[1]}" for s in shapes)
         raise RunError(f"pi_ref_dataset = {config.pi_ref_dataset}: its observations and actions ({widths}) do not fit {config.dataset}")

@@ -124,19 +124,44 @@ def test_a_built_in_maze_pays_for_success_alone(maze, monkeypatch):
     assert (data.reference.name, data.reference.expert) == ("iwsft", 1.0)
 
 
-def test_a_built_in_maze_has_the_exact_density_of_its_actions(maze, monkeypatch):
-    """log pi(a) integrates to 1 over the unit box, at the first observation of an episode."""
+def test_a_built_in_maze_is_reproducible(maze, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(maze))
     import minari
 
     from envs.behaviour.episodes import Job, run_episode
 
     data = minari.load_dataset("iwsft/pointmaze/umaze-v0")
-    first = next(data.iterate_episodes([4]))  # snapshot 1 of the first round
-    meta = next(iter(data.storage.get_episode_metadata([4])))
-    again = run_episode(Job("pointmaze-umaze", "PointMaze_UMaze-v3", int(meta["snapshot"]), int(meta["episode"])))
+    first = next(data.iterate_episodes([4]))
+    key = next(iter(data.storage.get_episode_metadata([4])))
+    again = run_episode(Job("pointmaze-umaze", "PointMaze_UMaze-v3", int(key["snapshot"]), int(key["episode"])))
     np.testing.assert_array_equal(first.actions, again.actions)
     np.testing.assert_array_equal(first.infos["log_prob"], again.log_prob)
+
+
+def test_the_density_of_the_mazes_controller_integrates_to_one():
+    import gymnasium
+
+    from envs.behaviour import pointmaze
+
+    env = gymnasium.make(pointmaze.spec_of("PointMaze_UMaze-v3"), disable_env_checker=True)
+    observation, _ = env.reset(seed=0)
+    controller = pointmaze.Controller(env, len(pointmaze.NOISE) - 1)
+
+    class Fixed:
+        def __init__(self, noise):
+            self.noise = np.array(noise)
+
+        def standard_normal(self, count):
+            return self.noise
+
+    # The two entries of an action are independent: p(x, y) = p(x) p(y), and one line through the box each gives both factors.
+    grid = np.linspace(-8, 8, 2001)
+    axes = [[(g, 0.0) for g in grid], [(0.0, g) for g in grid]]
+    lines = [[controller.act(observation, Fixed(noise)) for noise in noises] for noises in axes]
+    sums = [np.trapezoid(np.exp([log_prob for _, log_prob in line]), [action[k] for action, _ in line]) for k, line in enumerate(lines)]
+    middle = np.exp(controller.act(observation, Fixed((0.0, 0.0)))[1])
+    assert sums[0] * sums[1] / middle == pytest.approx(1, abs=1e-3)
+    env.close()
 
 
 def test_an_unknown_maze_is_refused():
