@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow lint format data tables behaviour wheel clean
+.PHONY: bench test test-slow lint format data tables behaviour wheel clean d4rl
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
@@ -59,3 +59,7 @@ clean: ## everything that can be made again, but no results
 	@echo "installing what training behaviour policies needs" >&2
 	@$(PIP) --editable '.[behaviour]'
 	@touch $@
+
+d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tables with ours
+	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
+	@$(BIN)/python -m pytest tests/test_d4rl.py -k package_d4rl

@@ -26,6 +26,8 @@ class Episodes(Protocol):
     @property
     def actions(self) -> Tensor: ...  # [N, act] float32
     @property
+    def num_actions(self) -> int: ...  # of discrete actions, whose numbers `actions` [N, 1] holds; 0 means continuous ones
+    @property
     def rewards(self) -> Tensor: ...  # [N] float32
     @property
     def next_observations(self) -> Tensor: ...  # [N, obs] float32
@@ -48,12 +50,12 @@ class Algo(ABC):
 
     state: State
     updates: int
-    actions: ClassVar[Literal["continuous", "discrete"]] = "continuous"  # the kind that the method can learn from
+    actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # the kinds that the method can learn from
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
-        given = "continuous" if data.actions.is_floating_point() else "discrete"
-        if given != self.actions:
-            raise ConfigError(f"{type(self).__name__} learns from {self.actions} actions; the data's are {given} ({data.actions.dtype})")
+        given = "discrete" if data.num_actions else "continuous"
+        if given not in self.actions:
+            raise ConfigError(f"{type(self).__name__} learns from {' or '.join(self.actions)} actions; the data's are {given}")
         self.data = data
         self.seeds = list(seeds)
         self.device = data.observations.device

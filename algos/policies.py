@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from algos.base import Episodes
 from algos.networks import MLP, Layout, Params
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
@@ -57,3 +58,45 @@ class GaussianPolicy:
         a, b = self.log_std(params), self.log_std(other)
         shift = self.mean(params, observations) - self.mean(other, observations)
         return (b - a + ((2 * a).exp() + shift.square()) / (2 * (2 * b).exp()) - 0.5).sum(-1)
+
+
+@dataclass(frozen=True)
+class CategoricalPolicy:
+    """softmax(net(obs)) over `num_actions` discrete actions, which are their numbers, [..., 1]; the Gaussian's place in the family."""
+
+    observation_width: int
+    num_actions: int
+    hidden: tuple[int, ...] = (256, 256, 256)
+
+    @property
+    def net(self) -> MLP:
+        return MLP((self.observation_width, *self.hidden, self.num_actions))
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.net.shapes)
+
+    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """[P, N] initial parameters."""
+        return self.layout.flatten(self.net.init(generators))
+
+    def mean(self, params: Params, observations: Tensor) -> Tensor:
+        """[P, B, obs] -> [P, B, 1], the likeliest action (there is no mean of numbers that only name)."""
+        return self.net(params, observations).argmax(-1, keepdim=True).float()
+
+    def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-probability of `actions` [P, B, 1] given `observations` [P, B, obs]: [P, B]."""
+        return self.net(params, observations).log_softmax(-1).gather(-1, actions.long()).squeeze(-1)
+
+    def kl(self, params: Params, other: Params, observations: Tensor) -> Tensor:
+        """KL(params || other) at each of `observations` [P, B, obs]: [P, B]."""
+        p, q = (self.net(which, observations).log_softmax(-1) for which in (params, other))
+        return (p.exp() * (p - q)).sum(-1)
+
+
+def policy_for(data: Episodes, hidden: Sequence[int]) -> GaussianPolicy | CategoricalPolicy:
+    """The policy class for the actions of `data`."""
+    observation_width, discrete = data.observations.shape[1], data.num_actions
+    if discrete:
+        return CategoricalPolicy(observation_width, discrete, tuple(hidden))
+    return GaussianPolicy(observation_width, data.actions.shape[1], tuple(hidden))

@@ -29,7 +29,7 @@ from algos.base import Algo, Episodes, Metrics, State
 from algos.curation import SCORES, check_percentiles, strata
 from algos.errors import ConfigError, require
 from algos.optim import Adam, Schedule, learning_rate
-from algos.policies import GaussianPolicy
+from algos.policies import policy_for
 from algos.sampling import Batch, BatchStream, LengthWeighting, Sampler
 from algos.weights import mean_one, step_weights, summarise, trajectory_weights
 
@@ -157,14 +157,14 @@ class WeightedBCConfig:
 class WeightedBC(Algo):
     """P members of a point of the family; `pi_ref` maps names to parameters [P, ...] of the frozen reference policy."""
 
-    policy_class: type[GaussianPolicy] = GaussianPolicy
+    actions = ("continuous", "discrete")
 
     def __init__(self, config: WeightedBCConfig, data: Episodes, seeds: Sequence[int], pi_ref: Mapping[str, Tensor] | None = None) -> None:
         super().__init__(data, seeds)
         if config.needs_pi_ref and pi_ref is None:
             raise ConfigError(f"{config.name} needs a reference policy: train one on all data first")
         self.config, self.updates = config, config.training.updates
-        self.net = self.policy_class(data.observations.shape[1], data.actions.shape[1], tuple(config.hidden))
+        self.net = policy_for(data, config.hidden)
         self.optimizer = Adam()
         scores = SCORES[config.curation.score](data).cpu().numpy()
         curated = strata(scores, config.curation.percentiles, config.curation.min_score)

@@ -64,7 +64,8 @@ class Config:
     """One run: a population of `seeds` of one method on one data set."""
 
     algo: Any = MISSING  # the dataclass of a method (algos/), chosen by algo=NAME
-    dataset: str = "iwsft/hopper/medium-replay-v0"  # any Minari id
+    dataset: str = "iwsft/hopper/medium-replay-v0"  # any id, or an expression of them (envs/ids.py)
+    pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     budget: Budget = field(default_factory=Budget)
     suite: str = "single"  # results go to <results_dir>/<suite>

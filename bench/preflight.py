@@ -18,7 +18,7 @@ def preflight(configs: Iterable[Config]) -> None:
     for config in configs:
         device_of(config.device)
         _check_writable(Path(config.results_dir))
-    for dataset in dict.fromkeys(config.dataset for config in configs):
+    for dataset in dict.fromkeys(d for config in configs for d in (config.dataset, config.pi_ref_dataset) if d):
         ensure(dataset)
 
 

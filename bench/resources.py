@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+from dataclasses import replace
 
 import torch
 
 from algos.errors import ConfigError
 from envs.logged_data import LoggedData
+from envs.measured import measured_reference
 from envs.minari_data import load
 from envs.rollout import Evaluator
 
@@ -15,11 +17,12 @@ _data: dict[str, LoggedData] = {}
 _evaluators: dict[tuple[str, int | None], Evaluator] = {}
 
 
-def data_set(dataset: str) -> LoggedData:
-    """Data set `dataset`; the last one used stays in memory."""
+def data_set(dataset: str, workers: int | None = None) -> LoggedData:
+    """Data set `dataset`, with a measured reference if it brings none; the last one used stays in memory."""
     if dataset not in _data:
         _data.clear()
-        _data[dataset] = load(dataset)
+        data = load(dataset)
+        _data[dataset] = data if data.reference else replace(data, reference=measured_reference(data, evaluator(data.env_spec, workers)))
     return _data[dataset]
 
 

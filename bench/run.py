@@ -34,9 +34,10 @@ def run(config: Config) -> RunDir:
     """
     device = device_of(config.device)
     with Reporter(next_label(f"{config.algo.name} {config.dataset}")) as reporter:
-        data = data_set(config.dataset)
+        reference_data = _reference_data(config)
+        data = data_set(config.dataset, config.eval.workers)
         digest = data.trajectories.digest
-        folder = RunDir(config, digest, device.type)
+        folder = RunDir(config, digest, device.type, None if reference_data is None else reference_data.trajectories.digest)
         if folder.finished and not config.force:
             reporter.say(f"{reporter.label}: finished before, see {folder.path} (force=true runs it again)")
             return folder
@@ -46,7 +47,7 @@ def run(config: Config) -> RunDir:
             reporter.say(f"{config.dataset}: {data.clipped:.2%} of action entries lie outside the environment's bounds and were clipped")
         started = time.perf_counter()
         trajectories = data.trajectories.to(device)
-        algo = _make(config, data, trajectories, device, reporter)
+        algo = _make(config, data, reference_data, trajectories, device, reporter)
         record = _record(config, folder, data, digest, device, algo, time.perf_counter() - started)
         folder.start(record)
         logger = make_logger(config, folder)
@@ -60,13 +61,35 @@ def run(config: Config) -> RunDir:
     return folder
 
 
-def _make(config: Config, data: LoggedData, trajectories: Any, device: torch.device, reporter: Reporter) -> Algo:
+def _reference_data(config: Config) -> LoggedData | None:
+    """What pi_ref is trained on, if that is not the data set itself."""
+    used = config.pi_ref_dataset not in (None, config.dataset) and getattr(config.algo, "needs_pi_ref", False)
+    return data_set(config.pi_ref_dataset, config.eval.workers) if used and config.pi_ref_dataset else None
+
+
+def _make(
+    config: Config, data: LoggedData, reference_data: LoggedData | None, trajectories: Any, device: torch.device, reporter: Reporter
+) -> Algo:
     """The method's population on its data, with its reference policy if it needs one."""
     extra = {}
     if getattr(config.algo, "needs_pi_ref", False):
-        digest = data.trajectories.digest
-        extra["pi_ref"] = reference_policy.find_or_train(config, trajectories, digest, device, reporter)
+        source, found = data, trajectories
+        if reference_data is not None:
+            _check_alike(config, data, reference_data)
+            source, found = reference_data, reference_data.trajectories.to(device)
+        extra["pi_ref"] = reference_policy.find_or_train(config, found, source.trajectories.digest, device, reporter)
     return ALGOS[type(config.algo)](config.algo, trajectories, config.seeds, **extra)  # type: ignore[call-arg]
+
+
+def _check_alike(config: Config, data: LoggedData, other: LoggedData) -> None:
+    """Raise RunError unless a policy of `other` fits `data`."""
+    shapes = [
+        (d.observation_width, d.action_width, d.trajectories.num_actions, d.action_low.tolist(), d.action_high.tolist())
+        for d in (data, other)
+    ]
+    if shapes[0] != shapes[1]:
+        widths = " and ".join(f"{s[0]} x {s[1]}" for s in shapes)
+        raise RunError(f"pi_ref_dataset = {config.pi_ref_dataset}: its observations and actions ({widths}) do not fit {config.dataset}")
 
 
 def _record(config: Config, folder: RunDir, data: LoggedData, digest: str, device: torch.device, algo: Algo, set_up_time: float) -> Row:
@@ -77,6 +100,7 @@ def _record(config: Config, folder: RunDir, data: LoggedData, digest: str, devic
         "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
         "final_episodes": config.eval.final_episodes, "last_k": config.eval.last_k,
         "reference": None if reference is None else {"name": reference.name, "random": reference.random, "expert": reference.expert},
+        "note": data.note, "pi_ref_dataset": config.pi_ref_dataset,
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": folder.hash, "dataset_digest": digest, "code_revision": code_revision(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

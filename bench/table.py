@@ -18,6 +18,11 @@ def markdown(board: pd.DataFrame, records: Sequence[Row]) -> str:
     A cell is the mean over seeds and the half-width of its 95 % interval; a data set without reference scores shows raw returns.
     Two runs of one method on one data set stand as two columns, told apart by their hash.
     """
+    families = sorted(board["reference"].unique())
+    if len(families) > 1:  # two reference families never share a column
+        names = {r["config_hash"]: "none" if r["reference"] is None else r["reference"]["name"] for r in records}
+        return "\n".join(markdown(board[board["reference"] == f], [r for r in records if names[r["config_hash"]] == f]) for f in families)
+    notes = {r["dataset"]: r["note"] for r in records if r.get("note")}
     last = board[board["selection"] == "last"].copy()
     twice = last.duplicated(["dataset", "algo"], keep=False)
     last["column"] = np.where(twice, last["algo"] + " " + last["config_hash"].str[:4], last["algo"])
@@ -30,7 +35,8 @@ def markdown(board: pd.DataFrame, records: Sequence[Row]) -> str:
     if len(datasets) > 1 and complete:
         means = last.groupby("column")["score_mean"].mean()
         lines.append(row_of(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
-    return "\n".join([_protocol(records), "", *lines, ""])
+    remarks = [f"{dataset}: {note}." for dataset, note in sorted(notes.items())]
+    return "\n".join([_protocol(records), "", *lines, "", *(["\n".join(remarks), ""] if remarks else [])])
 
 
 def _protocol(records: Sequence[Row]) -> str:

@@ -34,7 +34,7 @@ class Reference:
 
 @cache
 def table() -> tuple[dict[str, str], ...]:
-    """Rows of references.csv: family, env_id, random, expert, time_limit, source."""
+    """Rows of references.csv: family, dataset (D4RL's name, or how built-in ids begin), env_id, random, expert, time_limit, source."""
     with open(Path(__file__).parent / "references.csv", newline="") as f:
         return tuple(csv.DictReader(f))
 
@@ -50,3 +50,8 @@ def lookup(env_id: str, family: str) -> Reference:
         if row["family"] == family and same:
             return Reference(family, float(row["random"]), float(row["expert"]))
     raise KeyError((env_id, family))
+
+
+def d4rl_row(name: str) -> dict[str, str] | None:
+    """The row of D4RL's data set `name` (hopper-medium-replay-v2), or None."""
+    return next((row for row in table() if row["family"] == D4RL and row["dataset"] == name), None)

@@ -44,7 +44,10 @@ class _Slot:
     def __init__(self, spec: Any) -> None:
         import gymnasium
 
+        from envs.spaces import Flattener
+
         self.env = gymnasium.make(spec, disable_env_checker=True)
+        self.flat = Flattener(self.env.observation_space)
 
     def start(self, seeds: Sequence[int]) -> np.ndarray:
         self.waiting = list(seeds)
@@ -54,7 +57,7 @@ class _Slot:
     def _next(self) -> np.ndarray:
         self.total, self.length = 0.0, 0
         self.running = bool(self.waiting)
-        return self.env.reset(seed=int(self.waiting.pop(0)))[0] if self.running else np.zeros(self.env.observation_space.shape)
+        return self.flat(self.env.reset(seed=int(self.waiting.pop(0)))[0]) if self.running else np.zeros(self.flat.width)
 
     def step(self, action: np.ndarray) -> np.ndarray:
         observation, reward, terminated, truncated, _ = self.env.step(action)
@@ -62,7 +65,7 @@ class _Slot:
         if terminated or truncated:
             self.results.append((self.total, self.length))
             return self._next()
-        return observation
+        return self.flat(observation)
 
 
 def _work(pipe: Connection, spec_json: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -32,6 +32,12 @@ class Trajectories:
     terminated: Tensor
     truncated: Tensor
     offsets: Tensor
+    num_actions: int = 0  # of discrete actions, which `actions` [N, 1] holds as their numbers; 0 means continuous ones
+
+    @classmethod
+    def of(cls, tensors: Iterable[Tensor], num_actions: int = 0) -> Trajectories:
+        """From the tensors in the order above."""
+        return cls(*tensors, num_actions)  # type: ignore[call-arg, arg-type]
 
     @classmethod
     def from_episodes(cls, episodes: Sequence[tuple], source: str = "data") -> Trajectories:
@@ -41,37 +47,12 @@ class Trajectories:
         """
         if not episodes:
             raise DataError(f"{source}: no episode in it; expected at least one")
-        columns: list[list[np.ndarray]] = [[] for _ in range(6)]
-        widths = tuple(np.shape(a)[1:] for a in episodes[0][:2])
-        for e, (observations, actions, rewards, terminated, truncated) in enumerate(episodes):
-            where = f"{source}: episode {e}"
-            arrays = {
-                "observations": np.asarray(observations, np.float32),
-                "actions": np.asarray(actions, np.float32),
-                "rewards": np.asarray(rewards, np.float32),
-                "terminations": np.asarray(terminated, bool),
-                "truncations": np.asarray(truncated, bool),
-            }
-            steps = len(arrays["rewards"])
-            if steps == 0:
-                raise DataError(f"{where}: has no step; remove the episode")
-            for name, array in arrays.items():
-                rank, rows = (2 if name in ("observations", "actions") else 1), steps + (name == "observations")
-                if array.ndim != rank or len(array) != rows:
-                    raise DataError(f"{where}: {name} has shape {array.shape}; expected {rows} rows of rank {rank} for {steps} rewards")
-                bad = ~np.isfinite(array.reshape(rows, -1)).all(1)
-                if bad.any():
-                    raise DataError(f"{where}, step {int(bad.argmax())}: {name} is not finite; mend or remove the episode")
-            if (arrays["observations"].shape[1:], arrays["actions"].shape[1:]) != widths:
-                found = arrays["observations"].shape[1], arrays["actions"].shape[1]
-                raise DataError(f"{where}: observation and action widths are {found}; episode 0 has {tuple(w[0] for w in widths)}")
-            obs = arrays["observations"]
-            row = (obs[:-1], arrays["actions"], arrays["rewards"], obs[1:], arrays["terminations"], arrays["truncations"])
-            for column, array in zip(columns, row, strict=True):
-                column.append(array)
-        offsets = np.cumsum([0] + [len(r) for r in columns[2]])
-        tensors = [torch.from_numpy(np.concatenate(column)) for column in columns]
-        return cls(*tensors, torch.from_numpy(offsets))  # type: ignore[call-arg]
+        shapes = [np.shape(a) for a in episodes[0][:2]]
+        widths = [shape[1] if len(shape) == 2 else 0 for shape in shapes]
+        builder = Builder(source, [len(e[2]) for e in episodes], widths[0], widths[1])
+        for episode in episodes:
+            builder.add(*episode)
+        return builder.finish()
 
     @property
     def num_steps(self) -> int:
@@ -101,11 +82,118 @@ class Trajectories:
     def digest(self) -> str:
         """SHA-256 of every array with its name, type and shape: the same data have the same digest, whatever file they came from."""
         sha = hashlib.sha256()
-        for f in fields(self):
-            array = getattr(self, f.name).cpu().numpy()
-            sha.update(f"{f.name}{array.dtype.str}{array.shape}".encode())
+        for name in TENSORS:
+            array = getattr(self, name).cpu().numpy()
+            sha.update(f"{name}{array.dtype.str}{array.shape}".encode())
             sha.update(np.ascontiguousarray(array).data)
+        if self.num_actions:
+            sha.update(f"num_actions{self.num_actions}".encode())
         return sha.hexdigest()
 
     def to(self, device: torch.device | str) -> Trajectories:
-        return Trajectories(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return Trajectories.of((getattr(self, name).to(device) for name in TENSORS), self.num_actions)
+
+
+TENSORS = tuple(f.name for f in fields(Trajectories) if f.name != "num_actions")
+
+Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
+"""(name, shape, type) -> an array to fill; a memory map, say."""
+
+CHECK_ROWS = 65_536  # rows looked at in one go for numbers that are not finite
+
+
+def in_memory(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    return np.empty(shape, dtype)
+
+
+class Builder:
+    """Fills `Trajectories` episode by episode, in place: nothing is held twice, whatever the size of the data.
+
+    source: what error lines call the data. lengths: steps of every episode, known in advance. numbers: what error lines call the
+    episodes, if not 0, 1, 2...
+    """
+
+    def __init__(
+        self,
+        source: str,
+        lengths: Sequence[int] | np.ndarray,
+        observation_width: int,
+        action_width: int,
+        numbers: Sequence[str] | None = None,
+        allocate: Allocate = in_memory,
+        num_actions: int = 0,
+    ) -> None:
+        self.source, self.numbers, self.num_actions = source, numbers, num_actions
+        if not len(lengths):
+            raise DataError(f"{source}: no episode in it; expected at least one")
+        self.offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))])
+        n = int(self.offsets[-1])
+        self.observations, self.next_observations = (
+            allocate(name, (n, observation_width), np.float32) for name in ("observations", "next_observations")
+        )
+        self.actions = allocate("actions", (n, action_width), np.float32)
+        self.rewards = allocate("rewards", (n,), np.float32)
+        self.terminated, self.truncated = (allocate(name, (n,), np.bool_) for name in ("terminated", "truncated"))
+        self.filled = 0
+
+    def where(self, episode: int) -> str:
+        """How error lines name an episode."""
+        return f"{self.source}: episode {episode}" if self.numbers is None else self.numbers[episode]
+
+    def rows(self) -> slice:
+        """The rows of the next episode. Raises DataError if it has no step."""
+        start, stop = self.offsets[self.filled : self.filled + 2].tolist()
+        if start == stop:
+            raise DataError(f"{self.where(self.filled)}: has no step; remove the episode")
+        return slice(start, stop)
+
+    def add(
+        self, observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> None:
+        """The next episode: observations [T + 1, obs], actions [T, act], rewards, terminated and truncated [T]."""
+        rows = self.rows()
+        steps = rows.stop - rows.start
+        where = self.where(self.filled)
+        arrays = {
+            "observations": observations, "actions": actions, "rewards": rewards, "terminations": terminated, "truncations": truncated,
+        }  # fmt: skip
+        for name, array in arrays.items():
+            array = arrays[name] = np.asarray(array)
+            rank, count = (2 if name in ("observations", "actions") else 1), steps + (name == "observations")
+            if array.ndim != rank or len(array) != count:
+                raise DataError(f"{where}: {name} has shape {array.shape}; expected {count} rows of rank {rank} for {steps} rewards")
+            if array.dtype.kind not in "fiub":
+                raise DataError(f"{where}: {name} has type {array.dtype}; expected numbers")
+        found = arrays["observations"].shape[1], arrays["actions"].shape[1]
+        if found != (expected := (self.observations.shape[1], self.actions.shape[1])):
+            raise DataError(f"{where}: observation and action widths are {found}; expected {expected}, as in episode 0 and its environment")
+        for name in ("terminations", "truncations"):
+            flags = arrays[name]
+            if flags.dtype.kind != "b" and not np.isin(flags, (0, 1)).all():
+                raise DataError(f"{where}: {name} holds other values than 0 and 1; expected flags")
+        with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is found below
+            self.observations[rows], self.next_observations[rows] = arrays["observations"][:-1], arrays["observations"][1:]
+            self.actions[rows], self.rewards[rows] = arrays["actions"], arrays["rewards"]
+        self.terminated[rows], self.truncated[rows] = arrays["terminations"], arrays["truncations"]
+        self.filled += 1
+
+    def finish(self) -> Trajectories:
+        """The data, after a look for numbers that are not finite. Raises DataError naming episode and step."""
+        assert self.filled == len(self.offsets) - 1
+        for name in ("observations", "actions", "rewards"):
+            self._check_finite(name, getattr(self, name), np.arange(len(self.rewards)))
+        last = self.offsets[1:] - 1  # every other next observation is an observation, and was looked at
+        self._check_finite("observations", self.next_observations, last, ahead=1)
+        flat = (self.observations, self.actions, self.rewards, self.next_observations, self.terminated, self.truncated, self.offsets)
+        return Trajectories.of(map(torch.from_numpy, flat), self.num_actions)
+
+    def _check_finite(self, name: str, array: np.ndarray, rows: np.ndarray, ahead: int = 0) -> None:
+        whole = len(rows) == len(array)
+        for start in range(0, len(rows), CHECK_ROWS):
+            part = array[start : start + CHECK_ROWS] if whole else array[rows[start : start + CHECK_ROWS]]
+            finite = np.isfinite(part)
+            if not finite.all():
+                row = int(rows[start + int((~finite.reshape(len(part), -1).all(1)).argmax())])
+                episode = int(np.searchsorted(self.offsets, row, side="right")) - 1
+                step = row - int(self.offsets[episode]) + ahead
+                raise DataError(f"{self.where(episode)}, step {step}: {name} is not finite; mend or remove the episode")

@@ -15,7 +15,7 @@ from algos.networks import MLP
 from algos.registry import ALGOS
 from algos.transitions import Transitions
 from bench.config import register, to_config
-from envs.trajectories import Trajectories
+from envs.trajectories import TENSORS, Trajectories
 
 LEARNERS = ("iql", "td3_bc", "rebrac", "awac", "crr", "awr", "rwr", "marwil", "cql", "edac", "sac_n", "cfgrl")
 OBS, ACT = 3, 2
@@ -57,7 +57,7 @@ def small(name: str, data: Any, seeds: Sequence[int] = (3, 8), *overrides: str) 
 
 def doubled(data: Trajectories) -> Trajectories:
     """`data` with float64 in float32's place."""
-    fields = {k: getattr(data, k) for k in Trajectories.__dataclass_fields__}
+    fields = {k: getattr(data, k) for k in TENSORS}
     return Trajectories(**{k: v.double() if v.is_floating_point() else v for k, v in fields.items()})
 
 

@@ -2,57 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from algos.networks import Layout, Params
-from algos.policies import GaussianPolicy
 from algos.sampling import Sampler
 from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from algos.weights import trajectory_weights
 from envs.trajectories import Trajectories
 
-LEFT, RIGHT = -1.0, 1.0
-
-
-class TwoArms(GaussianPolicy):
-    """A softmax over two arms in place of the Gaussian; an action is -1 (left) or 1 (right)."""
-
-    @property
-    def layout(self) -> Layout:
-        return Layout((("logits", (2,)),))
-
-    def init(self, generators: object) -> Tensor:
-        return torch.zeros(1, 2)
-
-    def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
-        log_p = params["logits"].log_softmax(-1)
-        return log_p.gather(1, (actions[..., 0] > 0).long())
-
-
-class Bandit(WeightedBC):
-    policy_class = TwoArms
+LEFT, RIGHT = 0.0, 1.0
 
 
 def pulls() -> Trajectories:
     """What uniform pulling gives: left fails, left succeeds, right succeeds twice."""
     ended, cut = np.array([True]), np.array([False])
     outcomes = [(LEFT, 0.0), (LEFT, 1.0), (RIGHT, 1.0), (RIGHT, 1.0)]
-    return Trajectories.from_episodes([(np.zeros((2, 1)), [[arm]], [reward], ended, cut) for arm, reward in outcomes])
+    data = Trajectories.from_episodes([(np.zeros((2, 1)), [[arm]], [reward], ended, cut) for arm, reward in outcomes])
+    return replace(data, num_actions=2)
+
+
+def uniform() -> dict[str, Tensor]:
+    """A softmax over two arms: a linear layer on an observation that is always 0, of which the bias is left."""
+    return {"0.weight": torch.zeros(1, 1, 2), "0.bias": torch.zeros(1, 2)}
+
+
+def right_of(algo: WeightedBC) -> float:
+    return algo.policy()["0.bias"].softmax(-1)[0, 1].item()
 
 
 def probability_of_right(weighting: Weighting, min_score: float | None = 1.0, updates: int = 3000) -> float:
     """Train on the successes, every one of them in each update, and return pi(right)."""
     training = Training(batch_size=3, learning_rate=0.05, sampler=Sampler.trajectories)
-    config = WeightedBCConfig("bandit", Start.pi_ref, finetune=training, curation=Curation(min_score=min_score), weighting=weighting)
-    algo = Bandit(config, pulls(), [0], {"logits": torch.zeros(1, 2)})
+    config = WeightedBCConfig("bandit", Start.pi_ref, [], finetune=training, curation=Curation(min_score=min_score), weighting=weighting)
+    algo = WeightedBC(config, pulls(), [0], uniform())
     count = len(algo.curated)
     batch = algo.stream._whole((torch.arange(count).double()[None] + 0.5) / count)
     for _ in range(updates):
         algo.update(algo.state, batch)
-    return algo.policy()["logits"].softmax(-1)[0, 1].item()
+    return right_of(algo)
 
 
 def mean_reward(right: float) -> float:
@@ -86,13 +77,12 @@ def test_temperature_zero_is_sft() -> None:
 
 
 def test_bc_imitates_everything() -> None:
-    config = WeightedBCConfig("bandit", scratch=Training(batch_size=4, learning_rate=0.05, sampler=Sampler.trajectories))
-    algo = Bandit(config, pulls(), [0])
-    algo.state["policy"] += torch.tensor([[0.0, 2.0]])
+    config = WeightedBCConfig("bandit", hidden=[], scratch=Training(batch_size=4, learning_rate=0.05, sampler=Sampler.trajectories))
+    algo = WeightedBC(config, pulls(), [0])
     batch = algo.stream._whole((torch.arange(4).double()[None] + 0.5) / 4)
     for _ in range(2000):
         algo.update(algo.state, batch)
-    assert algo.policy()["logits"].softmax(-1)[0, 1].item() == pytest.approx(1 / 2, abs=1e-4)
+    assert right_of(algo) == pytest.approx(1 / 2, abs=1e-4)
 
 
 @pytest.mark.parametrize("right", [0.3, 0.5, 0.9])

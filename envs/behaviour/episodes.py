@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.behaviour import pointmaze
 from envs.behaviour.policy import BehaviourPolicy, load_snapshot
 
 RANDOM = -1  # in place of a snapshot number: actions uniform in the environment's bounds
@@ -29,11 +30,11 @@ class Job(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """observations [T + 1, obs] float64, actions [T, act] float32, rewards [T] float64, flags [T] bool, log_prob [T] float64."""
+    """observations [T + 1, obs] float64 (or a dict of such), actions [T, act] float32, rewards and log_prob [T] float64, flags [T] bool."""
 
     job: Job
     seed: int
-    observations: np.ndarray
+    observations: Any
     actions: np.ndarray
     rewards: np.ndarray
     terminated: np.ndarray
@@ -45,12 +46,26 @@ class Episode(NamedTuple):
 def _env(env_id: str) -> Any:
     import gymnasium
 
-    return gymnasium.make(env_id, disable_env_checker=True)
+    return gymnasium.make(spec_of(env_id), disable_env_checker=True)
+
+
+def spec_of(env_id: str) -> Any:
+    """Gymnasium's spec of an environment of the built-in data."""
+    if env_id.startswith("PointMaze"):
+        return pointmaze.spec_of(env_id)
+    import gymnasium
+
+    return gymnasium.spec(env_id)
 
 
 @lru_cache(maxsize=64)
 def _policy(name: str, snapshot: int) -> BehaviourPolicy:
     return load_snapshot(name, snapshot)
+
+
+def _controller(job: Job, env: Any) -> BehaviourPolicy | pointmaze.Controller:
+    """The policy of `job`, after the environment's reset."""
+    return pointmaze.Controller(env, job.snapshot) if job.name.startswith("pointmaze") else _policy(job.name, job.snapshot)
 
 
 def seeds_of(job: Job) -> tuple[int, np.random.Generator]:
@@ -66,12 +81,13 @@ def run_episode(job: Job) -> Episode:
     observation, _ = env.reset(seed=seed)
     low, high = env.action_space.low, env.action_space.high
     observations, actions, rewards, flags, log_probs = [observation], [], [], [], []
+    policy = None if job.snapshot == RANDOM else _controller(job, env)
     ended = False
     while not ended:
-        if job.snapshot == RANDOM:
+        if policy is None:
             unit, log_prob = rng.uniform(-1, 1, low.shape), -low.size * np.log(2)
         else:
-            unit, log_prob = _policy(job.name, job.snapshot).act(observation, rng)
+            unit, log_prob = policy.act(observation, rng)
         action = ((high + low) / 2 + (high - low) / 2 * unit).astype(np.float32)
         observation, reward, terminated, truncated, _ = env.step(action)
         observations.append(observation)
@@ -81,9 +97,10 @@ def run_episode(job: Job) -> Episode:
         log_probs.append(log_prob)
         ended = terminated or truncated
     ends = np.asarray(flags, bool)
-    return Episode(
-        job, seed, np.asarray(observations), np.asarray(actions), np.asarray(rewards), ends[:, 0], ends[:, 1], np.asarray(log_probs)
+    joined = (
+        {k: np.asarray([o[k] for o in observations]) for k in observation} if isinstance(observation, dict) else np.asarray(observations)
     )
+    return Episode(job, seed, joined, np.asarray(actions), np.asarray(rewards), ends[:, 0], ends[:, 1], np.asarray(log_probs))
 
 
 def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:

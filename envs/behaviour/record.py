@@ -7,28 +7,29 @@ record it. A data set is written beside its final place and renamed when complet
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from envs.behaviour.episodes import SEED, Episode, Job, run_episodes
+from envs.behaviour.episodes import SEED, Episode, Job, run_episodes, spec_of
+from envs.behaviour.pointmaze import NOISE
 from envs.behaviour.policy import record_of
 from envs.errors import DataError
-from envs.references import D4RL, lookup
+from envs.publish import datasets_root, publish
+from envs.references import D4RL, Reference, lookup
 from envs.revision import code_revision
 
-NAMES = ("halfcheetah", "hopper", "walker2d")
+NAMES = ("ant", "halfcheetah", "hopper", "walker2d")
+MAZES = ("umaze", "medium")
 QUALITIES = ("medium", "medium-expert", "medium-replay")
 STEPS = 200_000
+MAZE_STEPS = 100_000
 ROUND = 4  # episodes a snapshot between two looks at the number of steps
 
 
@@ -54,19 +55,14 @@ def recipes() -> dict[str, Recipe]:
             ("medium-replay", (tuple(range(medium + 1)),)),
             ("medium-expert", ((medium,), (last,))),
         ):
+            if name == "ant" and quality != "medium-replay":
+                continue
             dataset = f"iwsft/{name}/{quality}-v0"
             found[dataset] = Recipe(dataset, name, record["settings"]["env"], groups, STEPS // len(groups))
+    for maze in MAZES:
+        dataset, record = f"iwsft/pointmaze/{maze}-v0", record_of(f"pointmaze-{maze}")
+        found[dataset] = Recipe(dataset, f"pointmaze-{maze}", record["settings"]["env"], (tuple(range(len(NOISE))),), MAZE_STEPS)
     return found
-
-
-def datasets_root() -> Path:
-    """Minari's own root, made if need be. Raises DataError if that fails."""
-    from minari.storage import get_dataset_path
-
-    try:
-        return Path(get_dataset_path())
-    except OSError as error:
-        raise DataError(f"Minari's root {error.filename} cannot be made ({error.strerror}); set MINARI_DATASETS_PATH") from error
 
 
 def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Iterator[Episode]:
@@ -95,43 +91,29 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
     if steps is not None:
         recipe = Recipe(recipe.dataset, recipe.name, recipe.env_id, recipe.groups, steps)
     root = root or datasets_root()
-    final = root / dataset
-    if (final / "data" / "metadata.json").exists():
-        return final
-    scratch = root / f".recording-{uuid4().hex[:8]}"
-    try:
-        scratch.mkdir(parents=True)
+    if (root / dataset / "data" / "metadata.json").exists():
+        return root / dataset
+
+    def write(scratch: Path) -> None:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
         with Progress(*columns, console=console) as progress:
             if not console.is_terminal:
                 console.print(f"recording {dataset}: {recipe.steps:,} steps from {len(recipe.groups)} group(s) of snapshots")
-            _write(recipe, list(_episodes(recipe, progress, workers)), scratch)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (scratch / dataset).relative_to(scratch).parents:
-            namespace = scratch / folder / "namespace_metadata.json"
-            if namespace.exists() and not (target := root / folder / namespace.name).exists():
-                namespace.rename(target)
-        if not final.exists():  # another process may have recorded the same data meanwhile
-            os.replace(scratch / dataset, final)
-    except OSError as error:
-        raise DataError(
-            f"data set '{dataset}' cannot be recorded in {root}: {error.strerror or error}; set MINARI_DATASETS_PATH"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return final
+            _write(recipe, list(_episodes(recipe, progress, workers)))
+
+    return publish(dataset, root, write, "recorded")
 
 
-def _write(recipe: Recipe, episodes: list[Episode], root: Path) -> None:
-    """Write `episodes` as a Minari data set below `root`."""
-    import gymnasium
+def _write(recipe: Recipe, episodes: list[Episode]) -> None:
+    """Write `episodes` as a Minari data set in Minari's root."""
     import minari
     from minari.data_collector import EpisodeBuffer
 
     record = record_of(recipe.name)
     random, expert = (record["reference"][k]["mean"] for k in ("random", "expert"))
-    d4rl = lookup(recipe.env_id, D4RL)
+    d4rl = _d4rl(recipe.env_id)
+    maze = recipe.name.startswith("pointmaze")
     buffers = [
         EpisodeBuffer(
             id=i, seed=e.seed, observations=e.observations, actions=e.actions, rewards=e.rewards,
@@ -140,31 +122,34 @@ def _write(recipe: Recipe, episodes: list[Episode], root: Path) -> None:
         for i, e in enumerate(episodes)
     ]  # fmt: skip
     groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
-    before = os.environ.get("MINARI_DATASETS_PATH")
-    os.environ["MINARI_DATASETS_PATH"] = str(root)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # asks for an e-mail address and a link
-            data = minari.create_dataset_from_buffers(
-                recipe.dataset, buffers, env=gymnasium.spec(recipe.env_id), eval_env=gymnasium.spec(recipe.env_id),
-                algorithm_name="PPO (SBX) snapshots, stochastic, tanh-squashed Gaussian", author="iwsft-bench",
-                description=f"{len(episodes)} episodes of {recipe.env_id} by {groups} of one PPO run (0 is the first), equal numbers of "
-                f"episodes from each snapshot of a group. infos/log_prob is the behaviour's exact log-density of each action.",
-                requirements=[f"mujoco=={version('mujoco')}", f"gymnasium=={version('gymnasium')}"],
-            )  # fmt: skip
-    finally:
-        if before is None:
-            del os.environ["MINARI_DATASETS_PATH"]
-        else:
-            os.environ["MINARI_DATASETS_PATH"] = before
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asks for an e-mail address and a link
+        spec = spec_of(recipe.env_id)
+        by = f"a waypoint controller with noise {', '.join(map(str, NOISE))}" if maze else f"{groups} of one PPO run (0 is the first)"
+        packages = ("mujoco", "gymnasium", "gymnasium-robotics") if maze else ("mujoco", "gymnasium")
+        data = minari.create_dataset_from_buffers(
+            recipe.dataset, buffers, env=spec, eval_env=spec, author="iwsft-bench",
+            algorithm_name=("waypoint controller" if maze else "PPO (SBX) snapshots") + ", stochastic, tanh-squashed Gaussian",
+            description=f"{len(episodes)} episodes of {recipe.env_id} by {by}, equal numbers of "
+            f"episodes from each {'strength' if maze else 'snapshot of a group'}. infos/log_prob is the behaviour's exact log-density of "
+            f"each action.",
+            requirements=[f"{p}=={version(p)}" for p in packages],
+        )  # fmt: skip
     data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode} for e in episodes])
     # Set here and not above: creation drops reference scores silently in some cases.
     data.storage.update_metadata({
         "ref_min_score": random, "ref_max_score": expert, "reference": "iwsft",
-        "d4rl_ref_min_score": d4rl.random, "d4rl_ref_max_score": d4rl.expert,
+        **({} if d4rl is None else {"d4rl_ref_min_score": d4rl.random, "d4rl_ref_max_score": d4rl.expert}),
         "code_revision": code_revision(), "seed": SEED, "snapshots": [list(g) for g in recipe.groups],
         "behaviour": {k: record[k] for k in ("settings", "packages")},
     })  # fmt: skip
+
+
+def _d4rl(env_id: str) -> Reference | None:
+    try:
+        return lookup(env_id, D4RL)
+    except KeyError:
+        return None
 
 
 def main() -> None:

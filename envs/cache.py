@@ -1,0 +1,101 @@
+"""Read once, then memory-mapped: a copy of a loaded data set, in a folder named by its digest.
+
+<root>/.cache/<digest>/<array>.npy    the arrays of `Trajectories`, as they are used
+<root>/.cache/index/<key>.json        the digest of what some files hold, and what else is known of them (bounds, environment, reference);
+                                      the key is a hash of the expression, of the name, size and time of every file, and of the
+                                      versions that decide what is read
+
+The folder may be removed at any time. A data set larger than memory is never in memory: its arrays are filled where they lie.
+A root that cannot be written has no cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import torch
+
+from envs.trajectories import TENSORS, Trajectories
+
+FORMAT = 1  # raised when the same files are read differently
+
+
+def key_of(expression: str, folders: Iterable[Path]) -> str:
+    """The key of the files in `folders`, as `expression` asks for them."""
+    sha = hashlib.sha256(repr((FORMAT, expression, *(version(p) for p in ("gymnasium", "minari")))).encode())
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            stat = path.stat()
+            sha.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    return sha.hexdigest()[:32]
+
+
+class Cache:
+    """The cache below Minari's root `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / ".cache"
+
+    def find(self, key: str) -> tuple[Trajectories, dict[str, Any]] | None:
+        """What was kept under `key`, memory-mapped (copied on write, so that it can never change on disk); None if it is not whole."""
+        try:
+            about = json.loads((self.folder / "index" / f"{key}.json").read_text())
+            digest = about["digest"]
+            arrays = [np.load(self.folder / digest / f"{name}.npy", mmap_mode="c") for name in TENSORS]
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+        trajectories = Trajectories.of(map(torch.from_numpy, arrays), about["num_actions"])
+        vars(trajectories)["digest"] = digest  # known: reading everything to compute it again would undo the point
+        return trajectories, about
+
+    def scratch(self) -> Scratch | None:
+        """A place to fill arrays in, or None where the root cannot be written."""
+        try:
+            folder = self.folder / f".scratch-{uuid4().hex[:8]}"
+            folder.mkdir(parents=True)
+        except OSError:
+            return None
+        return Scratch(self, folder)
+
+
+class Scratch:
+    """Arrays on their way into the cache. Use as a context manager: what was not kept is removed."""
+
+    def __init__(self, cache: Cache, folder: Path) -> None:
+        self.cache, self.folder = cache, folder
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def allocate(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """A memory-mapped array to fill. Raises OSError where there is no space for it."""
+        path = self.folder / f"{name}.npy"
+        array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        with open(path, "r+b") as f:
+            os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)  # a full disk is an error here, not a bus error later
+        return array
+
+    def keep(self, key: str, trajectories: Trajectories, about: dict[str, Any]) -> None:
+        """Keep `trajectories`, whose arrays were allocated here, under `key`. Raises OSError."""
+        np.save(self.folder / "offsets.npy", trajectories.offsets.numpy())
+        final = self.cache.folder / trajectories.digest
+        if final.exists():  # damaged, or the same data from elsewhere
+            shutil.rmtree(final)
+        os.replace(self.folder, final)
+        index = self.cache.folder / "index" / f"{key}.json"
+        index.parent.mkdir(exist_ok=True)
+        scratch = index.with_name(f".{key}.{uuid4().hex[:8]}")
+        scratch.write_text(json.dumps(about | {"digest": trajectories.digest, "num_actions": trajectories.num_actions}))
+        os.replace(scratch, index)

@@ -1,0 +1,72 @@
+"""One file from an address, whole or not at all."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from envs.errors import DataError
+
+BLOCK = 1 << 20  # bytes read at once
+TIMEOUT = 30  # seconds without a byte
+
+
+def unreachable(url: str) -> str | None:
+    """Why the host of `url` cannot be found, or None; found out at once, where libraries try again and again for half a minute."""
+    host = urllib.parse.urlsplit(url).hostname
+    if urllib.request.getproxies():
+        return None  # a proxy finds it
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError as error:
+        return f"no network: {host}: {error.strerror or error}"
+    return None
+
+
+def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
+    """Download `url` to `path`, let `check` look at it, and only then give it its name; a bar shows how far it is.
+
+    Raises DataError where the address cannot be reached, the answer is cut off or `check` refuses it; nothing is left behind then.
+    """
+    scratch = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(url, scratch)
+        check(scratch)
+        scratch.replace(path)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise DataError(f"{url} cannot be downloaded ({getattr(error, 'reason', None) or error})") from error
+    except OSError as error:
+        raise DataError(f"{url} cannot be downloaded to {path.parent}: {error.strerror or error}") from error
+    finally:
+        if scratch.exists():
+            scratch.unlink()
+    return path
+
+
+def _download(url: str, path: Path) -> None:
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as f:
+        size = int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
+        if size is not None and size > (free := shutil.disk_usage(path.parent).free):
+            raise DataError(f"{url} has {size:,} bytes, {path.parent} has room for {free:,}; free space")
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as progress:
+            if not console.is_terminal:
+                console.print(f"downloading {url}: {'unknown size' if size is None else f'{size:,} bytes'}")
+            bar = progress.add_task(f"downloading {Path(url).name}", total=size)
+            while block := answer.read(BLOCK):
+                f.write(block)
+                progress.update(bar, advance=len(block))
+        if size is not None and f.tell() != size:
+            raise DataError(f"{url} was cut off after {f.tell():,} of {size:,} bytes; try again")

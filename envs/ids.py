@@ -1,0 +1,138 @@
+"""What `dataset=` says: which data sets, and which of their episodes.
+
+    dataset  = part ["+" part ...]            several data sets, one after another
+    part     = id ["@" rule ...]              rules apply from left to right
+    id       = namespace/name/variant-v0      a Minari id, hf://owner/namespace/name-v0, or d4rl/hopper-medium-replay-v2
+    rule     = episodes:3 | episodes:0-99 | episodes:1|4|7     by number, within what is left so far
+               first:10 | first:10%           the first ones, by number or share
+               sample:10%                     a share (or number) spread evenly over the data set
+               top:5%                         the best ones by return; equal returns keep their order
+               min_return:X | max_return:X | min_length:X | max_length:X
+
+For example: D4RL/kitchen/complete-v2@top:5%+D4RL/kitchen/mixed-v2@top:5%
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.errors import DataError
+
+ID = re.compile(r"(hf://[\w.-]+/)?[\w-]+(/[\w-]+)*-v\d+")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the grammar above: `name`:`value`."""
+
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.value}"
+
+    def keep(self, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Indices into episodes of which `returns` [E] and `lengths` [E] are known; rising order."""
+        return RULES[self.name](self, returns, lengths)
+
+    def number(self) -> float:
+        try:
+            value = float(self.value)
+        except ValueError:
+            value = float("nan")
+        if np.isnan(value):
+            raise DataError(f"@{self}: '{self.value}' is no number")
+        return value
+
+    def count(self, total: int) -> int:
+        """A number of episodes, or a share of `total` (at least one episode)."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", self.value)
+        if match is None:
+            raise DataError(f"@{self}: expected a number of episodes or a share, such as {self.name}:10 or {self.name}:5%")
+        wanted = int(match[2]) if match[2] else max(1, round(total * float(match[1]) / 100))
+        if not 0 < wanted <= total:
+            raise DataError(f"@{self}: asks for {wanted} of {total} episodes")
+        return wanted
+
+    def numbers(self, total: int) -> np.ndarray:
+        """Episode numbers, of `total`."""
+        found: list[int] = []
+        for piece in self.value.split("|"):
+            match = re.fullmatch(r"(\d+)(?:-(\d+))?", piece)
+            if match is None:
+                raise DataError(f"@{self}: expected episode numbers, such as episodes:3, episodes:0-99 or episodes:1|4|7")
+            found += range(int(match[1]), int(match[2] or match[1]) + 1)
+        if not found or max(found) >= total:
+            raise DataError(f"@{self}: there are episodes 0 to {total - 1}")
+        return np.unique(found)
+
+
+def _between(values: Callable[[np.ndarray, np.ndarray], np.ndarray], upper: bool) -> Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]:
+    def keep(rule: Rule, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        found = values(returns, lengths)
+        return np.flatnonzero(found <= rule.number() if upper else found >= rule.number())
+
+    return keep
+
+
+RULES: dict[str, Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]] = {
+    "episodes": lambda rule, returns, _: rule.numbers(len(returns)),
+    "first": lambda rule, returns, _: np.arange(rule.count(len(returns))),
+    "sample": lambda rule, returns, _: np.arange(rule.count(len(returns))) * len(returns) // rule.count(len(returns)),
+    "top": lambda rule, returns, _: np.sort(np.argsort(-returns, kind="stable")[: rule.count(len(returns))]),
+    "min_return": _between(lambda returns, _: returns, upper=False),
+    "max_return": _between(lambda returns, _: returns, upper=True),
+    "min_length": _between(lambda _, lengths: lengths, upper=False),
+    "max_length": _between(lambda _, lengths: lengths, upper=True),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One data set of an expression: `dataset` is its id without any remote in front, `remote` that remote (hf://owner) or None."""
+
+    dataset: str
+    remote: str | None
+    rules: tuple[Rule, ...]
+
+    def select(self, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Episode numbers that the rules leave, rising. Raises DataError if that is none."""
+        kept = np.arange(len(returns))
+        for rule in self.rules:
+            kept = kept[rule.keep(returns[kept], lengths[kept])]
+            if not len(kept):
+                raise DataError(
+                    f"{self.dataset}@{rule}: no episode is left; returns are {returns.min():.6g} to {returns.max():.6g}, "
+                    f"lengths {lengths.min()} to {lengths.max()}"
+                )
+        return kept
+
+
+def parse(expression: str) -> list[Part]:
+    """The parts of a `dataset=` expression. Raises DataError for anything that is not one."""
+    return [_part(text, expression) for text in re.split(r"\+(?=[A-Za-z])", expression)]
+
+
+def _part(text: str, expression: str) -> Part:
+    dataset, *rules = text.split("@")
+    if not ID.fullmatch(dataset):
+        where = "" if text == expression else f" (in '{expression}')"
+        example = "expected namespace/name/variant-v0, such as iwsft/hopper/medium-v0"
+        raise DataError(f"dataset '{dataset}'{where} is not a Minari id; {example}")
+    remote = None
+    if "://" in dataset:
+        scheme, rest = dataset.split("://")
+        owner, dataset = rest.split("/", 1)
+        remote = f"{scheme}://{owner}"
+    return Part(dataset, remote, tuple(_rule(rule, text) for rule in rules))
+
+
+def _rule(text: str, part: str) -> Rule:
+    name, colon, value = text.partition(":")
+    if name not in RULES or not colon:
+        raise DataError(f"dataset '{part}': no rule '{text}'; there are {', '.join(f'{name}:' for name in RULES)}")
+    return Rule(name, value)

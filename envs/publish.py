@@ -1,0 +1,62 @@
+"""A data set that appears whole in Minari's root, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from envs.errors import DataError
+
+
+def datasets_root() -> Path:
+    """Minari's own root (MINARI_DATASETS_PATH). Raises DataError if it is not there and cannot be made."""
+    from minari.storage import get_dataset_path
+
+    try:
+        return Path(get_dataset_path())
+    except OSError as error:
+        what = f"{error.filename}, the root of data sets, cannot be made ({error.strerror})"
+        raise DataError(f"{what}; set MINARI_DATASETS_PATH") from error
+
+
+@contextmanager
+def minari_root(root: Path) -> Iterator[None]:
+    """Minari's root is `root` inside."""
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    os.environ["MINARI_DATASETS_PATH"] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MINARI_DATASETS_PATH"]
+        else:
+            os.environ["MINARI_DATASETS_PATH"] = before
+
+
+def publish(dataset: str, root: Path, write: Callable[[Path], None], doing: str = "written") -> Path:
+    """Let `write` make data set `dataset` below an empty folder beside its final place, and move it there when complete.
+
+    Raises DataError where the root cannot be written; whatever `write` raises, nothing is left behind.
+    """
+    final = root / dataset
+    scratch = root / f".recording-{uuid4().hex[:8]}"
+    try:
+        scratch.mkdir(parents=True)
+        with minari_root(scratch):
+            write(scratch)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (scratch / dataset).relative_to(scratch).parents:
+            namespace = scratch / folder / "namespace_metadata.json"
+            if namespace.exists() and not (target := root / folder / namespace.name).exists():
+                namespace.rename(target)
+        if not final.exists():  # another process may have made the same data meanwhile
+            os.replace(scratch / dataset, final)
+    except OSError as error:
+        raise DataError(f"data set '{dataset}' cannot be {doing} in {root}: {error.strerror or error}; set MINARI_DATASETS_PATH") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return final
