@@ -23,7 +23,7 @@ format: .venv/.ready-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-data: .venv/.ready ## record all nine built-in data sets
+data: .venv/.ready ## record all built-in data sets
 	@$(BIN)/python -m envs.behaviour.record --all
 
 tables: .venv/.ready ## results/quick's tables from its raw runs

@@ -65,7 +65,6 @@ class Config:
 
     algo: Any = MISSING  # the dataclass of a method (algos/), chosen by algo=NAME
     dataset: str = "iwsft/hopper/medium-replay-v0"  # any id, or an expression of them (envs/ids.py)
-    pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     budget: Budget = field(default_factory=Budget)
     suite: str = "single"  # results go to <results_dir>/<suite>
@@ -74,6 +73,7 @@ class Config:
     device: str = "auto"  # auto | cpu | cuda
     results_dir: str = "results"
     force: bool = False  # run again what is finished
+    pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""

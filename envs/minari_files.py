@@ -40,7 +40,7 @@ class Arrays(NamedTuple):
 def damaged(dataset: str, folder: Path, file: str, what: object) -> DataError:
     """The error line for a file that cannot be used."""
     reason = str(what).strip().splitlines()[0] if str(what).strip() else type(what).__name__
-    return DataError(f"{dataset}: {file} cannot be read ({reason}); remove {folder} and record or download it again")
+    return DataError(f"{dataset}: cannot be read ({file}: {reason}); remove {folder} and record or download it again")
 
 
 def read_metadata(dataset: str, folder: Path) -> dict[str, Any]:

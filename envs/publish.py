@@ -19,8 +19,7 @@ def datasets_root() -> Path:
     try:
         return Path(get_dataset_path())
     except OSError as error:
-        what = f"{error.filename}, the root of data sets, cannot be made ({error.strerror})"
-        raise DataError(f"{what}; set MINARI_DATASETS_PATH") from error
+        raise DataError(f"Minari's root {error.filename} cannot be made ({error.strerror}); set MINARI_DATASETS_PATH") from error
 
 
 @contextmanager

@@ -166,7 +166,7 @@ class Builder:
                 raise DataError(f"{where}: {name} has type {array.dtype}; expected numbers")
         found = arrays["observations"].shape[1], arrays["actions"].shape[1]
         if found != (expected := (self.observations.shape[1], self.actions.shape[1])):
-            raise DataError(f"{where}: observation and action widths are {found}; expected {expected}, as in episode 0 and its environment")
+            raise DataError(f"{where}: observation and action widths are {found}; episode 0 has {expected}")
         for name in ("terminations", "truncations"):
             flags = arrays[name]
             if flags.dtype.kind != "b" and not np.isin(flags, (0, 1)).all():

@@ -182,7 +182,7 @@ def _folder():
 def test_hdf5_file_is_cut_off(hdf5, keep):
     path = hdf5 / "data" / "main_data.hdf5"
     path.write_bytes(path.read_bytes()[:keep])
-    refused("data/main_data.hdf5", "truncated, or no HDF5 file")
+    refused("data/main_data.hdf5: truncated, or no HDF5 file")
 
 
 def test_hdf5_file_is_something_else(hdf5):
@@ -420,7 +420,7 @@ def test_a_read_only_root_is_read_without_a_cache(folder, root, monkeypatch):
 
 def test_a_read_only_root_cannot_be_written(monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", "/proc/nowhere")
-    with pytest.raises(DataError, match=r"/proc/nowhere, the root of data sets, cannot be made .*; set MINARI_DATASETS_PATH"):
+    with pytest.raises(DataError, match=r"Minari's root /proc/nowhere cannot be made .*; set MINARI_DATASETS_PATH"):
         load("iwsft/hopper/medium-v0")
 
 

@@ -25,7 +25,7 @@ from envs.publish import datasets_root, publish
 from envs.references import D4RL, Reference, lookup
 from envs.revision import code_revision
 
-NAMES = ("ant", "halfcheetah", "hopper", "walker2d")
+NAMES = ("halfcheetah", "hopper", "walker2d")
 MAZES = ("umaze", "medium")
 QUALITIES = ("medium", "medium-expert", "medium-replay")
 STEPS = 200_000
@@ -55,10 +55,11 @@ def recipes() -> dict[str, Recipe]:
             ("medium-replay", (tuple(range(medium + 1)),)),
             ("medium-expert", ((medium,), (last,))),
         ):
-            if name == "ant" and quality != "medium-replay":
-                continue
             dataset = f"iwsft/{name}/{quality}-v0"
             found[dataset] = Recipe(dataset, name, record["settings"]["env"], groups, STEPS // len(groups))
+    ant = record_of("ant")
+    groups = (tuple(range(ant["medium"] + 1)),)
+    found["iwsft/ant/medium-replay-v0"] = Recipe("iwsft/ant/medium-replay-v0", "ant", ant["settings"]["env"], groups, STEPS)
     for maze in MAZES:
         dataset, record = f"iwsft/pointmaze/{maze}-v0", record_of(f"pointmaze-{maze}")
         found[dataset] = Recipe(dataset, f"pointmaze-{maze}", record["settings"]["env"], (tuple(range(len(NOISE))),), MAZE_STEPS)
