@@ -46,6 +46,14 @@ def finished_runs(suite: Path) -> Iterator[tuple[Row, pd.DataFrame]]:
             raise RunError(f"{path.parent} cannot be read ({error}); remove it and run again") from error
 
 
+def suite_runs(suite: Path) -> list[tuple[Row, pd.DataFrame]]:
+    """`finished_runs`. Raises RunError if there is none."""
+    runs = list(finished_runs(suite))
+    if not runs:
+        raise RunError(f"{suite}: no finished run in it; expected {suite}/runs/*/run.json")
+    return runs
+
+
 def scores(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
     """One row an episode; score is empty where the data set has no reference."""
     reference, rows = reference_of(record), episodes.copy()
@@ -93,9 +101,7 @@ def _started(suite: Path) -> Iterator[tuple[str, str]]:
 
 def rebuild(suite: Path) -> str:
     """Write the tables of folder `suite` from its runs and return the one to read. Raises RunError if there is no finished run."""
-    runs = list(finished_runs(suite))
-    if not runs:
-        raise RunError(f"{suite}: no finished run in it; expected {suite}/runs/*/run.json")
+    runs = suite_runs(suite)
     board = board_of(suite, runs)
     table = markdown(board, [record for record, _ in runs])
     write_atomic(
