@@ -3,16 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow lint format data tables behaviour wheel clean
+.PHONY: bench test test-slow test-browser lint format data tables report behaviour wheel clean
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
 
 test: .venv/.ready-dev ## the tests, in a few minutes
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow and not browser"
 
 test-slow: .venv/.ready-dev ## the tests that take longer
 	@$(BIN)/python -m pytest -m slow
+
+test-browser: .venv/.ready-dev ## the report page in headless Chromium, where there is one
+	@$(BIN)/python -m pytest -m browser -rs
 
 lint: .venv/.ready-dev ## style and types
 	@$(BIN)/ruff check .
@@ -28,6 +31,9 @@ data: .venv/.ready ## record all nine built-in data sets
 
 tables: .venv/.ready ## results/quick's tables from its raw runs
 	@$(BIN)/python -m bench.leaderboard results/quick
+
+report: .venv/.ready ## tables, figures and report.html from raw runs: make report SUITE=quick
+	@$(BIN)/python -m bench.report results/$(or $(SUITE),quick)
 
 behaviour: .venv/.ready-behaviour ## train and measure a behaviour policy again: make behaviour NAME=hopper
 	@$(BIN)/python -m envs.behaviour.train $(NAME)
