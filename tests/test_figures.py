@@ -11,7 +11,7 @@ import pytest
 from fake_suite import make_run, make_suite
 from PIL import Image
 
-from bench.figures.draw import TITLES, draw, figures, svg_of
+from bench.figures.draw import CAPTIONS, draw, figures, svg_of
 from bench.figures.style import COLOURS, looks
 from bench.leaderboard import suite_runs
 
@@ -22,7 +22,7 @@ def test_a_suite_has_its_figures_in_both_formats(tmp_path: Path) -> None:
     found = draw(tmp_path, suite_runs(tmp_path))
     hopper = "iwsft-hopper-medium-v0"
     assert {f"curve-{hopper}", f"weights-{hopper}", f"tuning-{hopper}", "intervals", "profile", "improvement", "cost"} <= set(found)
-    assert all(name.split("-")[0] in TITLES for name in found)
+    assert all(name.split("-")[0] in CAPTIONS for name in found)
     for name in found:
         with Image.open(tmp_path / "figures" / f"{name}.png") as image:
             assert np.asarray(image.convert("L")).std() > 5  # not a blank sheet

@@ -17,16 +17,16 @@ from bench.figures.style import RC, looks
 from bench.files import write_atomic
 from bench.grid import Runs, grids
 
-TITLES = {
-    "intervals": "Aggregates over data sets with 95 % intervals (stratified bootstrap over seeds)",
-    "profile": "Performance profile: share of runs above a score",
-    "improvement": "Probability of improvement with 95 % interval",
+CAPTIONS = {
+    "intervals": "Aggregate metrics with 95 % intervals (stratified bootstrap over seeds)",
+    "profile": "Performance profile: share of runs above a score, with point-by-point 95 % bands",
+    "improvement": "Probability of improvement with its 95 % interval",
     "cost": "Score against cost",
-    "tuning": "Expected score against configurations tried",
-    "curve": "Learning curve (mean over seeds; band: 95 % interval, Student's t)",
-    "weights": "Importance weights over training (mean over seeds)",
+    "tuning": "Expected score against configurations tried, chosen by all episodes or by a few",
+    "curve": "Mean over seeds; band: 95 % interval of the mean (Student's t)",
+    "weights": "Importance weights over training, mean over seeds",
 }
-"""Captions by the first part of a figure's name, in the order of the report."""
+"""By the first part of a figure's name, in the order of the report."""
 
 
 def figures(runs: Runs) -> dict[str, Figure]:

@@ -15,7 +15,8 @@ RC = {
     "axes.labelcolor": INK, "axes.titlesize": 9, "text.color": INK, "xtick.color": INK, "ytick.color": INK, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK, "axes.titlecolor": INK, "axes.grid": True, "grid.color": "#888888", "grid.alpha": 0.3, "grid.linewidth": 0.5,
     "legend.frameon": False, "legend.fontsize": 8, "legend.handlelength": 3, "lines.linewidth": 1.5, "svg.fonttype": "none",
-    "svg.hashsalt": "iwsft-bench", "figure.constrained_layout.use": True, "savefig.transparent": False,
+    "svg.hashsalt": "iwsft-bench", "axes.facecolor": "none", "axes.unicode_minus": False,
+    "figure.constrained_layout.use": True, "savefig.transparent": False,
 }  # fmt: skip
 
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#B8A800")

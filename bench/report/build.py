@@ -18,7 +18,7 @@ from markupsafe import Markup
 from bench.board import COLUMNS
 from bench.export import RULE, Line, lines
 from bench.figures.curves import curve_of
-from bench.figures.draw import TITLES, draw
+from bench.figures.draw import CAPTIONS, draw
 from bench.figures.style import INK
 from bench.files import write_atomic
 from bench.grid import Grid, Runs, config_of, grids
@@ -31,6 +31,12 @@ from envs.behaviour.record import datasets_root
 HERE = Path(__file__).parent
 VIDEO_BYTES = 8_000_000  # a longer video is named, not embedded
 VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
+GROUPS = {
+    "Over data sets": ("intervals", "profile", "improvement", "cost"),
+    "Tuning": ("tuning",),
+    "Learning curves": ("curve",),
+    "Importance weights": ("weights",),
+}
 SHOWN = [
     "dataset", "algo", "selection", "score_mean", "score_ci_low", "score_ci_high", "score_iqm", "return_mean", "return_std", "seeds",
     "eval_episodes", "updates", "reference", "configs_tried", "wall_time_s",
@@ -165,7 +171,11 @@ def _figures(svgs: dict[str, str]) -> list[Row]:
         attributes = f'xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{name}"'
         body = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" {attributes}>', body)
         groups.setdefault(kind, []).append(Markup(body))
-    return [{"title": TITLES[kind], "svgs": groups[kind]} for kind in TITLES if kind in groups]
+    return [
+        {"title": title, "figures": [(svg, CAPTIONS[kind]) for kind in kinds for svg in groups.get(kind, [])]}
+        for title, kinds in GROUPS.items()
+        if any(kind in groups for kind in kinds)
+    ]
 
 
 def _run(record: Row, episodes: pd.DataFrame) -> Row:

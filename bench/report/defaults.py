@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.config import register
 from bench.grid import flat
 
-OWN = ("results_dir", "force", "logger.", "device")  # where and how, not what
+OWN = ("results_dir", "force", "logger.", "device", "suite", "dataset", "seeds", "eval.workers")  # where and on what, told elsewhere
 
 
 @cache

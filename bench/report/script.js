@@ -80,12 +80,14 @@
     });
     holder.append(root);
   };
-  document.querySelectorAll("details.run").forEach((run) =>
-    run.addEventListener("toggle", () => {
+  document.querySelectorAll("details.run").forEach((run) => {
+    const show = () => {
       const holder = run.querySelector(".curve");
       if (run.open && !holder.firstChild) draw(holder);
-    })
-  );
+    };
+    run.addEventListener("toggle", show);
+    show();
+  });
   if (location.hash.startsWith("#run-")) {
     const run = document.getElementById(location.hash.slice(1));
     if (run) run.open = true;
