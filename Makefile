@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow test-browser lint format data tables report behaviour wheel clean
+.PHONY: bench test test-slow test-browser lint format data tables report docs behaviour wheel clean
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
@@ -39,6 +39,10 @@ behaviour: .venv/.ready-behaviour ## train and measure a behaviour policy again:
 	@$(BIN)/python -m envs.behaviour.train $(NAME)
 	@$(BIN)/python -m envs.behaviour.measure $(NAME)
 
+docs: .venv/.ready-docs ## the documentation site in build/docs, every command in it run
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo build/docs/index.html
+
 wheel: .venv/.ready
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
@@ -64,4 +68,9 @@ clean: ## everything that can be made again, but no results
 .venv/.ready-behaviour: .venv/.ready
 	@echo "installing what training behaviour policies needs" >&2
 	@$(PIP) --editable '.[behaviour]'
+	@touch $@
+
+.venv/.ready-docs: .venv/.ready
+	@echo "installing what the documentation site needs" >&2
+	@$(PIP) --editable '.[docs]'
 	@touch $@

@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from bench import budget, statistics
-from bench.statistics import METRICS, Resamples, aggregate, holm, interval, not_worse_than_best, paired, probability_of_improvement
+from bench.coverage import covered
+from bench.statistics import METRICS, Resamples, aggregate, holm, not_worse_than_best, paired, probability_of_improvement
 
 RLIABLE = json.loads((Path(__file__).parent / "fixtures" / "rliable_values.json").read_text())
 SCORES = {name: [np.array(task) for task in tasks] for name, tasks in RLIABLE["scores"].items()}
@@ -69,18 +70,9 @@ def test_resamples_stay_within_their_data_set_and_depend_on_the_seed_alone() -> 
 @pytest.mark.parametrize(("tasks", "seeds", "metric"), [(9, 10, "mean"), (9, 10, "iqm"), (9, 5, "iqm"), (9, 3, "iqm"), (3, 5, "mean")])
 def test_intervals_cover_what_they_say(tasks: int, seeds: int, metric: str) -> None:
     """95 % intervals of normal scores cover 93 to 97 %, with three seeds as with ten (plain percentiles: 87 %, 93 %)."""
-    simulations = 1500
-    rng = np.random.default_rng(tasks * 100 + seeds)
-    difficulty = np.linspace(20, 90, tasks)
-    drawn = Resamples([seeds] * tasks, 1000)
-    many = difficulty[:, None] + 10 * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
-    truth = {"mean": np.mean, "iqm": lambda x: stats.trim_mean(x, 0.25, axis=None)}[metric](many)
-    covered = 0
-    for _ in range(simulations):
-        sample = (difficulty[:, None] + rng.normal(0, 10, (tasks, seeds))).ravel()
-        low, high = interval(METRICS[metric](sample, drawn.counts, drawn.sizes), drawn.sizes)
-        covered += low <= truth <= high
-    assert 0.93 <= covered / simulations <= 0.97
+    plain, expanded = covered(tasks, seeds, metric, 1500)
+    assert 0.93 <= expanded <= 0.97
+    assert plain < expanded
 
 
 @pytest.mark.parametrize(("tasks", "seeds"), [(1, 3), (1, 5), (3, 3), (9, 5)])
