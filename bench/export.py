@@ -57,14 +57,18 @@ def lines(grid: Grid) -> Iterator[Line]:
             yield Line(scope, name, statistic, cells, grid.bold(sets) if statistic == "mean" else set(), {})
 
 
-def latex(parts: Sequence[Grid]) -> str:
-    """A booktabs table for each grid; `parts` are never joined, for they were not measured alike."""
-    return "\n".join(_latex(grid) for grid in parts)
+Part = tuple[Grid, Sequence[Line]]
+"""A grid with its `lines`; parts were not measured alike and are never joined."""
 
 
-def _latex(grid: Grid) -> str:
+def latex(parts: Sequence[Part]) -> str:
+    """A booktabs table for each part."""
+    return "\n".join(_latex(*part) for part in parts)
+
+
+def _latex(grid: Grid, found: Sequence[Line]) -> str:
     rows, previous = [], "data set"
-    for line in lines(grid):
+    for line in found:
         if line.scope != previous:
             rows.append(r"\midrule")
             previous = line.scope
@@ -100,11 +104,11 @@ def _escape(text: str) -> str:
     return text
 
 
-def long_csv(parts: Sequence[Grid]) -> str:
+def long_csv(parts: Sequence[Part]) -> str:
     """Every number of the tables, one a line."""
     rows = []
-    for grid in parts:
-        for line in lines(grid):
+    for grid, found in parts:
+        for line in found:
             for method, e in line.cells.items():
                 alone = grid.values[line.name, method] if line.scope == "data set" else None
                 rows.append(

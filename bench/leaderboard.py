@@ -23,7 +23,7 @@ from scipy.stats import trim_mean
 
 from bench.board import COLUMNS, SCHEMA, board_csv, merge, read_board
 from bench.errors import USER_ERRORS, RunError
-from bench.export import latex, long_csv
+from bench.export import latex, lines, long_csv
 from bench.files import write_atomic
 from bench.grid import grids
 from bench.raw import counted, failed, read_episodes, reference_of, selections
@@ -109,7 +109,7 @@ def rebuild(suite: Path) -> str:
     )
     write_atomic(suite / "leaderboard.csv", board_csv(board))
     write_atomic(suite / "table.md", table)
-    parts = grids(runs)
+    parts = [(grid, list(lines(grid))) for grid in grids(runs)]
     write_atomic(suite / "table.tex", latex(parts))
     write_atomic(suite / "table.csv", long_csv(parts))
     return table

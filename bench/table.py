@@ -51,7 +51,11 @@ def _table(board: pd.DataFrame, records: Sequence[Row]) -> str:
     if len(datasets) > 1 and complete:
         means = last.groupby("column")["score_mean"].mean()
         lines.append(_row(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
+    digests = {(r["dataset"], r["dataset_digest"]) for r in records}
     notes = ["", "Failed: the episode's return was no finite number; it counts as score 0."] if any(failures.values()) else []
+    for dataset in datasets:
+        if sum(dataset == name for name, _ in digests) > 1:
+            notes += ["", f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv."]
     return "\n".join([_protocol(records), "", *lines, *notes, ""])
 
 

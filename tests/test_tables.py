@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from fake_suite import make_run, make_suite
 from bench.board import COLUMNS, SCHEMA, merge, read_board
 from bench.domains import domain_of
 from bench.errors import RunError
-from bench.leaderboard import rebuild
+from bench.leaderboard import main, rebuild
 
 Rows = list[dict[str, Any]]
 
@@ -105,6 +104,13 @@ def test_what_was_not_measured_alike_stands_in_tables_of_its_own(tmp_path: Path)
     assert (tmp_path / "table.tex").read_text().count(r"\begin{tabular}") == 3
     with pytest.raises(RunError, match="reference families d4rl and iwsft"):
         merge([(tmp_path, board(tmp_path))])
+
+
+def test_different_data_under_one_name_are_told(tmp_path: Path) -> None:
+    make_run(tmp_path, "bc")
+    assert "different data" not in rebuild(tmp_path)
+    make_run(tmp_path, "sft", dataset_digest="other")
+    assert "iwsft/hopper/medium-v0: its runs were made of different data" in rebuild(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -203,22 +209,16 @@ def test_merge_joins_equal_rows_once_and_refuses_two_results_of_one_run(tmp_path
     assert len(merge([(path, rows), (path, rows.assign(eval_episodes=7, config_hash="other"))], mixed=True)) == 2 * len(rows)
 
 
-def test_merge_on_the_command_line(tmp_path: Path) -> None:
+def test_merge_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path)
     published = read_board(path)[:1].assign(source="published", citation="Someone 2025", config_hash="", algo="other")
     published.to_csv(tmp_path / "published.csv", index=False)
-    command = [
-        sys.executable,
-        "-m",
-        "bench.leaderboard",
-        "merge",
-        str(path),
-        str(tmp_path / "published.csv"),
-        "--out",
-        str(tmp_path / "all.csv"),
-    ]
-    assert subprocess.run(command, check=False).returncode == 0
+    arguments = ["leaderboard", "merge", str(path), str(tmp_path / "published.csv"), "--out", str(tmp_path / "all.csv")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
     assert len(read_board(tmp_path / "all.csv")) == len(read_board(path)) + 1
-    bad = subprocess.run([*command[:4], str(path), "nowhere.csv"], check=False, capture_output=True, text=True)
-    assert bad.returncode == 2
-    assert bad.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", [*arguments[:3], str(tmp_path / "nowhere.csv")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

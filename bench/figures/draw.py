@@ -61,6 +61,7 @@ def draw(suite: Path, runs: Runs) -> dict[str, str]:
     for name, figure in figures(runs).items():
         found[name] = svg_of(figure)
         write_atomic(suite / "figures" / f"{name}.svg", found[name])
+        figure.set_layout_engine("none")  # what the SVG was laid out by holds
         png = io.BytesIO()
         with matplotlib.rc_context(RC):
             figure.savefig(png, format="png", dpi=200, metadata={"Software": None})

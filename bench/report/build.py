@@ -117,6 +117,10 @@ def _warnings(suite: Path, runs: Runs) -> list[str]:
         found.append(f"{unfinished} runs are not finished and are left out")
     if (groups := len(grids(runs))) > 1:
         found.append(f"runs were measured in {groups} ways (reference family, episodes): a table each; figures show the largest group")
+    digests = {(r["dataset"], r["dataset_digest"]) for r, _ in runs}
+    found += [
+        f"{d}: its runs were made of different data under that name" for d in sorted(datasets) if sum(d == name for name, _ in digests) > 1
+    ]
     if any(len(r["seeds"]) < 2 for r, _ in runs):
         found.append("runs with one seed have no interval and no test")
     if any(str(r["code_revision"]).endswith("-dirty") for r, _ in runs):
