@@ -3,16 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow lint format data tables behaviour wheel clean d4rl
+.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
 
 test: .venv/.ready-dev ## the tests, in a few minutes
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow and not browser"
 
 test-slow: .venv/.ready-dev ## the tests that take longer
 	@$(BIN)/python -m pytest -m slow
+
+test-browser: .venv/.ready-dev ## the report page in headless Chromium, where there is one
+	@$(BIN)/python -m pytest -m browser -rs
 
 lint: .venv/.ready-dev ## style and types
 	@$(BIN)/ruff check .
@@ -29,9 +32,16 @@ data: .venv/.ready ## record all built-in data sets
 tables: .venv/.ready ## results/quick's tables from its raw runs
 	@$(BIN)/python -m bench.leaderboard results/quick
 
+report: .venv/.ready ## tables, figures and report.html from raw runs: make report SUITE=quick
+	@$(BIN)/python -m bench.report results/$(or $(SUITE),quick)
+
 behaviour: .venv/.ready-behaviour ## train and measure a behaviour policy again: make behaviour NAME=hopper
 	@$(BIN)/python -m envs.behaviour.train $(NAME)
 	@$(BIN)/python -m envs.behaviour.measure $(NAME)
+
+docs: .venv/.ready-docs ## the documentation site in build/docs, every command in it run
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo build/docs/index.html
 
 wheel: .venv/.ready
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -63,3 +73,8 @@ clean: ## everything that can be made again, but no results
 d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tables with ours
 	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
 	@$(BIN)/python -m pytest tests/test_d4rl.py -k package_d4rl
+
+.venv/.ready-docs: .venv/.ready
+	@echo "installing what the documentation site needs" >&2
+	@$(PIP) --editable '.[docs]'
+	@touch $@

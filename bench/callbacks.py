@@ -52,7 +52,7 @@ def composed(config: DictConfig, job: list[str]) -> Config:
 
 
 class Tables(Callback):
-    """Rebuild the suite's tables at the end, and print the one that a person reads."""
+    """Rebuild the suite's tables, figures and report page at the end, and print the table that a person reads."""
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         self._rebuild(config)
@@ -61,7 +61,10 @@ class Tables(Callback):
         self._rebuild(config)
 
     def _rebuild(self, config: DictConfig) -> None:
+        from bench.report.build import write_report  # loads matplotlib, which a run does not need
+
         folder = Path(config.results_dir) / config.suite
         with framed():
             print(rebuild(folder), end="")
-        print(f"\nwritten to {folder}: table.md, leaderboard.csv, scores.csv")
+            write_report(folder)
+        print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")

@@ -10,7 +10,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from algos.errors import require, require_positive
 from algos.registry import ALGOS, schema_name
-from bench.domains import domain_value
+from bench.domain_table import domain_value
 
 
 @dataclass

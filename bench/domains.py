@@ -1,30 +1,21 @@
-"""Settings that a method's authors chose for each domain, from one table: conf/domains.yaml.
-
-conf/algo refers to it as `${domain:METHOD.KEY,DEFAULT}`; a value given on the command line replaces the reference.
-"""
+"""Which domain a data set belongs to, for means over a domain."""
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
-from functools import cache
-from importlib.resources import files
-from typing import Any
+import re
 
-from omegaconf import DictConfig, OmegaConf
-
-from bench.errors import RunError
-
-
-@cache
-def _table() -> dict[str, list[dict[str, Any]]]:
-    """Rows by method: `data` (patterns of data set ids), `source`, and values by key."""
-    return OmegaConf.to_container(OmegaConf.create(files("conf").joinpath("domains.yaml").read_text()))  # type: ignore[return-value]
+DOMAINS = {
+    "locomotion": "hopper|halfcheetah|walker2d|ant|humanoid|swimmer",
+    "maze": "pointmaze|antmaze|maze2d|umaze",
+    "kitchen": "kitchen",
+    "adroit": "door|hammer|pen|relocate",
+}
 
 
-def domain_value(name: str, default: Any, *, _root_: DictConfig) -> Any:
-    """What the table says of `name` (METHOD.KEY) for the data set in use: of the last row that matches and has the key, or `default`."""
-    method, _, key = name.partition(".")
-    if method not in _table():
-        raise RunError(f"conf/domains.yaml has no method '{method}'; it has {', '.join(_table())}")
-    rows = [row for row in _table()[method] if key in row and any(fnmatch(_root_.dataset, f"*{p}*") for p in row["data"])]
-    return rows[-1][key] if rows else default
+def domain_of(dataset: str) -> str:
+    """The domain by a part of the id; a data set of no known domain is its own namespace's."""
+    parts = [re.sub(r"-v\d+$", "", part) for part in dataset.lower().split("/")]
+    for domain, names in DOMAINS.items():
+        if any(re.fullmatch(rf"(?:{names})(?:-.*)?", part) for part in parts):
+            return domain
+    return parts[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -55,7 +56,8 @@ def run(config: Config) -> RunDir:
         summary = loop.run()
         policy = algo.policy()
         reference_policy.share(config, digest, device, policy)
-        folder.finish(record | {"wall_time_s": round(loop.wall_time, 2)}, policy)
+        finished_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        folder.finish(record | {"wall_time_s": round(loop.wall_time, 2), "finished_at": finished_at}, policy)
         logger.finish(summary)
         reporter.say(f"{reporter.label}: {_spell(summary)}, {loop.wall_time:.0f} s")
     return folder

@@ -16,14 +16,30 @@ def markdown(board: pd.DataFrame, records: Sequence[Row]) -> str:
     """Scores of the last iterate, a row a data set and a column a method, under a line that says the protocol.
 
     A cell is the mean over seeds and the half-width of its 95 % interval; a data set without reference scores shows raw returns.
-    Two runs of one method on one data set stand as two columns, told apart by their hash.
+    Two runs of one method on one data set stand as two columns, told apart by their hash. What was not measured alike (reference
+    family, episodes a seed) stands in tables of its own. Cells with fewer seeds than asked and with failed episodes say so.
     """
-    families = sorted(board["reference"].unique())
-    if len(families) > 1:  # two reference families never share a column
-        names = {r["config_hash"]: "none" if r["reference"] is None else r["reference"]["name"] for r in records}
-        return "\n".join(markdown(board[board["reference"] == f], [r for r in records if names[r["config_hash"]] == f]) for f in families)
-    notes = {r["dataset"]: r["note"] for r in records if r.get("note")}
+    return "\n".join(_table(board[board["config_hash"].isin([r["config_hash"] for r in part])], part) for part in split(records))
+
+
+def split(records: Sequence[Row]) -> list[list[Row]]:
+    """`records` in groups that may share a table: as many final episodes, one reference family (data sets without one join it)."""
+    groups: dict[tuple[int, str], list[Row]] = {}
+    families: dict[int, set[str]] = {}
+    for r in records:
+        families.setdefault(r["final_episodes"], set()).update({"none"} if r["reference"] is None else {r["reference"]["name"]})
+    for r in records:
+        known = families[r["final_episodes"]] - {"none"}
+        own = "none" if r["reference"] is None else r["reference"]["name"]
+        groups.setdefault((r["final_episodes"], known.copy().pop() if len(known) == 1 else own), []).append(r)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _table(board: pd.DataFrame, records: Sequence[Row]) -> str:
     last = board[board["selection"] == "last"].copy()
+    asked = max(len(r["seeds"]) for r in records)
+    failures = {r["config_hash"]: r.get("failed_episodes", 0) for r in records}
+    last["flag"] = [_flag(len(row.seeds.split()), asked, failures[row.config_hash]) for row in last.itertuples()]
     twice = last.duplicated(["dataset", "algo"], keep=False)
     last["column"] = np.where(twice, last["algo"] + " " + last["config_hash"].str[:4], last["algo"])
     columns = sorted(last["column"].unique(), key=lambda c: (_rank(c.split()[0]), c))
@@ -35,8 +51,19 @@ def markdown(board: pd.DataFrame, records: Sequence[Row]) -> str:
     if len(datasets) > 1 and complete:
         means = last.groupby("column")["score_mean"].mean()
         lines.append(row_of(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
-    remarks = [f"{dataset}: {note}." for dataset, note in sorted(notes.items())]
-    return "\n".join([_protocol(records), "", *lines, "", *(["\n".join(remarks), ""] if remarks else [])])
+    digests = {(r["dataset"], r["dataset_digest"]) for r in records}
+    notes = ["", "Failed: the episode's return was no finite number; it counts as score 0."] if any(failures.values()) else []
+    for dataset in datasets:
+        if sum(dataset == name for name, _ in digests) > 1:
+            notes += ["", f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv."]
+    for dataset, note in sorted({(r["dataset"], r["note"]) for r in records if r.get("note")}):
+        notes += ["", f"{dataset}: {note}."]
+    return "\n".join([_protocol(records), "", *lines, *notes, ""])
+
+
+def _flag(seeds: int, asked: int, failures: int) -> str:
+    parts = [f"{seeds} of {asked} seeds"] * (seeds < asked) + [f"{failures} failed"] * (failures > 0)
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _protocol(records: Sequence[Row]) -> str:
@@ -62,9 +89,9 @@ def _cell(cells: pd.DataFrame, dataset: str, column: str) -> str:
         return ""
     row = cells.loc[(dataset, column)]
     if np.isnan(row["score_mean"]):
-        return f"{row['return_mean']:.0f}"
+        return f"{row['return_mean']:.0f}{row['flag']}"
     half = row["score_ci_high"] - row["score_mean"]
-    return f"{row['score_mean']:.1f}" + ("" if np.isnan(half) else f" +- {half:.1f}")
+    return f"{row['score_mean']:.1f}" + ("" if np.isnan(half) else f" +- {half:.1f}") + row["flag"]
 
 
 def _rank(algo: str) -> int:

@@ -19,7 +19,7 @@ from algos.policies import GaussianPolicy
 from algos.registry import ALGOS, schema_name
 from algos.transitions import RewardScaling
 from algos.weighted_bc import WeightedBC
-from bench.domains import _table
+from bench.domain_table import _table
 from bench.rundir import digest_of
 from envs.trajectories import Trajectories
 

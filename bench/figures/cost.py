@@ -1,0 +1,67 @@
+"""What a score costs: training time, and tuning."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.budget import expected_best, expected_chosen
+from bench.figures.style import Look, canvas, legend, looks, short
+from bench.grid import Grid, Runs
+from bench.raw import counted, reference_of
+
+EPISODES = (1, 5)  # episodes that a configuration is judged by when it is chosen
+
+
+def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
+    """Mean score against mean wall time a seed, training and evaluation together, over the data sets that have scores."""
+    methods = grid.complete(grid.scored) if grid.scored else []
+    figure, axes = canvas()
+    drawn = False
+    for method in methods:
+        records = [grid.records[d, method] for d in grid.scored]
+        times = [r["wall_time_s"] / len(r["seeds"]) for r in records if r.get("wall_time_s")]
+        if not times:
+            continue
+        drawn = True
+        score = float(np.mean([x.mean() for x in grid.strata(method, grid.scored)]))
+        axes.plot(
+            [np.mean(times)], [score], label=method, color=look[method].colour, marker=look[method].marker, linestyle="", markersize=7
+        )
+    if not drawn:
+        return {}
+    axes.set(xlabel="seconds a seed, training and evaluation (without shared pi_ref)", ylabel="mean score")
+    axes.margins(0.12)
+    legend(figure, axes)
+    return {"cost": figure}
+
+
+def tuning(runs: Runs) -> dict[str, Figure]:
+    """Score to expect of the best of k configurations of a method, by data set; only where a method has several."""
+    families: dict[tuple[str, str], list[np.ndarray]] = {}
+    for record, episodes in runs:
+        reference = reference_of(record)
+        if reference is not None:
+            rows = counted(record, episodes)
+            final = rows[rows["update"] == record["updates"]]["return"].to_numpy()
+            families.setdefault((record["dataset"], record["algo"]), []).append(reference.score(final))
+    several = {key: found for key, found in families.items() if len(found) > 1}
+    figures = {}
+    style = looks(sorted({algo for _, algo in several}))
+    for dataset in sorted({d for d, _ in several}):
+        figure, axes = canvas()
+        for (own, algo), configurations in sorted(several.items()):
+            if own != dataset:
+                continue
+            counts = np.arange(1, len(configurations) + 1)
+            best = expected_best([c.mean() for c in configurations])
+            axes.plot(counts, best, label=f"{algo}, all episodes", color=style[algo].colour, marker=style[algo].marker, markersize=4)
+            for episodes, line in zip(EPISODES, (":", "--"), strict=True):
+                chosen = [expected_chosen(configurations, int(k), episodes) for k in counts]
+                axes.plot(counts, chosen, label=f"{algo}, {episodes} a trial", color=style[algo].colour, linestyle=line)
+        axes.set(xlabel="configurations tried", ylabel="expected score of the chosen one", title=short(dataset))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend(figure, axes, 2)
+        figures[f"tuning-{dataset.replace('/', '-')}"] = figure
+    return figures

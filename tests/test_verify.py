@@ -1,0 +1,97 @@
+"""A run's row is made again from its checkpoint; what does not belong to it is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from algos.weighted_bc import Training, WeightedBCConfig
+from bench import resources
+from bench.config import Config, EvalConfig
+from bench.errors import RunError
+from bench.run import run
+from bench.verify import _compare, load_config, verify
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a tiny policy on a tiny data set."""
+    from envs.behaviour.record import record
+
+    folder = tmp_path_factory.mktemp("verify")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(folder / "data"))
+        (folder / "data").mkdir()
+        record("iwsft/hopper/medium-replay-v0", steps=1500, workers=1)
+        short = Training(updates=20, batch_size=32)
+        config = Config(
+            algo=WeightedBCConfig("bc", hidden=[8], scratch=short), dataset="iwsft/hopper/medium-replay-v0", seeds=[0, 1],
+            eval=EvalConfig(every=20, episodes=2, final_episodes=4, workers=1), results_dir=str(folder), device="cpu",
+        )  # fmt: skip
+        resources._data.clear()
+        yield run(config).path
+        resources._data.clear()
+        resources.close()
+
+
+def copy_of(run: Path, to: Path, change: float = 0.0) -> Path:
+    """The run with its policy moved by `change`."""
+    for name in ("config.yaml", "run.json", "episodes.csv"):
+        (to / name).write_bytes((run / name).read_bytes())
+    with safe_open(run / "checkpoint.safetensors", "pt") as f:
+        state, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()  # noqa: SIM118
+    state["policy"] += change
+    save_file(state, to / "checkpoint.safetensors", metadata)
+    return to
+
+
+def test_a_run_reproduces_exactly(finished: Path) -> None:
+    verdict = verify(finished, workers=1)
+    assert verdict.reproduces
+    assert "all 8 episodes alike" in verdict.words
+
+
+def test_another_policy_does_not_reproduce(finished: Path, tmp_path: Path) -> None:
+    verdict = verify(copy_of(finished, tmp_path, 0.5), workers=1)
+    assert not verdict.reproduces
+    assert "does not reproduce" in verdict.words
+
+
+def test_a_checkpoint_beside_its_config_is_evaluated(finished: Path, tmp_path: Path) -> None:
+    copy_of(finished, tmp_path)
+    (tmp_path / "run.json").unlink()
+    assert "no run.json to compare it with" in verify(tmp_path, workers=1).words
+
+
+def test_files_of_two_runs_are_told_apart(finished: Path, tmp_path: Path) -> None:
+    copy_of(finished, tmp_path)
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
+    with pytest.raises(RunError, match="not of one run"):
+        verify(tmp_path, workers=1)
+    copy_of(finished, tmp_path)
+    (tmp_path / "run.json").write_text((tmp_path / "run.json").read_text().replace('"dataset_digest": "', '"dataset_digest": "0'))
+    with pytest.raises(RunError, match="other data under the name"):
+        verify(tmp_path, workers=1)
+
+
+def test_no_run_is_said_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no config\.yaml"):
+        load_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("algo: {name: other, keys: 1}")
+    with pytest.raises(RunError, match="no method of this suite has the keys"):
+        load_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("a: [")
+    with pytest.raises(RunError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_rounding_is_noise_and_another_level_is_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = rng.normal(100, 20, (3, 50))
+    assert "within the noise" in _compare(tmp_path, before, before + rng.normal(0, 5, before.shape), None).words
+    assert not _compare(tmp_path, before, before + 40, None).reproduces
