@@ -59,3 +59,8 @@ clean: ## everything that can be made again, but no results
 	@echo "installing what training behaviour policies needs" >&2
 	@$(PIP) --editable '.[behaviour]'
 	@touch $@
+
+.PHONY: baselines
+baselines: .venv/.ready ## every method on six tasks, with what they cost: a night on two cores
+	@$(BIN)/python -m bench suite=baselines
+	@$(BIN)/python -m bench.costs results/baselines
