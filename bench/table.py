@@ -24,12 +24,12 @@ def markdown(board: pd.DataFrame, records: Sequence[Row]) -> str:
     columns = sorted(last["column"].unique(), key=lambda c: (_rank(c.split()[0]), c))
     cells = last.set_index(["dataset", "column"])
     datasets = sorted(last["dataset"].unique())
-    lines = [row_of(["data set", *columns]), row_of(["---", *["---:"] * len(columns)])]
-    lines += [row_of([_name(dataset, last), *(_cell(cells, dataset, c) for c in columns)]) for dataset in datasets]
+    lines = [_row(["data set", *columns]), _row(["---", *["---:"] * len(columns)])]
+    lines += [_row([_name(dataset, last), *(_cell(cells, dataset, c) for c in columns)]) for dataset in datasets]
     complete = len(last) == len(datasets) * len(columns) and last["score_mean"].notna().all() and last["reference"].nunique() == 1
     if len(datasets) > 1 and complete:
         means = last.groupby("column")["score_mean"].mean()
-        lines.append(row_of(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
+        lines.append(_row(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
     return "\n".join([_protocol(records), "", *lines, ""])
 
 
@@ -65,5 +65,5 @@ def _rank(algo: str) -> int:
     return ORDER.index(algo) if algo in ORDER else len(ORDER)
 
 
-def row_of(cells: Sequence[str]) -> str:
+def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
