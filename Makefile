@@ -78,3 +78,7 @@ d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tab
 	@echo "installing what the documentation site needs" >&2
 	@$(PIP) --editable '.[docs]'
 	@touch $@
+
+baselines: .venv/.ready ## every method on six tasks, with what they cost: a night on two cores
+	@$(BIN)/python -m bench suite=baselines
+	@$(BIN)/python -m bench.costs results/baselines

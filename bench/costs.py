@@ -11,7 +11,7 @@ import pandas as pd
 from bench.errors import USER_ERRORS, RunError
 from bench.files import write_atomic
 from bench.leaderboard import finished_runs, selections
-from bench.table import row_of
+from bench.markdown import row_of
 
 
 def costs(suite: Path) -> str:

@@ -20,10 +20,10 @@ from bench.errors import RunError
 from bench.evaluate import evaluate
 from bench.explain import MISTAKES, stop
 from bench.files import write_atomic
+from bench.markdown import row_of
 from bench.resources import data_set, device_of, evaluator
 from bench.rundir import EPISODE_COLUMNS, Row, RunDir, to_csv
 from bench.statistics import summarise
-from bench.table import row_of
 
 USAGE = "expected weights and a run's overrides: python -m bench.guidance 1,1.5,3 algo=cfgrl dataset=ID"
 

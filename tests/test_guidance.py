@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -12,6 +13,7 @@ from rl_cases import _configured
 
 from algos.errors import ConfigError
 from bench.errors import RunError
+from bench.evaluate import evaluate
 from bench.guidance import parse, sweep
 from bench.run import run
 from bench.rundir import RunDir
@@ -34,7 +36,7 @@ def pendulum(monkeypatch: pytest.MonkeyPatch) -> LoggedData:
     return data
 
 
-def test_a_run_is_scored_at_many_weights(pendulum: LoggedData, tmp_path: Path) -> None:
+def test_a_run_is_scored_at_many_weights(pendulum: LoggedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = (
         "algo.hidden=[8] algo.batch_size=16 algo.steps=4 budget.costly=20 seeds=[0,1] eval.every=10 eval.episodes=2 eval.final_episodes=3"
     )
@@ -43,7 +45,15 @@ def test_a_run_is_scored_at_many_weights(pendulum: LoggedData, tmp_path: Path) -
     with pytest.raises(RunError, match="no finished run; train it first"):
         sweep(config, [1.0])
     folder = run(config)
+    used: list[list[float]] = []
+
+    def noticing(algo: Any, *rest: Any) -> Any:
+        used.append(algo.guidance.tolist())
+        return evaluate(algo, *rest)
+
+    monkeypatch.setattr("bench.guidance.evaluate", noticing)
     lines = sweep(config, [1.5, 0.0]).splitlines()
+    assert used == [[1.5, 1.5], [0.0, 0.0]]
     assert [line.split("|")[1].strip() for line in lines] == ["guidance", "---", "1.5", "0"]
     with open(folder.path / "guidance.csv", newline="") as f:
         swept = list(csv.DictReader(f))
