@@ -17,7 +17,7 @@ weighting  none: w = 1 (SFT: the bound from x >= 1 + log x on p_theta / pi_ref)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -155,14 +155,22 @@ class WeightedBCConfig:
 
 
 class WeightedBC(Algo):
-    """P members of a point of the family; `pi_ref` maps names to parameters [P, ...] of the frozen reference policy."""
+    """P members of a point of the family.
+
+    `pi_ref` maps names to parameters [P, ...] of the frozen reference policy, or is a function that finds them, called only once the
+    curation is known to leave something.
+    """
 
     actions = ("continuous", "discrete")
 
-    def __init__(self, config: WeightedBCConfig, data: Episodes, seeds: Sequence[int], pi_ref: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        config: WeightedBCConfig,
+        data: Episodes,
+        seeds: Sequence[int],
+        pi_ref: Callable[[], Mapping[str, Tensor]] | Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__(data, seeds)
-        if config.needs_pi_ref and pi_ref is None:
-            raise ConfigError(f"{config.name} needs a reference policy: train one on all data first")
         self.config, self.updates = config, config.training.updates
         self.net = policy_for(data, config.hidden)
         self.optimizer = Adam()
@@ -174,7 +182,10 @@ class WeightedBC(Algo):
         self.rate = self.scalar(training.learning_rate)
         w = config.weighting
         self.temperature, self.minimum, self.maximum, self.ema_rate = map(self.scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))
-        self.reference = None if pi_ref is None else self.net.layout.flatten(pi_ref).to(self.device)
+        if config.needs_pi_ref and pi_ref is None:
+            raise ConfigError(f"{config.name} needs a reference policy: train one on all data first")
+        reference = pi_ref() if callable(pi_ref) else pi_ref
+        self.reference = None if reference is None else self.net.layout.flatten(reference).to(self.device)
         self.state = self._initial_state()
         if w.kind.compares:
             self._prepare_ratios()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -79,7 +80,8 @@ def _make(
         if reference_data is not None:
             _check_alike(config, data, reference_data)
             source, found = reference_data, reference_data.trajectories.to(device)
-        extra["pi_ref"] = reference_policy.find_or_train(config, found, source.trajectories.digest, device, reporter)
+        digest = source.trajectories.digest
+        extra["pi_ref"] = partial(reference_policy.find_or_train, config, found, digest, device, reporter)
     return ALGOS[type(config.algo)](config.algo, trajectories, config.seeds, **extra)  # type: ignore[call-arg]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bench.markdown import row_of
 from bench.rundir import Row
 
 ORDER = ("bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q")  # others follow in alphabetical order
@@ -45,12 +46,12 @@ def _table(board: pd.DataFrame, records: Sequence[Row]) -> str:
     columns = sorted(last["column"].unique(), key=lambda c: (_rank(c.split()[0]), c))
     cells = last.set_index(["dataset", "column"])
     datasets = sorted(last["dataset"].unique())
-    lines = [_row(["data set", *columns]), _row(["---", *["---:"] * len(columns)])]
-    lines += [_row([_name(dataset, last), *(_cell(cells, dataset, c) for c in columns)]) for dataset in datasets]
+    lines = [row_of(["data set", *columns]), row_of(["---", *["---:"] * len(columns)])]
+    lines += [row_of([_name(dataset, last), *(_cell(cells, dataset, c) for c in columns)]) for dataset in datasets]
     complete = len(last) == len(datasets) * len(columns) and last["score_mean"].notna().all() and last["reference"].nunique() == 1
     if len(datasets) > 1 and complete:
         means = last.groupby("column")["score_mean"].mean()
-        lines.append(_row(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
+        lines.append(row_of(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
     digests = {(r["dataset"], r["dataset_digest"]) for r in records}
     notes = ["", "Failed: the episode's return was no finite number; it counts as score 0."] if any(failures.values()) else []
     for dataset in datasets:
@@ -96,7 +97,3 @@ def _cell(cells: pd.DataFrame, dataset: str, column: str) -> str:
 
 def _rank(algo: str) -> int:
     return ORDER.index(algo) if algo in ORDER else len(ORDER)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

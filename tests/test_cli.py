@@ -98,11 +98,12 @@ def test_a_results_folder_that_cannot_be_written(folder: Path) -> None:
         assert "is not writable" in mistake(folder, "results_dir=locked/results")
 
 
-def test_no_trajectory_left(folder: Path) -> None:
-    done = bench(folder, "algo=filtered_bc", "algo.curation.min_score=1e9", *TINY, code=2)
+@pytest.mark.parametrize("algo", ["filtered_bc", "sft"])
+def test_no_trajectory_left(folder: Path, algo: str) -> None:
+    done = bench(folder, f"algo={algo}", "algo.curation.min_score=1e9", *TINY, code=2)
     assert "error: no trajectory is left after filtering: the best score is" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(folder.glob("results/single/runs/*/run.json"))
+    assert not (folder / "results").exists()  # no pi_ref either
 
 
 def test_data_that_are_not_finite(tmp_path: Path, pendulum_data: Callable[..., Any]) -> None:

@@ -32,7 +32,7 @@ def pendulum(monkeypatch: pytest.MonkeyPatch) -> LoggedData:
     bounds = np.full(1, 3, np.float32)
     data = LoggedData("test/pendulum-v0", Trajectories.from_episodes(episodes), -bounds, bounds, spec, None, 0.0)
     for place in ("bench.run.data_set", "bench.guidance.data_set"):
-        monkeypatch.setattr(place, lambda _: data)
+        monkeypatch.setattr(place, lambda *_: data)
     return data
 
 

@@ -40,7 +40,7 @@ def test_baselines_has_every_method_and_both_qualities() -> None:
     methods, datasets = jobs("baselines")
     assert set(methods) == {p.stem for p in (CONF / "algo").glob("*.yaml") if not p.stem.startswith("_")}
     assert len(methods) == len(set(methods))
-    assert set(datasets) == {d for d in recipes() if "medium-replay" in d or "medium-expert" in d}
+    assert set(datasets) == {d for d in recipes() if "/ant/" not in d and ("medium-replay" in d or "medium-expert" in d)}
 
 
 def test_a_key_of_another_method_is_told_from_one_of_none() -> None:
@@ -58,7 +58,7 @@ def test_costs(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         record = {
             "algo": name, "dataset": dataset, "seeds": [0, 1], "updates": 1000, "eval_episodes": 1, "last_k": 1, "parameters": 1500,
-            "wall_time_s": wall, "data_return_mean": 4.0, "status": "finished",
+            "wall_time_s": wall, "data_return_mean": 4.0, "status": "finished", "final_episodes": 1, "reference": None,
         }  # fmt: skip
         (folder / "run.json").write_text(json.dumps(record))
         rows = [f"{update},{seed},0,{value},7" for update, value in ((500, 9.0), (1000, last)) for seed in (0, 1)]

@@ -31,7 +31,9 @@ def defaults(algo: str) -> dict[str, Any]:
         composed = loader.load_configuration("config", [f"algo={algo}"], RunMode.RUN)
     except (HydraException, OmegaConfBaseException):
         return {}
-    tree = OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]), enum_to_str=True)
+    tree = OmegaConf.to_container(
+        OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]), resolve=True, enum_to_str=True
+    )
     return flat(tree if isinstance(tree, dict) else {})  # type: ignore[arg-type]
 
 
