@@ -11,6 +11,7 @@ The second mean of L_pi is over steps and action dimensions. Defaults are the co
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,8 +87,9 @@ class TD3(Learner):
     def critic_losses(self, flat: Tensor, batch: Transitions, target: Tensor) -> Tensor:
         return td_losses(self.critic(flat, batch.observations, batch.actions), target)
 
+    @abstractmethod
     def policy_losses(self, flat: Tensor, state: State, batch: Transitions) -> Tensor:
-        raise NotImplementedError
+        """[P] loss of the policy's parameters `flat` [P, N]."""
 
     def update(self, state: State, batch: Transitions) -> Metrics:
         target = self.backup(batch, self.next_values(state, batch))

@@ -10,6 +10,7 @@ Spaces, environments and versions stay Minari's business (`envs.minari_data`).
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,7 +61,7 @@ def read_metadata(dataset: str, folder: Path) -> dict[str, Any]:
     return metadata
 
 
-class EpisodeFiles:
+class EpisodeFiles(ABC):
     """Reads episodes of the data set in `folder`, whose spaces are known. Use as a context manager."""
 
     def __init__(
@@ -140,18 +141,19 @@ class EpisodeFiles:
 
     # What a format has to say.
 
-    def _open(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _open(self) -> None: ...
 
-    def _close(self) -> None: ...
+    def _close(self) -> None:  # noqa: B027 (most have nothing to close)
+        """Close what `_open` opened."""
 
+    @abstractmethod
     def _lengths(self) -> np.ndarray:
         """[E] steps of every episode, from the files."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _columns(self, episode: int) -> Callable[[str, spaces.Space | None], np.ndarray]:
         """A function of (name, space) to an array of the episode."""
-        raise NotImplementedError
 
 
 class Hdf5Files(EpisodeFiles):
