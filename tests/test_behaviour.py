@@ -17,6 +17,7 @@ from envs.behaviour.policy import load_snapshot, record_of
 from envs.errors import DataError
 from envs.minari_data import load
 from envs.references import D4RL, lookup
+from tests.test_trajectories import assert_lined_up
 
 ID = "iwsft/hopper/medium-replay-v0"
 
@@ -76,6 +77,11 @@ def test_recording(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = minari.load_dataset(ID)
     metadata = data.storage.metadata
     record = record_of("hopper")
+
+    # What the suite reads is what Minari's own interface gives, every array of every episode.
+    assert_lined_up(
+        first.trajectories, [(e.observations, e.actions, e.rewards, e.terminations, e.truncations) for e in data.iterate_episodes()]
+    )
 
     # Equal numbers of episodes from every snapshot up to medium.
     snapshots = [m["snapshot"] for m in data.storage.get_episode_metadata(range(data.total_episodes))]
