@@ -18,7 +18,6 @@ from omegaconf import DictConfig, open_dict, read_write
 from bench import progress
 from bench.config import Config, to_config
 from bench.explain import framed
-from bench.leaderboard import rebuild
 from bench.preflight import preflight
 
 
@@ -61,7 +60,8 @@ class Tables(Callback):
         self._rebuild(config)
 
     def _rebuild(self, config: DictConfig) -> None:
-        from bench.report.build import write_report  # loads matplotlib, which a run does not need
+        from bench.leaderboard import rebuild  # loads pandas, which nobody should wait for at the start
+        from bench.report.build import write_report  # and matplotlib
 
         folder = Path(config.results_dir) / config.suite
         with framed():
