@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.networks import MLP, Layout, Params
-from algos.policies import GaussianPolicy
+from algos.networks import MLP, Params
+from algos.policies import GaussianPolicy, NetworkPolicy
 
 
 @dataclass(frozen=True)
-class DeterministicPolicy:
+class DeterministicPolicy(NetworkPolicy):
     """a = tanh(net(obs)), in the unit box."""
 
     observation_width: int
@@ -26,14 +24,6 @@ class DeterministicPolicy:
     @property
     def net(self) -> MLP:
         return MLP((self.observation_width, *self.hidden, self.action_width))
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.net.shapes)
-
-    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, N] initial parameters."""
-        return self.layout.flatten(self.net.init(generators))
 
     def mean(self, params: Params, observations: Tensor) -> Tensor:
         """[P, B, obs] -> [P, B, act]."""
@@ -45,7 +35,7 @@ class DeterministicPolicy:
 
 
 @dataclass(frozen=True)
-class SquashedGaussianPolicy:
+class SquashedGaussianPolicy(NetworkPolicy):
     """a = tanh(u), u ~ Normal(mean(obs), exp(log_std(obs))): soft actor-critic's policy (Haarnoja et al. 2018, appendix C).
 
     log_std is the network's second half plus `log_std_offset`, clamped.
@@ -61,14 +51,6 @@ class SquashedGaussianPolicy:
     @property
     def net(self) -> MLP:
         return MLP((self.observation_width, *self.hidden, 2 * self.action_width))
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.net.shapes)
-
-    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, N] initial parameters."""
-        return self.layout.flatten(self.net.init(generators))
 
     def mean(self, params: Params, observations: Tensor) -> Tensor:
         """The action of the mean u: [P, B, obs] -> [P, B, act]."""

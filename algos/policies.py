@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,8 +61,24 @@ class GaussianPolicy:
         return (b - a + ((2 * a).exp() + shift.square()) / (2 * (2 * b).exp()) - 0.5).sum(-1)
 
 
+class NetworkPolicy(ABC):
+    """A policy whose parameters are those of one network."""
+
+    @property
+    @abstractmethod
+    def net(self) -> MLP: ...
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.net.shapes)
+
+    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """[P, N] initial parameters."""
+        return self.layout.flatten(self.net.init(generators))
+
+
 @dataclass(frozen=True)
-class CategoricalPolicy:
+class CategoricalPolicy(NetworkPolicy):
     """softmax(net(obs)) over `num_actions` discrete actions, which are their numbers, [..., 1]; the Gaussian's place in the family."""
 
     observation_width: int
@@ -71,14 +88,6 @@ class CategoricalPolicy:
     @property
     def net(self) -> MLP:
         return MLP((self.observation_width, *self.hidden, self.num_actions))
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.net.shapes)
-
-    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, N] initial parameters."""
-        return self.layout.flatten(self.net.init(generators))
 
     def mean(self, params: Params, observations: Tensor) -> Tensor:
         """[P, B, obs] -> [P, B, 1], the likeliest action (there is no mean of numbers that only name)."""
