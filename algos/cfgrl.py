@@ -127,5 +127,5 @@ class CFGRL(IQL):
         shape = observations.shape[1], self.action_width
         streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([s, START_STREAM]))) for s in self.seeds)
         start = torch.from_numpy(np.stack([g.standard_normal(shape) for g in streams])).to(observations)
-        normalised = (observations - self.stream.shift) / self.stream.scale
+        normalised = self.stream.normalise(observations)
         return self.policy_net.act(self.params(self.state["policy"]), normalised, start, self.guidance, self.steps)

@@ -138,7 +138,7 @@ class Learner(Algo):
 
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
-        normalised = (observations - self.stream.shift) / self.stream.scale
+        normalised = self.stream.normalise(observations)
         return self.policy_net.mean(self.params(self.state["policy"]), normalised)
 
     def policy(self) -> dict[str, Tensor]:

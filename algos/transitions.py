@@ -75,6 +75,7 @@ class TransitionStream:
     ) -> None:
         self.data, self.rewards, self.seeds, self.noise = data, rewards, list(seeds), noise
         self.shift, self.scale = shift, scale
+        self.normalises = bool((shift != 0).any() or (scale != 1).any())
         self.goes_on = torch.ones(len(rewards), dtype=torch.bool, device=rewards.device)
         self.goes_on[data.offsets[1:] - 1] = False
         everything = torch.arange(len(data.lengths), device=data.offsets.device)
@@ -87,9 +88,13 @@ class TransitionStream:
     def gather(self, step: Tensor, noise: Mapping[str, Tensor]) -> Transitions:
         """The transitions at `step` [P, B]."""
         data = self.data
-        observations, following = ((x[step] - self.shift) / self.scale for x in (data.observations, data.next_observations))
+        observations, following = (self.normalise(x[step]) for x in (data.observations, data.next_observations))
         live = (~data.terminated[step]).to(self.rewards.dtype)
         return Transitions(step, observations, data.actions[step], self.rewards[step], following, live, noise)
+
+    def normalise(self, observations: Tensor) -> Tensor:
+        """`observations` [..., obs] as the networks see them."""
+        return (observations - self.shift) / self.scale if self.normalises else observations
 
     def next_actions(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The actions [P, B, act] logged after `step` [P, B], and 1 where the episode goes on there, 0 at its last step: [P, B]."""

@@ -281,10 +281,9 @@ class WeightedBC(Algo):
         if "q" in state:
             state["q"].lerp_(state["policy"], self.ema_rate.unsqueeze(1))
         weights = self.weights(state, batch)
-        params = {name: p.detach().requires_grad_() for name, p in self.net.layout.views(state["policy"]).items()}
-        losses = self.losses(params, weights, batch)
-        grads = torch.autograd.grad(losses.sum(), list(params.values()))
-        grad = torch.cat([g.reshape(self.members, -1) for g in grads], dim=1)
+        flat = state["policy"].detach().requires_grad_()
+        losses = self.losses(self.net.layout.views(flat), weights, batch)
+        (grad,) = torch.autograd.grad(losses.sum(), flat)
         training = self.config.training
         rate = learning_rate(state["update"], self.rate, training.warmup, training.updates, training.schedule)
         self.optimizer.step(state["policy"], grad, state, state["update"], rate)
@@ -306,7 +305,7 @@ class WeightedBC(Algo):
         return self.net.mean(self.policy(), observations)
 
     def policy(self) -> dict[str, Tensor]:
-        return self.net.layout.views(self.state["policy"])
+        return dict(self.net.layout.views(self.state["policy"]))
 
     @torch.no_grad()
     def diagnostics(self) -> Metrics:
