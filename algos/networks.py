@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.dense import Dense
+from algos.tracing import tracing
 
 Params = Mapping[str, Tensor]
 """Named parameters, each [P, ...]."""
@@ -85,7 +86,7 @@ class MLP:
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
         """[P, B, in] -> [P, B, out]. Views of a flat tensor have to begin with this network's parameters."""
-        if isinstance(params, Views) and not self.layer_norm:
+        if isinstance(params, Views) and not self.layer_norm and not tracing():
             return Dense.apply(params.flat, x, self.sizes)
         last = len(self.sizes) - 2
         for i in range(last + 1):

@@ -9,6 +9,8 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from algos.tracing import tracing
+
 
 class Schedule(Enum):
     """How the learning rate moves after the warm-up."""
@@ -18,8 +20,8 @@ class Schedule(Enum):
 
 
 def on_host(tensor: Tensor) -> bool:
-    """Whether the host can read `tensor` without waiting for a device."""
-    return tensor.device.type == "cpu"
+    """Whether the host can read `tensor` now, without waiting for a device."""
+    return tensor.device.type == "cpu" and not tracing()
 
 
 def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
