@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,15 +78,15 @@ def run_together(configs: Sequence[Config]) -> list[RunDir]:
 
 def _waiting(folders: Sequence[RunDir], reporter: Reporter) -> list[RunDir]:
     """Those that have something left to do, each directory once: settings without effect on a result do not make another run."""
-    waiting = []
-    for folder in {folder.path: folder for folder in folders}.values():
+    waiting: dict[Path, RunDir] = {}
+    for folder in folders:
         if folder.finished and not folder.config.force:
             reporter.say(f"{reporter.label}: finished before, see {folder.path} (force=true runs it again)")
             continue
         if folder.config.force:
             folder.clear()
-        waiting.append(folder)
-    return waiting
+        waiting.setdefault(folder.path, folder)
+    return list(waiting.values())
 
 
 def _standing_alike(folders: Sequence[RunDir]) -> list[list[tuple[RunDir, Saved | None]]]:
