@@ -15,6 +15,7 @@ from algos.members import part, stacked
 from algos.weighted_bc import WeightedBC, WeightedBCConfig
 from bench.config import Config
 from bench.errors import RunError
+from bench.execution import arithmetic
 from bench.files import write_atomic
 from bench.progress import Reporter
 from bench.rundir import FORMAT, digest_of
@@ -23,7 +24,7 @@ CHUNK = 50  # updates between two moves of the progress bar
 
 
 def _path(config: Config, reference: WeightedBCConfig, dataset_digest: str, device: torch.device) -> Path:
-    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), device.type))
+    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), arithmetic(device, config)))
     return Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
 
 

@@ -22,6 +22,7 @@ from bench import reference_policy
 from bench.capacity import members_that_fit
 from bench.config import Config
 from bench.errors import RunError
+from bench.execution import arithmetic, precision_of, set_engine
 from bench.loggers import make_logger
 from bench.population import populations, settings_of, split
 from bench.progress import Reporter, next_label
@@ -62,11 +63,12 @@ def run_together(configs: Sequence[Config]) -> list[RunDir]:
     require(not config.population, "population", config.population, "runs of their own (bench.population.expanded)")
     device = device_of(config.device)
     several = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
-    with Reporter(next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))) as reporter:
+    label = next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))
+    with precision_of(config), Reporter(label) as reporter:
         reference_data = _reference_data(config)
         data = data_set(config.dataset, config.eval.workers)
         reference_digest = None if reference_data is None else reference_data.trajectories.digest
-        folders = [RunDir(c, data.trajectories.digest, device.type, reference_digest) for c in configs]
+        folders = [RunDir(c, data.trajectories.digest, arithmetic(device, c), reference_digest) for c in configs]
         groups = _standing_alike(_waiting(folders, reporter))
         if groups and data.clipped:
             reporter.say(f"{config.dataset}: {data.clipped:.2%} of action entries lie outside the environment's bounds and were clipped")
@@ -109,6 +111,7 @@ def _train(
     started = time.perf_counter()
     configs = [folder.config for folder, _ in group]
     algo = _make(configs, data, reference_data, data.trajectories.to(device), device, reporter)
+    set_engine(algo, configs[0], lambda line: reporter.say(f"{reporter.label}: {line}"))
     ends = list(accumulate(len(c.seeds) for c in configs))
     places = [slice(end - len(c.seeds), end) for c, end in zip(configs, ends, strict=True)]
     trainees = [Trainee(f, place, ends[-1], a) for (f, _), place, a in zip(group, places, settings_of(configs), strict=True)]
@@ -202,6 +205,7 @@ def _record(run: Trainee, data: LoggedData, device: torch.device, algo: Algo, se
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": run.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "parameters": algo.parameters, "population_members": run.population, "set_up_time_s": round(set_up_time, 2),
+        "precision": config.precision, "parameters": algo.parameters,
+        "population_members": run.population, "set_up_time_s": round(set_up_time, 2),
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
     }  # fmt: skip
