@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -34,14 +35,18 @@ class EvalConfig:
 
 @dataclass
 class LoggerConfig:
-    """Where curves go beside the run directory."""
+    """Back ends beside the run directory; logger=NAME or logger=[NAME,NAME] turns them on."""
 
-    name: str = "csv"  # csv | wandb
-    project: str = "iwsft-bench"
-    entity: str | None = None
+    jsonl: bool = False  # log.jsonl in the run directory
+    tensorboard: bool = False  # event files there
+    wandb: bool = False  # Weights & Biases, offline where there is no account
+    project: str = "iwsft-bench"  # wandb's
+    entity: str | None = None  # wandb's; the account's own if null
+    artifact: bool = True  # wandb gets the checkpoint and the policies too
 
     def check(self) -> None:
-        require(self.name in ("csv", "wandb"), "logger.name", self.name, "csv or wandb")
+        missing = self.tensorboard and find_spec("tensorboard") is None
+        require(not missing, "logger.tensorboard", True, "the package tensorboard: pip install 'iwsft-bench[tensorboard]'")
 
 
 @dataclass
