@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -12,6 +13,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from algos.errors import require, require_positive
 from algos.registry import ALGOS, schema_name
 from bench.domain_table import domain_value
+
+PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
 @dataclass
@@ -87,6 +90,8 @@ class Config:
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files
+            require(bool(PLAIN_NAME.fullmatch(name)), key, name, "a plain name: letters, digits, and _ . + - behind the first")
         self.budget.check()
         self.eval.check()
         self.logger.check()

@@ -359,7 +359,10 @@ def test_wandb_works_offline(tmp_path: Path) -> None:
     logger.finish({"return_mean": 2.0})
     (file,) = run.path.glob("wandb/offline-run-*/run-*.wandb")
     assert run.hash in file.name
-    content = file.read_bytes()
+    for _ in range(200):  # the service closes the file some time after `finish` has returned
+        if b"return_mean" in (content := file.read_bytes()) and b"policy.safetensors" in content:
+            break
+        time.sleep(0.05)
     for word in (b"seed_1/loss", b"single/iwsft/hopper/medium-replay-v0", b"final_episodes", b"policy.safetensors", b"return_mean"):
         assert word in content
     assert list(run.path.glob("wandb/offline-run-*/files/media/images/figures/curve_*.png"))

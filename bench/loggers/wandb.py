@@ -23,7 +23,7 @@ from bench.config import Config, LoggerConfig
 from bench.loggers.base import first_line, say
 from bench.loggers.curves import flat_curves
 from bench.rundir import Row, read_csv
-from bench.secrets import redact_tree
+from bench.secrets import redact, redact_tree
 
 TAG = 64  # characters that wandb takes
 GROUP = 128
@@ -65,12 +65,12 @@ def start(logger: LoggerConfig, folder: Path, **arguments: Any) -> Any:
 
     settings = wandb.Settings(
         console="off", silent=True, init_timeout=PATIENCE, finish_timeout=PATIENCE, x_disable_meta=True, x_disable_machine_info=True,
-        disable_git=True, disable_code=True, save_code=False, x_save_requirements=False,
+        disable_git=True, disable_code=True, save_code=False, x_save_requirements=False, host="-",
     )  # fmt: skip
 
     def init(mode: Any) -> Any:
         return wandb.init(
-            project=logger.project, entity=logger.entity, dir=str(folder), mode=mode, settings=settings, resume="allow",
+            project=redact(logger.project), entity=logger.entity, dir=str(folder), mode=mode, settings=settings, resume="allow",
             reinit="create_new", **arguments,
         )  # fmt: skip
 
