@@ -29,6 +29,7 @@ from torch import Tensor
 from bench.config import Config
 from bench.errors import RunError
 from bench.files import write_atomic, write_json
+from bench.secrets import redact, redact_tree
 
 FORMAT = 1  # raised when the same settings no longer give the same result
 EPISODE_COLUMNS = ("update", "seed", "episode", "return", "length")
@@ -68,13 +69,13 @@ class RunDir:
 
     def start(self, record: Row) -> None:
         """Write what is known before training."""
-        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(self.config)))
-        write_json(self.path / "run.json", record | {"status": "running"})
+        write_atomic(self.path / "config.yaml", redact(OmegaConf.to_yaml(OmegaConf.structured(self.config))))
+        write_json(self.path / "run.json", redact_tree(record | {"status": "running"}))
 
     def finish(self, record: Row, policy: dict[str, Tensor]) -> None:
         """Write the policies and then, last of all, that the run is finished."""
         write_atomic(self.path / "policy.safetensors", save({k: v.cpu().contiguous() for k, v in policy.items()}))
-        write_json(self.path / "run.json", record | {"status": "finished"})
+        write_json(self.path / "run.json", redact_tree(record | {"status": "finished"}))
 
     def save(self, update: int, wall_time: float, state: dict[str, Tensor], episodes: list[Row], curve: list[Row]) -> None:
         """Save after `update` updates. The rows go first: rows newer than the checkpoint are dropped when it is resumed."""
