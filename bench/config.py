@@ -74,6 +74,8 @@ class Config:
     results_dir: str = "results"
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
+    mixed: bool = False  # tables of a suite whose runs were not measured alike: one each, instead of refusing
+    published: bool = False  # published scores of the same tasks beside the tables, in tables of their own
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""

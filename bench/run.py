@@ -108,6 +108,7 @@ def _record(config: Config, folder: RunDir, data: LoggedData, digest: str, devic
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": folder.hash, "dataset_digest": digest, "code_revision": code_revision(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "mixed": config.mixed, "published": config.published,
         "parameters": algo.parameters, "set_up_time_s": round(set_up_time, 2),
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
     }  # fmt: skip

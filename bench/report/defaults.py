@@ -16,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.config import register
 from bench.grid import flat
 
-OWN = ("results_dir", "force", "logger.", "device", "suite", "dataset", "seeds", "eval.workers")  # where and on what, told elsewhere
+# Where and on what, told elsewhere.
+OWN = ("results_dir", "force", "logger.", "device", "suite", "dataset", "seeds", "eval.workers", "mixed", "published")
 
 
 @cache
