@@ -32,7 +32,8 @@ from envs.behaviour.record import datasets_root
 
 HERE = Path(__file__).parent
 VIDEO_BYTES = 8_000_000  # a longer video is named, not embedded
-VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
+PAGE_BYTES = 40_000_000  # of all videos together; those beyond it are named
+VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".webp": "image/webp"}
 GROUPS = {
     "Over data sets": ("intervals", "profile", "improvement", "cost"),
     "Tuning": ("tuning",),
@@ -59,7 +60,8 @@ def write_report(suite: Path, wanted: Wanted = NOTHING) -> Path:
     page = environment.get_template("page.html").render(
         suite=suite.name, protocol=_protocol(runs), warnings=_warnings(suite, runs), tables=[_table(g) for g in grids(runs)], rule=RULE,
         board=_board(board_of(suite, runs, wanted.root)), published=published.sections(published_rows(records, wanted)),
-        published_warning=published.WARNING, columns=SHOWN, figures=_figures(svgs), runs=[_run(*run) for run in runs], cards=_cards(runs),
+        published_warning=published.WARNING, columns=SHOWN, figures=_figures(svgs),
+        runs=_capped([_run(*run) for run in runs]), cards=_cards(runs),
         style=Markup((HERE / "style.css").read_text()),
         script=Markup((HERE / "script.js").read_text()),
     )  # fmt: skip
@@ -219,8 +221,18 @@ def _videos(folder: Path) -> list[Row]:
     for path in sorted(p for p in folder.rglob("*") if p.suffix in VIDEOS):
         small = path.stat().st_size <= VIDEO_BYTES
         content = f"data:{VIDEOS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}" if small else ""
-        found.append({"name": path.name, "source": content, "image": path.suffix == ".gif"})
+        found.append({"name": path.name, "source": content, "image": path.suffix in (".gif", ".webp")})
     return found
+
+
+def _capped(runs: list[Row]) -> list[Row]:
+    """`runs` with as many videos embedded as the page can carry."""
+    carried = 0
+    for video in (video for run in runs for video in run["videos"]):
+        carried += len(video["source"])
+        if carried > PAGE_BYTES:
+            video["source"] = ""
+    return runs
 
 
 def _cards(runs: Runs) -> list[Row]:
