@@ -12,10 +12,11 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
-from bench import progress
+from bench import launching, progress, tuning
 from bench.config import Config, to_config
 from bench.explain import framed
 from bench.preflight import preflight
@@ -24,22 +25,37 @@ from bench.preflight import preflight
 class Preflight(Callback):
     """Check every job of a sweep before the first one starts: a typing error in job 7 costs no hour."""
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
-            return  # only a grid is known in advance
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with framed():
-            jobs = grid(config)
-            print(f"suite {config.suite}: {len(jobs)} runs, checked before the first one starts", file=sys.stderr, flush=True)
-            preflight([composed(config, job) for job in jobs])
-        progress.job_numbers["total"] = len(jobs)
+            launching.check_single(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with framed():
+            launching.check_extras(config)
+            here = not launching.on_other_machines(config.hydra)
+            if tuning.is_tuning(config.hydra):
+                tuning.quiet()
+                jobs, total, what = tuning.trials_ahead(overrides(config)), config.hydra.sweeper.n_trials, "trials, their ranges"
+            elif config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+                jobs = grid(config)
+                total, what = len(jobs), "runs,"
+            else:
+                return  # what it will ask for is not known in advance
+            print(f"suite {config.suite}: {total} {what} checked before the first one starts", file=sys.stderr, flush=True)
+            preflight([composed(config, job) for job in jobs], here)
+        progress.job_numbers["total"] = total
+
+
+def overrides(config: DictConfig) -> list[Override]:
+    """What the command and the suite ask for, parsed; sweeps are still whole."""
+    loader = GlobalHydra.instance().config_loader()
+    arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
+    return OverridesParser.create(config_loader=loader).parse_overrides(arguments)
 
 
 def grid(config: DictConfig) -> list[list[str]]:
     """The overrides of every job of the basic sweeper."""
-    loader = GlobalHydra.instance().config_loader()
-    arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
-    return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    return [job for batch in BasicSweeper.split_arguments(overrides(config), None) for job in batch]
 
 
 def composed(config: DictConfig, job: list[str]) -> Config:
@@ -53,13 +69,33 @@ def composed(config: DictConfig, job: list[str]) -> Config:
 class Tables(Callback):
     """Rebuild the suite's tables, figures and report page at the end, and print the table that a person reads."""
 
+    open_sweep: DictConfig | None = None
+    """The sweep that has begun and not ended: where jobs failed elsewhere, Hydra calls no end."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        Tables.open_sweep = config
+
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         self._rebuild(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        Tables.open_sweep = None
         self._rebuild(config)
+        if tuning.is_tuning(config.hydra):
+            print(f"\n{tuning.advice(config)}", end="")
 
-    def _rebuild(self, config: DictConfig) -> None:
+    @classmethod
+    def of_what_is_there(cls) -> None:
+        """The tables of a sweep of which jobs failed: the others are not to be without."""
+        if cls.open_sweep is not None:
+            from bench.leaderboard import finished_runs
+
+            folder = Path(cls.open_sweep.results_dir) / cls.open_sweep.suite
+            if any(True for _ in finished_runs(folder)):
+                cls._rebuild(cls.open_sweep)
+
+    @staticmethod
+    def _rebuild(config: DictConfig) -> None:
         from bench.leaderboard import rebuild  # loads pandas, which nobody should wait for at the start
         from bench.report.build import write_report  # and matplotlib
 

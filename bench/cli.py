@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import hydra
 from omegaconf import DictConfig
 
+from bench.callbacks import Tables
 from bench.config import register, to_config
-from bench.explain import MISTAKES, stop
+from bench.errors import RunError
+from bench.explain import MISTAKES, explain, stop
+from bench.launching import enter_job, lost_job, prefer_own_configs, reported
 from bench.preflight import preflight
 from bench.run import run
+from bench.tuning import is_tuning, objective
 
 
-def _job(composed: DictConfig) -> None:
-    """One job of a sweep, or the only one."""
+def _job(composed: DictConfig) -> float | None:
+    """One job of a sweep, or the only one; the number that a tuner maximises, where there is one."""
+    register()  # a job may run in a process that has seen nothing of this yet
+    hydra_config = enter_job()
     try:
         config = to_config(composed)
         preflight([config])
-        run(config)
+        folder = run(config)
+        return objective(config, folder) if is_tuning(hydra_config) else None
     except MISTAKES as error:
-        stop(error)
+        if not reported(hydra_config):
+            stop(error)
+        print(f"error: {explain(error)}", file=sys.stderr, flush=True)
+        raise RunError(explain(error)) from None  # its own kind may not survive the way back
+    except Exception:
+        if reported(hydra_config):
+            traceback.print_exc()  # tracebacks do not travel
+        raise
 
 
 def main() -> None:
@@ -29,12 +44,19 @@ def main() -> None:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print and exit over
     register()
+    prefer_own_configs()
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(_job)()
     except MISTAKES as error:
         if wants_traceback:
             raise
+        Tables.of_what_is_there()
         stop(error)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last evaluation", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if wants_traceback or (line := lost_job(error)) is None:
+            raise
+        Tables.of_what_is_there()
+        stop(RunError(line))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -32,17 +33,25 @@ def share(config: Config, dataset_digest: str, device: torch.device, policy: dic
         write_atomic(_path(config, algo, dataset_digest, device), save({k: v.cpu().contiguous() for k, v in policy.items()}))
 
 
+def _train(config: Config, path: Path, data: Episodes, reporter: Reporter) -> None:
+    """Train the reference of `config` and leave its policy at `path`."""
+    algo = WeightedBC(config.algo.reference, data, config.seeds)
+    reporter.stage("training pi_ref", algo.updates)
+    for done in range(0, algo.updates, CHUNK):
+        algo.train(done, min(done + CHUNK, algo.updates))
+        reporter.update(min(done + CHUNK, algo.updates), "training pi_ref")
+    write_atomic(path, save({k: v.cpu().contiguous() for k, v in algo.policy().items()}))
+
+
 def find_or_train(config: Config, data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter) -> dict[str, Tensor]:
     """The reference policy's parameters [P, ...] by name."""
     reference = config.algo.reference
     path = _path(config, reference, dataset_digest, device)
     if not path.exists():
-        algo = WeightedBC(reference, data, config.seeds)
-        reporter.stage("training pi_ref", algo.updates)
-        for done in range(0, algo.updates, CHUNK):
-            algo.train(done, min(done + CHUNK, algo.updates))
-            reporter.update(min(done + CHUNK, algo.updates), "training pi_ref")
-        write_atomic(path, save({k: v.cpu().contiguous() for k, v in algo.policy().items()}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # of jobs side by side one trains, the others wait for it
+            if not path.exists():
+                _train(config, path, data, reporter)
     try:
         return load_file(path, device=str(device))
     except SafetensorError as error:
