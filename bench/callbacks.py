@@ -43,6 +43,8 @@ class Preflight(Callback):
                 return  # what it will ask for is not known in advance
             print(f"suite {config.suite}: {total} {what} checked before the first one starts", file=sys.stderr, flush=True)
             preflight([composed(config, job) for job in jobs], here)
+            if logs := config.hydra.launcher.get("submitit_folder"):
+                print(f"logs of the jobs: {logs.replace('%j', 'JOB')}", file=sys.stderr, flush=True)
         progress.job_numbers["total"] = total
 
 
