@@ -6,6 +6,7 @@ Hydra turns an exception in a callback into a warning; a mistake therefore leave
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from bench import launching, progress, tuning
 from bench.config import Config, to_config
-from bench.explain import framed
+from bench.explain import MISTAKES, framed
 from bench.preflight import preflight
 
 
@@ -78,31 +79,29 @@ class Tables(Callback):
         Tables.open_sweep = config
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        self._rebuild(config)
+        with framed():
+            _rebuild(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         Tables.open_sweep = None
-        self._rebuild(config)
-        if tuning.is_tuning(config.hydra):
-            print(f"\n{tuning.advice(config)}", end="")
+        with framed():
+            _rebuild(config)
+            if tuning.is_tuning(config.hydra):
+                print(f"\n{tuning.advice(config)}", end="")
 
     @classmethod
     def of_what_is_there(cls) -> None:
         """The tables of a sweep of which jobs failed: the others are not to be without."""
         if cls.open_sweep is not None:
-            from bench.leaderboard import finished_runs
+            with suppress(*MISTAKES):  # no run is finished, or one is damaged
+                _rebuild(cls.open_sweep)
 
-            folder = Path(cls.open_sweep.results_dir) / cls.open_sweep.suite
-            if any(True for _ in finished_runs(folder)):
-                cls._rebuild(cls.open_sweep)
 
-    @staticmethod
-    def _rebuild(config: DictConfig) -> None:
-        from bench.leaderboard import rebuild  # loads pandas, which nobody should wait for at the start
-        from bench.report.build import write_report  # and matplotlib
+def _rebuild(config: DictConfig) -> None:
+    from bench.leaderboard import rebuild  # loads pandas, which nobody should wait for at the start
+    from bench.report.build import write_report  # and matplotlib
 
-        folder = Path(config.results_dir) / config.suite
-        with framed():
-            print(rebuild(folder), end="")
-            write_report(folder)
-        print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")
+    folder = Path(config.results_dir) / config.suite
+    print(rebuild(folder), end="")
+    write_report(folder)
+    print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,7 +75,7 @@ def check_single(config: DictConfig) -> None:
 
 def elsewhere(hydra: DictConfig) -> bool:
     """Whether jobs run in processes of their own."""
-    return not hydra.launcher._target_.endswith(".BasicLauncher")
+    return hydra.launcher._target_.startswith("hydra_plugins.")
 
 
 def on_other_machines(hydra: DictConfig) -> bool:
@@ -92,9 +94,19 @@ def enter_job() -> DictConfig:
     hydra: DictConfig = whole.hydra
     if elsewhere(hydra):
         multiprocessing.set_start_method("spawn", force=True)  # joblib leaves one of its own that evaluation's processes do not know
-        os.chdir(hydra.runtime.cwd)  # relative paths mean what they meant where the command was given
+        enter(Path(hydra.runtime.cwd))  # relative paths mean what they meant where the command was given
         torch.set_num_threads(cores())  # torch was imported before OMP_NUM_THREADS was set
     return hydra
+
+
+def enter(folder: Path) -> None:
+    """Make `folder` the current one. Raises RunError if this machine has none such."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise RunError(
+            f"{platform.node()} has no folder {folder} ({error.strerror}); start sweeps where all machines see the same"
+        ) from error
 
 
 def lost_job(error: BaseException) -> str | None:

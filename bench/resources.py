@@ -45,8 +45,10 @@ def close() -> None:
 
 def cores() -> int:
     """How many cores are for this process: OMP_NUM_THREADS, which launchers set for each of their jobs, else all that it may run on."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) else len(os.sched_getaffinity(0))
+    try:
+        return max(1, int(float(os.environ["OMP_NUM_THREADS"])))  # a share of a core is one thread
+    except (KeyError, ValueError):
+        return len(os.sched_getaffinity(0))
 
 
 def device_of(name: str) -> torch.device:

@@ -194,10 +194,18 @@ def composed_config(tmp_path: Path) -> Config:
 def test_the_cores_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert resources.cores() == 3
-    for nothing in ("", "0", "2,1"):
-        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
-        monkeypatch.setattr(resources.os, "sched_getaffinity", lambda pid: {0, 4, 5, 6})
-        assert resources.cores() == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "0.5")
+    assert resources.cores() == 1
+    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda pid: {0, 4, 5, 6})
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert resources.cores() == 4
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert resources.cores() == 4
+
+
+def test_a_machine_without_the_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"has no folder .*/nowhere .*; sweep from a folder that all machines have"):
+        launching.enter(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +221,7 @@ def test_a_job_that_died_is_one_line(module: str, name: str) -> None:
     line = launching.lost_job(kind("\n  Job 7 was killed\nand a long log\n"))
     assert line == f"a job ended without a result ({name}: Job 7 was killed); the same command goes on with what is not finished"
     assert launching.lost_job(RuntimeError("a defect")) is None
+    assert launching.lost_job(ValueError("No trials are completed yet.")) == "no trial gave a score; the errors above say why"
 
 
 def test_a_submitting_machine_needs_no_gpu(tmp_path: Path, pendulum_data: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
