@@ -74,6 +74,7 @@ class Config:
     results_dir: str = "results"
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
+    checkpoint_minutes: float = 5.0  # at most so much training is lost when a process dies between two evaluations
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
@@ -82,6 +83,7 @@ class Config:
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.checkpoint_minutes >= 0, "checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
         self.budget.check()
         self.eval.check()
         self.logger.check()

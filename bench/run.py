@@ -56,7 +56,8 @@ def run(config: Config) -> RunDir:
         loop = _Loop(config, folder, data, algo, logger, reporter)
         summary = loop.run()
         policy = algo.policy()
-        reference_policy.share(config, digest, device, policy)
+        with reference_policy.announced(config, digest, device) as share:
+            share(policy)
         finished_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         folder.finish(record | {"wall_time_s": round(loop.wall_time, 2), "finished_at": finished_at}, policy)
         logger.finish(summary)
@@ -126,9 +127,12 @@ class _Loop:
         """Train; returns the mean return (and score) of the last evaluation."""
         saved = self.folder.resume()
         if saved is not None:
-            self.done, self.wall_time, state, self.episodes, self.curve = saved
-            self.algo.state = {k: v.to(self.algo.device) for k, v in state.items()}
-            self.reporter.say(f"{self.reporter.label}: going on after update {self.done}")
+            self.done, self.wall_time, state, self.episodes, self.curve = saved[:5]
+            for note in saved.notes:
+                self.reporter.say(f"{self.reporter.label}: {note}")
+            if state:
+                self.algo.state = {k: v.to(self.algo.device) for k, v in state.items()}
+                self.reporter.say(f"{self.reporter.label}: going on after update {self.done}")
         updates, every = self.algo.updates, self.config.eval.every
         self.reporter.stage("training", updates, self.done)
         summary = self._summary() if self.done else {}

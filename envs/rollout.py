@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import weakref
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -101,13 +102,19 @@ class Evaluator:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        for _ in range(workers or os.cpu_count() or 1):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, env_spec), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
+        weakref.finalize(self, _hang_up, self._pipes)
+        # Schedulers signal every process of a job; these go on until the one that asked has saved, and inherit what is blocked here.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
+        try:
+            for _ in range(workers or os.cpu_count() or 1):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_work, args=(theirs, env_spec), daemon=True)
+                process.start()
+                theirs.close()
+                self._pipes.append(ours)
+                self._processes.append(process)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def run(
         self,
@@ -157,8 +164,7 @@ class Evaluator:
         return received, results
 
     def close(self) -> None:
-        for pipe in self._pipes:
-            pipe.close()
+        _hang_up(self._pipes)
         for process in self._processes:
             process.join(timeout=5)
 
@@ -167,3 +173,9 @@ class Evaluator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _hang_up(pipes: Sequence[Connection]) -> None:
+    """Every process ends when its pipe does."""
+    for pipe in pipes:
+        pipe.close()
