@@ -12,7 +12,8 @@ from torch import Tensor
 from algos.errors import ConfigError
 
 State = dict[str, Tensor]
-"""Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming."""
+"""Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming.
+The first dimension is the member; what has no dimension is common to all."""
 
 Metrics = dict[str, Tensor]
 """Named values, each [P]."""
@@ -46,6 +47,7 @@ class Algo(ABC):
 
     Members share the data and nothing else: each has its own parameters, initialisation and sampling stream, so member k of a
     population equals the same member trained alone. What happens in update number t depends on (state, data, seeds, t) only.
+    The configuration of members that differ in more than their seeds comes from algos.members.stacked.
     """
 
     state: State
@@ -65,9 +67,10 @@ class Algo(ABC):
         """P."""
         return len(self.seeds)
 
-    def scalar(self, value: float) -> Tensor:
-        """A hyperparameter as a tensor [P], so that members may differ in it."""
-        return torch.full((self.members,), value, device=self.device)
+    def scalar(self, value: float | Sequence[float]) -> Tensor:
+        """A setting as a tensor [P]: one for all members, or one each (algos/members.py: stacked)."""
+        values = value if isinstance(value, Sequence) else [value] * self.members
+        return torch.tensor(values, dtype=torch.get_default_dtype(), device=self.device)
 
     def generators(self, stream: int) -> list[torch.Generator]:
         """One CPU generator a member (so that every device starts alike), seeded by (seed, stream)."""

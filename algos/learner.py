@@ -16,6 +16,7 @@ from torch import Tensor
 
 from algos.base import Algo, Episodes, Metrics, State
 from algos.errors import ConfigError, require, require_positive
+from algos.members import batchable
 from algos.networks import Params
 from algos.optim import Adam, Schedule, learning_rate
 from algos.transitions import Noise, RewardScaling, Transitions, TransitionStream
@@ -31,10 +32,10 @@ class LearnerConfig:
     updates: int = 1_000_000
     batch_size: int = 256
     hidden: list[int] = field(default_factory=lambda: [256, 256])  # of every network
-    learning_rate: float = 3e-4  # of the policy
-    critic_learning_rate: float = 3e-4  # of Q and V
+    learning_rate: float = batchable(3e-4)  # of the policy
+    critic_learning_rate: float = batchable(3e-4)  # of Q and V
     schedule: Schedule = Schedule.constant  # of the policy's learning rate
-    discount: float = 0.99
+    discount: float = batchable(0.99)
     reward_scaling: RewardScaling = RewardScaling.none
     reward_scale: float = 1.0  # then times this
     reward_shift: float = 0.0  # then plus this

@@ -28,6 +28,7 @@ from torch import Tensor
 from algos.base import Algo, Episodes, Metrics, State
 from algos.curation import SCORES, check_percentiles, strata
 from algos.errors import ConfigError, require
+from algos.members import batchable
 from algos.optim import Adam, Schedule, learning_rate
 from algos.policies import policy_for
 from algos.sampling import Batch, BatchStream, LengthWeighting, Sampler
@@ -64,7 +65,7 @@ class Training:
 
     updates: int = 10_000
     batch_size: int = 256  # transitions, or whole trajectories, by `sampler`
-    learning_rate: float = 1e-3
+    learning_rate: float = batchable(1e-3)
     warmup: int = 0  # updates over which the learning rate rises from 0
     schedule: Schedule = Schedule.constant
     sampler: Sampler = Sampler.transitions
@@ -95,11 +96,11 @@ class Weighting:
     """How a curated log-likelihood is weighted."""
 
     kind: Kind = Kind.none
-    temperature: float = 10.0
-    minimum: float = 0.0  # of a step's weight; a trajectory's has no lower clip
-    maximum: float = 1000.0
+    temperature: float = batchable(10.0)
+    minimum: float = batchable(0.0)  # of a step's weight; a trajectory's has no lower clip
+    maximum: float = batchable(1000.0)
     normalize: bool = True  # scale the batch's weights to mean 1
-    ema_rate: float = 0.1  # q <- (1 - rate) q + rate theta, before every gradient step
+    ema_rate: float = batchable(0.1)  # q <- (1 - rate) q + rate theta, before every gradient step
     refresh_every: int = 100  # updates between two computations of trajectory weights (transitions sampler only)
 
     def check(self, key: str) -> None:

@@ -17,7 +17,9 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from bench import progress
 from bench.config import Config, to_config
+from bench.elsewhere import come_back
 from bench.explain import framed
+from bench.population import expanded
 from bench.preflight import preflight
 
 
@@ -28,10 +30,10 @@ class Preflight(Callback):
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             return  # only a grid is known in advance
         with framed():
-            jobs = grid(config)
-            print(f"suite {config.suite}: {len(jobs)} runs, checked before the first one starts", file=sys.stderr, flush=True)
-            preflight([composed(config, job) for job in jobs])
-        progress.job_numbers["total"] = len(jobs)
+            runs = [run for job in grid(config) for run in composed(config, job)]
+            print(f"suite {config.suite}: {len(runs)} runs, checked before the first one starts", file=sys.stderr, flush=True)
+            preflight(runs)
+        progress.job_numbers["total"] = len(runs)
 
 
 def grid(config: DictConfig) -> list[list[str]]:
@@ -42,12 +44,12 @@ def grid(config: DictConfig) -> list[list[str]]:
     return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
 
 
-def composed(config: DictConfig, job: list[str]) -> Config:
-    """The checked configuration of one job, without Hydra's own part."""
+def composed(config: DictConfig, job: list[str]) -> list[Config]:
+    """The checked configurations of the runs of one job, without Hydra's own part."""
     whole = GlobalHydra.instance().config_loader().load_sweep_config(config, job)
     with read_write(whole), open_dict(whole):
         del whole["hydra"]
-    return to_config(whole)
+    return expanded(to_config(whole))
 
 
 class Tables(Callback):
@@ -65,6 +67,7 @@ class Tables(Callback):
 
         folder = Path(config.results_dir) / config.suite
         with framed():
+            come_back()
             print(rebuild(folder), end="")
             write_report(folder)
         print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")

@@ -9,17 +9,18 @@ import hydra
 from omegaconf import DictConfig
 
 from bench.config import register, to_config
+from bench.elsewhere import run_or_put_off
 from bench.explain import MISTAKES, stop
+from bench.population import expanded
 from bench.preflight import preflight
-from bench.run import run
 
 
 def _job(composed: DictConfig) -> None:
     """One job of a sweep, or the only one."""
     try:
-        config = to_config(composed)
-        preflight([config])
-        run(config)
+        configs = expanded(to_config(composed))
+        preflight(configs)
+        run_or_put_off(configs)
     except MISTAKES as error:
         stop(error)
 

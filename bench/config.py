@@ -75,6 +75,8 @@ class Config:
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
     checkpoint_minutes: float = 5.0  # at most so much training is lost when a process dies between two evaluations
+    population: dict[str, Any] = field(default_factory=dict)  # values of settings of algo: a run each, all trained together
+    max_members: int | None = None  # of a population of several runs; what fits the device if null
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
@@ -84,6 +86,8 @@ class Config:
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
         require(self.checkpoint_minutes >= 0, "checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
+        limit = self.max_members
+        require(limit is None or limit > 0, "max_members", limit, "a positive number, or null for what fits the device")
         self.budget.check()
         self.eval.check()
         self.logger.check()
@@ -93,9 +97,11 @@ class Config:
 def register() -> None:
     """Make the classes known to Hydra; conf/ refers to them as `schema`."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for schema in ALGOS:
-        store.store(group="algo/schema", name=schema_name(schema), node=schema)
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.population, False)  # its keys are those of the method
+    store.store(name="schema", node=schema)
+    for algo in ALGOS:
+        store.store(group="algo/schema", name=schema_name(algo), node=algo)
     OmegaConf.register_new_resolver("domain", domain_value, replace=True)
 
 

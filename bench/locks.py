@@ -72,20 +72,18 @@ class Lock:
         except OSError:
             return "another process"
 
-    def wait(self, on_wait: Callable[[str], None] = lambda holder: None, on_poll: Callable[[], None] = lambda: None) -> None:
-        """Take the lock as soon as it is free. `on_wait` is told once who has it; `on_poll` is called at every look, and may raise."""
-        told = False
+    def wait(self, on_poll: Callable[[], None] = lambda: None) -> None:
+        """Take the lock as soon as it is free. `on_poll` is called at every look, and may raise."""
         while not self.take():
-            if not told:
-                on_wait(self.holder())
-                told = True
             on_poll()
             time.sleep(POLL)
 
     @contextlib.contextmanager
     def held(self, on_wait: Callable[[str], None] = lambda holder: None, on_poll: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """With the lock, however long it takes to get it."""
-        self.wait(on_wait, on_poll)
+        """With the lock, however long it takes to get it; `on_wait` is told who has it."""
+        if not self.take():
+            on_wait(self.holder())
+            self.wait(on_poll)
         try:
             yield
         finally:

@@ -9,14 +9,15 @@ Whoever trains it, BC runs included, has its lock; others wait for the policy. I
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from algos.base import Episodes
+from algos.members import joined, part, stacked
 from algos.weighted_bc import WeightedBC, WeightedBCConfig
 from bench import signals
 from bench.autosave import Autosave, Stride
@@ -60,35 +61,46 @@ def announced(config: Config, dataset_digest: str, device: torch.device) -> Iter
         lock.give_back()
 
 
-def find_or_train(config: Config, data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter) -> dict[str, Tensor]:
-    """The reference policy's parameters [P, ...] by name."""
-    path = _path(config, config.algo.reference, dataset_digest, device)
+def find_or_train(
+    configs: Sequence[Config], data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter
+) -> dict[str, Tensor]:
+    """The parameters [P, ...] by name of the reference policies of all members of `configs`, which are trained together.
+
+    Runs with the same reference share it; those that are missing are trained as one population.
+    """
+    paths = [_path(config, config.algo.reference, dataset_digest, device) for config in configs]
 
     def on_wait(holder: str) -> None:
         reporter.say(f"{reporter.label}: waiting for pi_ref, which {holder} trains")
 
-    with nullcontext() if path.exists() else _lock(path).held(on_wait, signals.leave_if_asked):
-        if not path.exists():
-            _train(path, WeightedBC(config.algo.reference, data, config.seeds), config.checkpoint_minutes, reporter)
-    try:
-        policy, _ = unpack(path)
-    except DamagedError as error:
-        raise RunError(f"{path} cannot be read ({error}); remove it and run again") from error
-    return {name: value.to(device) for name, value in policy.items()}
+    with ExitStack() as locks:
+        # All processes take them in one order, else two could wait for each other.
+        for path in sorted({p for p in paths if not p.exists()}):
+            locks.enter_context(_lock(path).held(on_wait, signals.leave_if_asked))
+        missing = {path: config for path, config in zip(paths, configs, strict=True) if not path.exists()}
+        if missing:
+            _train(missing, data, reporter)
+    found = {path: _load(path, device) for path in dict.fromkeys(paths)}
+    return {name: torch.cat([found[path][name] for path in paths]) for name in found[paths[0]]}
 
 
-def _train(path: Path, algo: WeightedBC, checkpoint_minutes: float, reporter: Reporter) -> None:
-    """Train `algo` from where its checkpoints stand to the end, and write its policy to `path`."""
-    remove_scratch(path.parent, path.stem)
-    checkpoints, autosave, stride, done = Checkpoints(path.parent, f"{path.stem}.training"), Autosave(checkpoint_minutes), Stride(), 0
-    saved = next((found for found in checkpoints.load() if isinstance(found, Checkpoint)), None)  # a damaged one only costs time
-    if saved is not None:
-        done = saved.update
-        algo.state = {k: v.to(algo.device) for k, v in saved.state.items()}
+def _train(missing: dict[Path, Config], data: Episodes, reporter: Reporter) -> None:
+    """Train the references of `missing` together, from where their checkpoints stand, and leave each at its path."""
+    members = [(config.algo.reference, seed) for config in missing.values() for seed in config.seeds]
+    algo = WeightedBC(stacked([reference for reference, _ in members]), data, [seed for _, seed in members])
+    places, first = [], 0
+    for config in missing.values():
+        places.append(slice(first, first := first + len(config.seeds)))
+    kept = [Checkpoints(path.parent, f"{path.stem}.training") for path in missing]
+    for path in missing:
+        remove_scratch(path.parent, path.stem)
+    done = _go_on(algo, kept)
+    autosave, stride = Autosave(next(iter(missing.values())).checkpoint_minutes), Stride()
     reporter.stage("training pi_ref", algo.updates, done)
 
     def save() -> None:
-        checkpoints.save(done, algo.state)
+        for checkpoints, place in zip(kept, places, strict=True):
+            checkpoints.save(done, part(algo.state, place))
         autosave.restart()
 
     while done < algo.updates:
@@ -100,5 +112,28 @@ def _train(path: Path, algo: WeightedBC, checkpoint_minutes: float, reporter: Re
         stride.took(time.perf_counter() - started)
         done = until
         reporter.update(done, "training pi_ref")
-    write_atomic(path, pack(algo.policy()))
-    checkpoints.clear()
+    if len(missing) > 1:
+        save()  # killed between two of the following files, the rest come from the same population
+    for path, place in zip(missing, places, strict=True):
+        write_atomic(path, pack(part(algo.policy(), place)))
+    for checkpoints in kept:
+        checkpoints.clear()
+
+
+def _go_on(algo: WeightedBC, kept: Sequence[Checkpoints]) -> int:
+    """Put the newest state that all of `kept` have, if any, in place; the update at which it stands. A damaged one only costs time."""
+    found = [{c.update: c.state for c in checkpoints.load() if isinstance(c, Checkpoint)} for checkpoints in kept]
+    common = set.intersection(*(set(states) for states in found))
+    if not common:
+        return 0
+    done = max(common)
+    algo.state = {k: v.to(algo.device) for k, v in joined([states[done] for states in found]).items()}
+    return done
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Tensor]:
+    try:
+        policy, _ = unpack(path)
+    except DamagedError as error:
+        raise RunError(f"{path} cannot be read ({error}); remove it and run again") from error
+    return {name: value.to(device) for name, value in policy.items()}

@@ -17,7 +17,8 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -55,6 +56,9 @@ def config_hash(config: Config, dataset_digest: str, device: str, pi_ref_digest:
     return digest_of(parts if pi_ref_digest is None else (*parts, pi_ref_digest))
 
 
+Point = tuple[int, int]  # update, update of the last evaluation
+
+
 class Resumed(NamedTuple):
     """Where a run goes on.
 
@@ -70,6 +74,10 @@ class Resumed(NamedTuple):
     metrics: dict[str, Tensor]
     evaluated: int
     notes: list[str]
+
+    @property
+    def point(self) -> Point:
+        return self.update, self.evaluated
 
 
 class RunDir:
@@ -125,21 +133,31 @@ class RunDir:
         waiting = {f"{METRIC}{k}": v for k, v in (metrics or {}).items()}
         self.checkpoints.save(update, state | waiting, about)
 
-    def resume(self) -> Resumed | None:
-        """What the last whole save holds, or None. Damaged ones are passed over, and leave a note; the run then begins further back."""
+    def resume(self, point: Point | None = None) -> Resumed | None:
+        """What the last whole save holds (the last at `point`, if told), or None.
+
+        Damaged ones are passed over, and leave a note; the run then begins further back. What is newer than what is returned goes.
+        """
         notes: list[str] = []
-        for found in self.checkpoints.load():
+        for place, found in enumerate(self.checkpoints.load()):
             resumed = found if isinstance(found, str) else self._with_rows(found)
-            if isinstance(resumed, Resumed):
+            if isinstance(resumed, str):
+                notes.append(resumed)
+            elif point in (None, resumed.point):
+                if place:
+                    self.checkpoints.discard_newest()  # else the next save would put it in the place of this one
                 if notes:
-                    self.checkpoints.discard_newest()  # else the next save would put it in the place of the whole one
                     notes[-1] += f"; going on from the one before it, at update {resumed.update}"
                 return resumed._replace(notes=notes)
-            notes.append(resumed)
         if notes:
             self.checkpoints.clear()
             return Resumed(0, 0.0, {}, [], [], {}, 0, [*notes[:-1], f"{notes[-1]}; starting over"])
         return None
+
+    def points(self) -> list[Point]:
+        """Where the whole saves stand, the newest first."""
+        found = [c if isinstance(c, str) else self._with_rows(c) for c in self.checkpoints.load()]
+        return [resumed.point for resumed in found if isinstance(resumed, Resumed)]
 
     def _with_rows(self, saved: Checkpoint) -> Resumed | str:
         """The checkpoint with the rows that belong to it, or a line that says that they are not there."""
@@ -165,6 +183,24 @@ class RunDir:
         self.checkpoints.clear()
         for name in ("policy.safetensors", "run.json", "episodes.csv", "curve.csv"):
             (self.path / name).unlink(missing_ok=True)
+
+
+def standing_alike(folders: Sequence[RunDir], say: Callable[[str], None]) -> list[list[tuple[RunDir, Resumed | None]]]:
+    """Runs with what they saved, in groups that stand at the same point, the furthest first.
+
+    A population that died between the saves of two of its runs goes back to the point that all of them have, so that it is the same
+    population again and rounds as it would have.
+    """
+    points = {folder.path: folder.points() for folder in folders}
+    common = Counter(point for found in points.values() for point in found)
+    groups: dict[Point, list[tuple[RunDir, Resumed | None]]] = {}
+    for folder in folders:
+        best = max(points[folder.path], key=lambda point: (common[point], point), default=None)
+        saved = folder.resume(best)
+        for note in saved.notes if saved else ():
+            say(note)
+        groups.setdefault(saved.point if saved else (0, 0), []).append((folder, saved if saved and saved.state else None))
+    return [groups[point] for point in sorted(groups, reverse=True)]
 
 
 def _last(rows: Sequence[Row]) -> int:

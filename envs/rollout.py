@@ -88,7 +88,7 @@ def _work(pipe: Connection, spec_json: str) -> None:
                         observations[i] = slot.step(payload[i])
             running = any(slot.running for slot in active)
             pipe.send((observations, None if running else [slot.results for slot in active]))
-    except EOFError:
+    except (EOFError, ConnectionError):
         return
     except Exception as error:
         pipe.send((f"{type(error).__name__}: {error}", None))

@@ -22,7 +22,7 @@ from bench.figures.draw import CAPTIONS, draw
 from bench.figures.style import INK
 from bench.files import write_atomic
 from bench.grid import Grid, Runs, config_of, grids
-from bench.leaderboard import board_of, suite_runs
+from bench.leaderboard import board_of, suite_runs, tables_lock
 from bench.raw import reference_of
 from bench.report.defaults import defaults, difference
 from bench.rundir import Row
@@ -46,6 +46,11 @@ assert set(SHOWN) <= set(COLUMNS)
 
 def write_report(suite: Path) -> Path:
     """Write report.html of folder `suite`, and its figures; returns the page. Raises RunError if there is no finished run."""
+    with tables_lock(suite).held():
+        return _write(suite)
+
+
+def _write(suite: Path) -> Path:
     runs = suite_runs(suite)
     svgs = draw(suite, runs)
     environment = jinja2.Environment(
