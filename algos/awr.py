@@ -120,9 +120,8 @@ class AWR(Learner):
             return torch.zeros_like(state["returns"]), torch.zeros(self.members, len(self.data.lengths), device=self.device)
         parts = []
         for observations in (self.data.observations, self.data.next_observations[self.data.offsets[1:] - 1]):
-            normalised = (observations - self.stream.shift) / self.stream.scale
-            chunks = [self.values(state["value"], x.expand(self.members, -1, -1)) for x in normalised.split(CHUNK)]
-            parts.append(torch.cat(chunks, 1))
+            chunks = ((x - self.stream.shift) / self.stream.scale for x in observations.split(CHUNK))
+            parts.append(torch.cat([self.values(state["value"], x.expand(self.members, -1, -1)) for x in chunks], 1))
         return parts[0], parts[1]
 
     def value_losses(self, flat: Tensor, batch: Transitions, returns: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from algos.networks import Params
 from algos.optim import Adam, Schedule, learning_rate
 from algos.transitions import Noise, RewardScaling, Transitions, TransitionStream
 
+NORMALISED = 1 << 18  # entries of observations whose moments are taken in one go
 DIAGNOSTIC_STEPS = 2_000  # evenly spaced steps that stand for the data in diagnostics
 
 
@@ -153,8 +154,8 @@ class Learner(Algo):
     @torch.no_grad()
     def diagnostics(self) -> Metrics:
         """action_error: mean squared distance of the policy's action from the logged one, a dimension."""
-        steps = torch.arange(len(self.data.actions), device=self.device)
-        steps = steps[:: -(-len(steps) // DIAGNOSTIC_STEPS)]
+        total = len(self.data.actions)
+        steps = torch.arange(0, total, -(-total // DIAGNOSTIC_STEPS), device=self.device)
         actions = self.act(self.data.observations[steps].expand(self.members, -1, -1))
         return {"action_error": (actions - self.data.actions[steps]).square().mean((1, 2))}
 
@@ -163,5 +164,8 @@ def _normaliser(observations: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
     """Shift and scale [obs]; the small constant is TD3+BC's."""
     if not wanted:
         return torch.zeros_like(observations[0]), torch.ones_like(observations[0])
-    precise = observations.double()
-    return precise.mean(0).to(observations.dtype), (precise.std(0, correction=0) + 1e-3).to(observations.dtype)
+    count = len(observations)
+    parts = observations.split(max(1, NORMALISED // observations.shape[1]))  # all at once would be twice the data again
+    mean = torch.stack([part.double().sum(0) for part in parts]).sum(0) / count
+    variance = torch.stack([(part.double() - mean).square().sum(0) for part in parts]).sum(0) / count
+    return mean.to(observations.dtype), (variance.sqrt() + 1e-3).to(observations.dtype)

@@ -313,10 +313,10 @@ class WeightedBC(Algo):
     def diagnostics(self) -> Metrics:
         """Log-likelihood a step on curated and on all data; with weights: KL(q || pi_ref) and the weights' summary (see algos.weights)."""
         data, policy = self.data, self.state["policy"]
-        steps = torch.arange(self.stream.total, device=self.device)
+        steps = self._spaced(self.stream.total)
         slot = torch.searchsorted(self.stream.ends, steps, right=True)
         curated = self.stream.starts[slot] + steps - (self.stream.ends[slot] - self.stream.lengths[slot])
-        curated, everything = _spaced(curated), _spaced(torch.arange(len(data.actions), device=self.device))
+        everything = self._spaced(len(data.actions))
         found = {
             "log_prob_curated": self._log_prob(policy, curated).mean(1),
             "log_prob_all": self._log_prob(policy, everything).mean(1),
@@ -340,7 +340,6 @@ class WeightedBC(Algo):
             found |= {f"weight_{name}": value for name, value in summary._asdict().items()}
         return found
 
-
-def _spaced(steps: Tensor) -> Tensor:
-    """At most DIAGNOSTIC_STEPS evenly spaced entries."""
-    return steps[:: -(-len(steps) // DIAGNOSTIC_STEPS)]
+    def _spaced(self, total: int) -> Tensor:
+        """At most DIAGNOSTIC_STEPS evenly spaced numbers below `total`."""
+        return torch.arange(0, total, -(-total // DIAGNOSTIC_STEPS), device=self.device)

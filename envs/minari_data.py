@@ -29,7 +29,7 @@ from envs.references import Reference
 from envs.spaces import leaves, width
 from envs.trajectories import Allocate, Builder, Trajectories, in_memory
 
-SCALED_ROWS = 65_536  # actions brought to the unit box in one go
+SCALED_ROWS = 16_384  # actions brought to the unit box in one go
 
 
 def ensure(dataset: str) -> None:
@@ -210,19 +210,25 @@ def _join(dataset: str, opened: list[_Opened], allocate: Allocate) -> LoggedData
     for other in opened[1:]:
         _check_alike(first, other)
     discrete = isinstance(first.data.action_space, spaces.Discrete)
-    selected = [(o.files, int(e)) for o in opened for e in o.episodes]
+    starts = np.cumsum([0] + [len(o.episodes) for o in opened])
+
+    def where(episode: int) -> str:
+        part = int(np.searchsorted(starts, episode, side="right")) - 1
+        return opened[part].files.where(int(opened[part].episodes[episode - starts[part]]))
+
     builder = Builder(
         dataset,
-        [files.lengths[e] for files, e in selected],
+        np.concatenate([o.files.lengths[o.episodes] for o in opened]),
         first.files.observation_width,
         1 if discrete else first.data.action_space.shape[0],
-        [files.where(e) for files, e in selected],
+        where,
         allocate,
         int(first.data.action_space.n) if discrete else 0,
     )
-    for files, episode in selected:
-        builder.rows()  # an empty episode is refused before its arrays are looked at
-        builder.add(*files.read(episode))
+    for part in opened:
+        for episode in part.episodes.tolist():
+            builder.rows()  # an empty episode is refused before its arrays are looked at
+            builder.add(*part.files.read(episode))
     trajectories = builder.finish()
     low, high, spec = _environment(first.files.dataset, first.data, trajectories)
     clipped = 0.0 if discrete else _to_unit_box(trajectories, low, high)

@@ -25,7 +25,7 @@ from envs.spaces import flatten_rows, leaves, row_shape, width
 MAX_EXPANSION = 2000  # how much larger than its file an array may be: above what compression reaches, a header lies
 
 
-METADATA_CACHE = 1 << 20  # bytes
+METADATA_CACHE = 1 << 17  # bytes
 
 
 class Arrays(NamedTuple):
@@ -218,7 +218,8 @@ class Hdf5Files(EpisodeFiles):
 
 
 def _small_cache() -> Any:
-    """HDF5 keeps up to 32 MB of what it has seen of a file; every array here is looked at twice, that is not worth it."""
+    """HDF5 keeps up to 32 MB of what it has seen of a file, and its allocator a multiple; every array here is looked at twice, that is no
+    slower with a cache this small."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     config = access.get_mdc_config()
     config.set_initial_size, config.initial_size, config.min_size, config.max_size = True, METADATA_CACHE, METADATA_CACHE, METADATA_CACHE

@@ -75,8 +75,12 @@ class Trajectories:
     @cached_property
     def returns(self) -> Tensor:
         """[E] float64, raw undiscounted return of each episode."""
-        zeros = torch.zeros(self.num_episodes, dtype=torch.float64, device=self.rewards.device)
-        return zeros.index_add(0, self.episode_of_step, self.rewards.double())
+        returns = torch.zeros(self.num_episodes, dtype=torch.float64, device=self.rewards.device)
+        for start in range(0, self.num_steps, SUMMED_ROWS):  # in pieces: what is computed a step is larger than a reward
+            rewards = self.rewards[start : start + SUMMED_ROWS]
+            steps = torch.arange(start, start + len(rewards), device=rewards.device)
+            returns.index_add_(0, torch.searchsorted(self.offsets, steps, right=True) - 1, rewards.double())
+        return returns
 
     @cached_property
     def digest(self) -> str:
@@ -91,6 +95,9 @@ class Trajectories:
         return sha.hexdigest()
 
     def to(self, device: torch.device | str) -> Trajectories:
+        """The same data on `device`; itself where it is there, memory maps untouched and what was derived kept."""
+        if self.rewards.device == torch.device(device):
+            return self
         return Trajectories.of((getattr(self, name).to(device) for name in TENSORS), self.num_actions)
 
 
@@ -99,7 +106,8 @@ TENSORS = tuple(f.name for f in fields(Trajectories) if f.name != "num_actions")
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
 """(name, shape, type) -> an array to fill; a memory map, say."""
 
-CHECK_ROWS = 65_536  # rows looked at in one go for numbers that are not finite
+SUMMED_ROWS = 1 << 20  # rewards added up in one go
+CHECK_ROWS = 16_384  # rows looked at in one go for numbers that are not finite
 
 
 def in_memory(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -109,8 +117,8 @@ def in_memory(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
 class Builder:
     """Fills `Trajectories` episode by episode, in place: nothing is held twice, whatever the size of the data.
 
-    source: what error lines call the data. lengths: steps of every episode, known in advance. numbers: what error lines call the
-    episodes, if not 0, 1, 2...
+    source: what error lines call the data. lengths: steps of every episode, known in advance. where: what error lines call an
+    episode, of its number; a function, for there may be a hundred thousand and no error.
     """
 
     def __init__(
@@ -119,11 +127,11 @@ class Builder:
         lengths: Sequence[int] | np.ndarray,
         observation_width: int,
         action_width: int,
-        numbers: Sequence[str] | None = None,
+        where: Callable[[int], str] | None = None,
         allocate: Allocate = in_memory,
         num_actions: int = 0,
     ) -> None:
-        self.source, self.numbers, self.num_actions = source, numbers, num_actions
+        self.where, self.num_actions = where or (lambda episode: f"{source}: episode {episode}"), num_actions
         if not len(lengths):
             raise DataError(f"{source}: no episode in it; expected at least one")
         self.offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))])
@@ -135,10 +143,6 @@ class Builder:
         self.rewards = allocate("rewards", (n,), np.float32)
         self.terminated, self.truncated = (allocate(name, (n,), np.bool_) for name in ("terminated", "truncated"))
         self.filled = 0
-
-    def where(self, episode: int) -> str:
-        """How error lines name an episode."""
-        return f"{self.source}: episode {episode}" if self.numbers is None else self.numbers[episode]
 
     def rows(self) -> slice:
         """The rows of the next episode. Raises DataError if it has no step."""
@@ -181,19 +185,21 @@ class Builder:
         """The data, after a look for numbers that are not finite. Raises DataError naming episode and step."""
         assert self.filled == len(self.offsets) - 1
         for name in ("observations", "actions", "rewards"):
-            self._check_finite(name, getattr(self, name), np.arange(len(self.rewards)))
+            self._check_finite(name, getattr(self, name))
         last = self.offsets[1:] - 1  # every other next observation is an observation, and was looked at
         self._check_finite("observations", self.next_observations, last, ahead=1)
         flat = (self.observations, self.actions, self.rewards, self.next_observations, self.terminated, self.truncated, self.offsets)
         return Trajectories.of(map(torch.from_numpy, flat), self.num_actions)
 
-    def _check_finite(self, name: str, array: np.ndarray, rows: np.ndarray, ahead: int = 0) -> None:
-        whole = len(rows) == len(array)
-        for start in range(0, len(rows), CHECK_ROWS):
-            part = array[start : start + CHECK_ROWS] if whole else array[rows[start : start + CHECK_ROWS]]
+    def _check_finite(self, name: str, array: np.ndarray, rows: np.ndarray | None = None, ahead: int = 0) -> None:
+        """Look at `rows` of `array`, or at all of them."""
+        for start in range(0, len(array if rows is None else rows), CHECK_ROWS):
+            piece = slice(start, start + CHECK_ROWS)
+            part = array[piece] if rows is None else array[rows[piece]]
             finite = np.isfinite(part)
             if not finite.all():
-                row = int(rows[start + int((~finite.reshape(len(part), -1).all(1)).argmax())])
+                row = start + int((~finite.reshape(len(part), -1).all(1)).argmax())
+                row = row if rows is None else int(rows[row])
                 episode = int(np.searchsorted(self.offsets, row, side="right")) - 1
                 step = row - int(self.offsets[episode]) + ahead
                 raise DataError(f"{self.where(episode)}, step {step}: {name} is not finite; mend or remove the episode")
