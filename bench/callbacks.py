@@ -13,14 +13,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
 from bench import progress
-from bench.config import Config, to_config
 from bench.elsewhere import come_back
 from bench.explain import framed
-from bench.population import expanded
 from bench.preflight import preflight
+from bench.sweep import composed
 
 
 class Preflight(Callback):
@@ -42,14 +41,6 @@ def grid(config: DictConfig) -> list[list[str]]:
     arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
     return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
-
-
-def composed(config: DictConfig, job: list[str]) -> list[Config]:
-    """The checked configurations of the runs of one job, without Hydra's own part."""
-    whole = GlobalHydra.instance().config_loader().load_sweep_config(config, job)
-    with read_write(whole), open_dict(whole):
-        del whole["hydra"]
-    return expanded(to_config(whole))
 
 
 class Tables(Callback):

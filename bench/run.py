@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,8 +42,7 @@ def run(config: Config) -> RunDir:
 
     Raises ConfigError, DataError or RunError for what a user can mend, OSError for what the disk refuses, signals.Left when asked to leave.
     """
-    run_together([config], wait=True)
-    return folders_of([config])[0]
+    return run_together([config])[0]
 
 
 def run_all(configs: Sequence[Config], wait: bool = True) -> list[Config]:
@@ -51,26 +51,31 @@ def run_all(configs: Sequence[Config], wait: bool = True) -> list[Config]:
     Runs that other processes are doing come last, one by one, when nobody does them any more: what such a process leaves undone is done
     here. Unless `wait`, they are returned instead.
     """
-    if wait and len(configs) == 1:
-        return run_together(configs, wait=True)
     elsewhere = []
     for kin in populations(configs):
         for group in split(kin, members_that_fit(kin) if len(kin) > 1 else 1):
-            elsewhere += run_together(group)
+            elsewhere += _together(group, wait and len(configs) == 1)
     if not wait:
         return elsewhere
     progress.job_numbers.clear()  # these had their numbers
     for config in elsewhere:
-        run_together([config], wait=True)
+        _together([config], wait=True)
     return []
 
 
-def run_together(configs: Sequence[Config], wait: bool = False) -> list[Config]:
+def run_together(configs: Sequence[Config]) -> list[RunDir]:
     """Do the runs of `configs`, or what is left of them, as one population. They differ in seeds and batchable settings alone.
 
     Every run leaves the directory that it leaves when it is done alone, but for rounding of batched arithmetic, times and
-    `population_members` in run.json. Raises what `run` does. Returns those that other processes are doing; if `wait`, waits for them.
+    `population_members` in run.json. Raises what `run` does, and waits as it does.
     """
+    for config in _together(configs, wait=len(configs) == 1):
+        _together([config], wait=True)
+    return folders_of(configs)
+
+
+def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
+    """`run_together`, but the runs that other processes are doing are returned, unless `wait`."""
     require(len(populations(configs)) == 1, "population", len(configs), "runs that differ in seeds and batchable settings alone")
     config = configs[0]
     require(not config.population, "population", config.population, "runs of their own (bench.population.expanded)")
@@ -102,15 +107,17 @@ def _todo(folders: Sequence[RunDir], wait: bool, reporter: Reporter, locks: Exit
 
     Each directory once: settings without effect on a result do not make another run.
     """
-    todo: list[RunDir] = []
-    elsewhere: list[Config] = []
-    for folder in {folder.path: folder for folder in folders}.values():
+    todo: dict[Path, RunDir] = {}
+    elsewhere: dict[Path, Config] = {}
+    for folder in folders:
+        if folder.path in todo or folder.path in elsewhere:
+            continue
         done = folder.finished and not folder.config.force
         if not done:
             if not folder.lock.take():
                 if not wait:
                     reporter.say(f"{reporter.label}: {folder.lock.holder()} does {folder.path}; looking again at the end")
-                    elsewhere.append(replace(folder.config, force=False))  # it is done again there, if at all
+                    elsewhere[folder.path] = replace(folder.config, force=False)  # it is done again there, if at all
                     continue
                 reporter.say(f"{reporter.label}: waiting for {folder.lock.holder()}, which does it")
                 folder.lock.wait(signals.leave_if_asked)
@@ -121,8 +128,8 @@ def _todo(folders: Sequence[RunDir], wait: bool, reporter: Reporter, locks: Exit
             continue
         if folder.finished:
             folder.clear()
-        todo.append(folder)
-    return todo, elsewhere
+        todo[folder.path] = folder
+    return list(todo.values()), list(elsewhere.values())
 
 
 def _train(

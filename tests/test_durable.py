@@ -21,7 +21,7 @@ from bench import evaluate, resources, signals, training
 from bench.config import Config, EvalConfig
 from bench.leaderboard import rebuild
 from bench.locks import Lock
-from bench.run import folders_of, run, run_all, run_together
+from bench.run import _together, folders_of, run, run_all
 from bench.rundir import RunDir, read_csv
 from bench.tensors import unpack
 from tests.conftest import random_episodes, write_minari
@@ -309,7 +309,7 @@ def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, 
     (folder,) = folders_of([config])
     other = Lock(folder.lock.path)
     assert other.take()
-    (put_off,) = run_together([config])
+    (put_off,) = _together([config], wait=False)
     assert put_off == config
     assert not folder.path.exists()
     assert f"process {os.getpid()} on" in capsys.readouterr().err
