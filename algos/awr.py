@@ -120,7 +120,7 @@ class AWR(Learner):
             return torch.zeros_like(state["returns"]), torch.zeros(self.members, len(self.data.lengths), device=self.device)
         parts = []
         for observations in (self.data.observations, self.data.next_observations[self.data.offsets[1:] - 1]):
-            chunks = ((x - self.stream.shift) / self.stream.scale for x in observations.split(CHUNK))
+            chunks = (self.stream.normalise(x) for x in observations.split(CHUNK))
             parts.append(torch.cat([self.values(state["value"], x.expand(self.members, -1, -1)) for x in chunks], 1))
         return parts[0], parts[1]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from algos.blocks import Draws
 from algos.errors import ConfigError
 
 State = dict[str, Tensor]
@@ -17,6 +18,10 @@ The first dimension is the member; what has no dimension is common to all."""
 
 Metrics = dict[str, Tensor]
 """Named values, each [P]."""
+
+
+Engine = Callable[[int, Draws], Metrics]
+"""Does one update of a kind, given its random numbers."""
 
 
 class Episodes(Protocol):
@@ -61,6 +66,7 @@ class Algo(ABC):
         self.data = data
         self.seeds = list(seeds)
         self.device = data.observations.device
+        self.engine: Engine = self.step  # what does an update: algos/engines.py has others
 
     @property
     def members(self) -> int:
@@ -81,9 +87,29 @@ class Algo(ABC):
         """Trained parameters a member, critics included."""
         return sum(p[0].numel() for p in self.policy().values())
 
-    @abstractmethod
+    @torch.no_grad()
     def train(self, start: int, stop: int) -> Metrics:
         """Do updates number `start` to `stop` - 1 on `self.state`; returns the last update's metrics."""
+        metrics: Metrics = {}
+        for t in range(start, stop):
+            self.before(t)
+            metrics = self.engine(self.phase(t), self.draws(t))
+        return {name: value.clone() for name, value in metrics.items()}  # an engine may use theirs again
+
+    def before(self, update: int) -> None:  # noqa: B027 (most methods have nothing to do here)
+        """What is done now and then, before update number `update`: in place on `self.state`, whatever the engine."""
+
+    def phase(self, update: int) -> int:
+        """Which kind of update number `update` is; updates of one kind are the same operations."""
+        return 0
+
+    @abstractmethod
+    def draws(self, update: int) -> Draws:
+        """The random numbers of update number `update`."""
+
+    @abstractmethod
+    def step(self, phase: int, draws: Draws) -> Metrics:
+        """One update of kind `phase`, in place on `self.state`. Reads nothing back to the host and makes no random number."""
 
     @abstractmethod
     def act(self, observations: Tensor) -> Tensor:

@@ -129,5 +129,5 @@ class CFGRL(IQL):
         streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([s, START_STREAM]))) for s in self.seeds)
         start = torch.from_numpy(np.stack([g.standard_normal((1, self.action_width)) for g in streams])).to(observations)
         start = start.expand(-1, observations.shape[1], -1)
-        normalised = (observations - self.stream.shift) / self.stream.scale
+        normalised = self.stream.normalise(observations)
         return self.policy_net.act(self.params(self.state["policy"]), normalised, start, self.guidance, self.steps)

@@ -97,12 +97,11 @@ class TD3(Learner):
         critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
         return {"critic_loss": critic_loss, "q_target": target.mean(-1)}
 
-    def after(self, update: int, batch: Transitions) -> None:
-        if (update + 1) % self.policy_delay == 0:
-            self.update_policy(self.state, batch)
+    def phase(self, update: int) -> int:
+        return int((update + 1) % self.policy_delay == 0)
 
-    def update_policy(self, state: State, batch: Transitions) -> None:
-        """The policy's step and the targets', in place. Reads nothing back to the host."""
+    def delayed(self, state: State, batch: Transitions) -> None:
+        """The policy's step and the targets'."""
         self.minimise(state, "policy", lambda flat: self.policy_losses(flat, state, batch))
         polyak(state["target"], state["critic"], self.target_rate)
         polyak(state["policy_target"], state["policy"], self.target_rate)

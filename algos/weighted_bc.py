@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Episodes, Metrics, State
+from algos.blocks import Draws
 from algos.curation import SCORES, check_percentiles, strata
 from algos.errors import ConfigError, require
 from algos.members import batchable
@@ -282,23 +283,25 @@ class WeightedBC(Algo):
         if "q" in state:
             state["q"].lerp_(state["policy"], self.ema_rate.unsqueeze(1))
         weights = self.weights(state, batch)
-        params = {name: p.detach().requires_grad_() for name, p in self.net.layout.views(state["policy"]).items()}
-        losses = self.losses(params, weights, batch)
-        grads = torch.autograd.grad(losses.sum(), list(params.values()))
-        grad = torch.cat([g.reshape(self.members, -1) for g in grads], dim=1)
+        flat = state["policy"].detach().requires_grad_()
+        with torch.enable_grad():
+            losses = self.losses(self.net.layout.views(flat), weights, batch)
+            (grad,) = torch.autograd.grad(losses.sum(), flat)
         training = self.config.training
         rate = learning_rate(state["update"], self.rate, training.warmup, training.updates, training.schedule)
         self.optimizer.step(state["policy"], grad, state, state["update"], rate)
         state["update"] += 1
         return {"loss": losses.detach(), "learning_rate": rate}
 
-    def train(self, start: int, stop: int) -> Metrics:
-        metrics: Metrics = {}
-        for t in range(start, stop):
-            if self.uses_table and t % self.config.weighting.refresh_every == 0:
-                self.state["weights"] = trajectory_weights(self._mean_log_ratio(), self.temperature, self.maximum)
-            metrics = self.update(self.state, self.stream.batch(t))
-        return metrics
+    def before(self, update: int) -> None:
+        if self.uses_table and update % self.config.weighting.refresh_every == 0:
+            self.state["weights"].copy_(trajectory_weights(self._mean_log_ratio(), self.temperature, self.maximum))
+
+    def draws(self, update: int) -> Draws:
+        return self.stream.draws(update)
+
+    def step(self, phase: int, draws: Draws) -> Metrics:
+        return self.update(self.state, self.stream.of(draws))
 
     # What others see of it.
 
@@ -307,7 +310,7 @@ class WeightedBC(Algo):
         return self.net.mean(self.policy(), observations)
 
     def policy(self) -> dict[str, Tensor]:
-        return self.net.layout.views(self.state["policy"])
+        return dict(self.net.layout.views(self.state["policy"]))
 
     @torch.no_grad()
     def diagnostics(self) -> Metrics:

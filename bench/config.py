@@ -53,7 +53,7 @@ class Budget:
     finetune: int = 4_500  # imitation from pi_ref
     finetune_rate: float = 4e-5  # its learning rate
     value: int = 1_000_000  # methods that learn values or policies from transitions
-    costly: int = 1_000_000  # those of them with many critics, actions a step or wide networks: CQL, EDAC, SAC-N, CFGRL
+    costly: int = 1_000_000  # those of them with many critics, actions a step or large batches: CQL, EDAC, SAC-N, CFGRL, ReBRAC
 
     def check(self) -> None:
         require_positive(self, "budget", "scratch", "finetune", "finetune_rate", "value", "costly")
