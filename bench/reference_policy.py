@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from algos.base import Episodes
+from algos.base import Algo, Episodes
 from algos.members import joined, part, stacked
 from algos.weighted_bc import WeightedBC, WeightedBCConfig
 from bench import signals
@@ -26,6 +26,7 @@ from bench.config import Config
 from bench.errors import RunError
 from bench.files import remove_scratch, write_atomic
 from bench.locks import Lock
+from bench.parts import in_parts
 from bench.progress import Reporter
 from bench.rundir import FORMAT, digest_of
 from bench.tensors import DamagedError, pack, unpack
@@ -62,11 +63,11 @@ def announced(config: Config, dataset_digest: str, device: torch.device) -> Iter
 
 
 def find_or_train(
-    configs: Sequence[Config], data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter
+    configs: Sequence[Config], data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter, parts: int = 1
 ) -> dict[str, Tensor]:
     """The parameters [P, ...] by name of the reference policies of all members of `configs`, which are trained together.
 
-    Runs with the same reference share it; those that are missing are trained as one population.
+    Runs with the same reference share it; those that are missing are trained as one population, in `parts` parts.
     """
     paths = [_path(config, config.algo.reference, dataset_digest, device) for config in configs]
 
@@ -79,15 +80,19 @@ def find_or_train(
             locks.enter_context(_lock(path).held(on_wait, signals.leave_if_asked))
         missing = {path: config for path, config in zip(paths, configs, strict=True) if not path.exists()}
         if missing:
-            _train(missing, data, reporter)
+            _train(missing, data, reporter, parts)
     found = {path: _load(path, device) for path in dict.fromkeys(paths)}
     return {name: torch.cat([found[path][name] for path in paths]) for name in found[paths[0]]}
 
 
-def _train(missing: dict[Path, Config], data: Episodes, reporter: Reporter) -> None:
+def _train(missing: dict[Path, Config], data: Episodes, reporter: Reporter, parts: int) -> None:
     """Train the references of `missing` together, from where their checkpoints stand, and leave each at its path."""
     members = [(config.algo.reference, seed) for config in missing.values() for seed in config.seeds]
-    algo = WeightedBC(stacked([reference for reference, _ in members]), data, [seed for _, seed in members])
+
+    def make(own: slice) -> Algo:
+        return WeightedBC(stacked([reference for reference, _ in members[own]]), data, [seed for _, seed in members[own]])
+
+    algo = in_parts(make, len(members), min(parts, len(members)))
     places, first = [], 0
     for config in missing.values():
         places.append(slice(first, first := first + len(config.seeds)))
@@ -120,7 +125,7 @@ def _train(missing: dict[Path, Config], data: Episodes, reporter: Reporter) -> N
         checkpoints.clear()
 
 
-def _go_on(algo: WeightedBC, kept: Sequence[Checkpoints]) -> int:
+def _go_on(algo: Algo, kept: Sequence[Checkpoints]) -> int:
     """Put the newest state that all of `kept` have, if any, in place; the update at which it stands. A damaged one only costs time."""
     found = [{c.update: c.state for c in checkpoints.load() if isinstance(c, Checkpoint)} for checkpoints in kept]
     common = set.intersection(*(set(states) for states in found))

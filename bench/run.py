@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
@@ -25,6 +26,7 @@ from bench.capacity import members_that_fit
 from bench.config import Config
 from bench.errors import RunError
 from bench.loggers import make_logger
+from bench.parts import in_parts, out_of_memory
 from bench.population import populations, settings_of, split
 from bench.progress import Reporter, next_label
 from bench.resources import data_set, device_of
@@ -89,9 +91,30 @@ def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
             if todo and data.clipped:
                 share = f"{data.clipped:.2%} of action entries"
                 reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
-            for group in standing_alike(todo, reporter.say):
-                _train(group, data, _reference_data(config), device, reporter)
+            _train_all(todo, data, device, reporter)
     return elsewhere
+
+
+def _train_all(folders: Sequence[RunDir], data: LoggedData, device: torch.device, reporter: Reporter, parts: int = 1) -> None:
+    """Do what is left of the runs of `folders`; in twice as many parts, from the last save on, whenever memory does not suffice."""
+    reference_data = _reference_data(folders[0].config) if folders else None
+    for group in standing_alike(folders, reporter.say):
+        members = sum(len(folder.config.seeds) for folder, _ in group)
+        try:
+            _train(group, data, reference_data, device, reporter, min(parts, members))
+            continue
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if parts >= members:
+                what = f"{group[0][0].config.algo.name}: out of memory with one member at a time"
+                raise RunError(f"{what}; choose a smaller batch or network, or another device") from error
+        gc.collect()  # now that no traceback holds what was on the device
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        size = -(-members // min(2 * parts, members))
+        reporter.say(f"{reporter.label}: out of memory; going on with {size} of {members} members at a time")
+        _train_all([folder for folder, _ in group if not folder.finished], data, device, reporter, 2 * parts)
 
 
 def folders_of(configs: Sequence[Config]) -> list[RunDir]:
@@ -138,13 +161,14 @@ def _train(
     reference_data: LoggedData | None,
     device: torch.device,
     reporter: Reporter,
+    parts: int,
 ) -> None:
-    """Do what is left of runs that stand at the same update."""
+    """Do what is left of runs that stand at the same update, their members in `parts` parts."""
     started = time.perf_counter()
     configs = [folder.config for folder, _ in group]
     with ExitStack() as announced:
         share = [announced.enter_context(reference_policy.announced(c, data.trajectories.digest, device)) for c in configs]
-        algo = _make(configs, data, reference_data, data.trajectories.to(device), device, reporter)
+        algo = _make(configs, data, reference_data, data.trajectories.to(device), device, reporter, parts)
         ends = list(accumulate(len(c.seeds) for c in configs))
         places = [slice(end - len(c.seeds), end) for c, end in zip(configs, ends, strict=True)]
         trainees = [Trainee(f, place, ends[-1], a) for (f, _), place, a in zip(group, places, settings_of(configs), strict=True)]
@@ -188,9 +212,10 @@ def _make(
     trajectories: Any,
     device: torch.device,
     reporter: Reporter,
+    parts: int,
 ) -> Algo:
     """The method's population on its data, the members of each run in turn, with their reference policies if it needs them."""
-    extra = {}
+    find: Callable[[], dict[str, torch.Tensor]] | None = None
     config = configs[0]
     if getattr(config.algo, "needs_pi_ref", False):
         source, found = data, trajectories
@@ -198,10 +223,15 @@ def _make(
             _check_alike(config, data, reference_data)
             source, found = reference_data, reference_data.trajectories.to(device)
         digest = source.trajectories.digest
-        extra["pi_ref"] = partial(reference_policy.find_or_train, configs, found, digest, device, reporter)
+        find = cache(partial(reference_policy.find_or_train, configs, found, digest, device, reporter, parts))
     members = [(c.algo, seed) for c in configs for seed in c.seeds]
-    settings = stacked([algo for algo, _ in members])
-    return ALGOS[type(config.algo)](settings, trajectories, [seed for _, seed in members], **extra)  # type: ignore[call-arg]
+
+    def make(own: slice) -> Algo:
+        settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
+        extra = {} if find is None else {"pi_ref": lambda: {name: value[own] for name, value in find().items()}}
+        return ALGOS[type(config.algo)](settings, trajectories, seeds, **extra)  # type: ignore[call-arg]
+
+    return in_parts(make, len(members), parts)
 
 
 def _check_alike(config: Config, data: LoggedData, other: LoggedData) -> None:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import evaluate, resources, signals, training
 from bench.config import Config, EvalConfig
+from bench.errors import RunError
 from bench.leaderboard import rebuild
 from bench.locks import Lock
 from bench.run import _together, folders_of, run, run_all
@@ -303,6 +304,43 @@ def test_a_population_killed_between_two_saves_goes_on_as_it_was(config: Config,
     run_all(configs)
     assert set(together) == {3}
     assert [left_by(f) for f in folders] == whole
+
+
+@pytest.mark.parametrize(("fitting", "said"), [(3, [3]), (1, [3, 2, 1])])
+def test_a_population_that_does_not_fit_the_memory_is_halved(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fitting: int, said: list[int]
+) -> None:
+    """From the last save on, its reference policies included; the results are the same but for rounding of batched arithmetic."""
+    configs = [replace(config, seeds=[3, 1, 2]), replace(config, seeds=[4, 5])]
+    run_all(configs)
+    whole = [(read_csv(f.path / "episodes.csv"), load_file(f.path / "policy.safetensors")) for f in folders_of(configs)]
+    configs = [replace(c, results_dir=str(tmp_path / "again")) for c in configs]
+    train = WeightedBC.train
+
+    def limited(self: WeightedBC, start: int, stop: int) -> dict:
+        if self.members > fitting and stop > 17:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return train(self, start, stop)
+
+    monkeypatch.setattr(WeightedBC, "train", limited)
+    capsys.readouterr()
+    run_all(configs)
+    found = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
+    assert [line.split("; ")[1] for line in found] == [f"going on with {size} of 5 members at a time" for size in said]
+    for folder, (rows, policy) in zip(folders_of(configs), whole, strict=True):
+        again = read_csv(folder.path / "episodes.csv")
+        assert [(r["update"], r["seed"], r["length"]) for r in again] == [(r["update"], r["seed"], r["length"]) for r in rows]
+        for name, value in load_file(folder.path / "policy.safetensors").items():
+            torch.testing.assert_close(value, policy[name], rtol=1e-4, atol=1e-5)
+
+
+def test_one_member_that_does_not_fit_is_an_error(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self: WeightedBC, start: int, stop: int) -> dict:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes.")
+
+    monkeypatch.setattr(WeightedBC, "train", never)
+    with pytest.raises(RunError, match="iw_sft_q: out of memory with one member at a time; choose a smaller batch or network"):
+        run(config)
 
 
 def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
