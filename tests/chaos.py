@@ -383,7 +383,7 @@ def jumping_clock(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
     """A byte of the newest checkpoint, or of a table, changes while the run is interrupted."""
-    found, rng = comparison(whole), np.random.default_rng(1)
+    found, rng, flipped = comparison(whole), np.random.default_rng(1), 0
     for k in range(times):
         config = small(folder / f"run-{k}")
         (left,) = folders_of([config])
@@ -401,7 +401,8 @@ def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
 
         exit_code(fork(interrupted))
         there = [p for p in (left.checkpoints.newest, left.path / "episodes.csv", left.path / "curve.csv") if p.exists()]
-        if there:
+        if there:  # else it was killed before the first save
+            flipped += 1
             path = there[k % len(there)]
             content = bytearray(path.read_bytes())
             content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(7))
@@ -409,7 +410,7 @@ def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
         until_done(config)
         found.add(left)
         shutil.rmtree(config.results_dir)
-    return Outcome("a bit flips in a checkpoint or a table", times, found.lost, found.changed)
+    return Outcome("a bit flips in a checkpoint or a table", flipped, found.lost, found.changed)
 
 
 def damaged_cache(folder: Path, whole: RunDir, times: int) -> Outcome:
