@@ -58,6 +58,7 @@ class Algo(ABC):
     state: State
     updates: int
     actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # the kinds that the method can learn from
+    shapes_vary: bool = False  # from update to update; what is recorded or compiled once cannot be used again then
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
         given = "discrete" if data.num_actions else "continuous"

@@ -6,6 +6,7 @@ kept twice, before and after its ReLU. Here the matrix products write into the f
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -17,10 +18,18 @@ Sizes = tuple[int, ...]
 
 def layers(flat: Tensor, sizes: Sizes) -> list[tuple[Tensor, Tensor]]:
     """(weight [P, in, out], bias [P, 1, out]) of every linear layer: views of `flat` [P, N], which begins with them in this order."""
-    pairs = list(pairwise(sizes))
-    lengths = [n for a, b in pairs for n in (a * b, b)]
-    parts = flat.split([*lengths, flat.shape[1] - sum(lengths)], 1)
-    return [(parts[2 * i].unflatten(1, pair), parts[2 * i + 1].unsqueeze(1)) for i, pair in enumerate(pairs)]
+    lengths, shapes = _arrangement(sizes, flat.shape[1])
+    parts = torch.split_with_sizes(flat, lengths, 1)
+    members = len(flat)
+    return [(parts[2 * i].view(members, *shape), parts[2 * i + 1].unsqueeze(1)) for i, shape in enumerate(shapes)]
+
+
+@cache
+def _arrangement(sizes: Sizes, total: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """Lengths of the pieces of `total` parameters, what follows the layers last, and the weights' shapes."""
+    shapes = list(pairwise(sizes))
+    lengths = [n for a, b in shapes for n in (a * b, b)]
+    return [*lengths, total - sum(lengths)], shapes
 
 
 def forward(flat: Tensor, x: Tensor, sizes: Sizes) -> Tensor:
@@ -62,6 +71,7 @@ class Dense(torch.autograd.Function):
                 grad = torch.bmm(grad, weights[i][0].transpose(1, 2))
             if i > 0:
                 torch.ops.aten.threshold_backward.grad_input(grad, inputs[i], 0, grad_input=grad)
-        if flat_grad is not None:
-            flat_grad[:, sum(weight[0].numel() + bias[0].numel() for weight, bias in weights) :] = 0
+        others = _arrangement(ctx.sizes, flat.shape[1])[0][-1]
+        if flat_grad is not None and others:
+            flat_grad[:, -others:] = 0
         return flat_grad, grad if of_x else None, None

@@ -74,9 +74,11 @@ class Captured:
         """Record an update of kind `phase`; the state is afterwards what it was."""
         inputs = {name: value.clone() for name, value in draws.items()}
         before = {name: value.clone() for name, value in self.state.items()}
-        graph, metrics = self.record(lambda: self.inner(phase, inputs))
-        for name, value in before.items():
-            self.state[name].copy_(value)
+        try:
+            graph, metrics = self.record(lambda: self.inner(phase, inputs))
+        finally:
+            for name, value in before.items():
+                self.state[name].copy_(value)
         return Recording(graph, inputs, metrics)
 
 
@@ -108,3 +110,25 @@ class Compiled:
         with ordinary_operations():
             traced = make_fx(update)(state, {name: x.contiguous() for name, x in draws.items()})
         return torch.compile(traced, dynamic=False)
+
+
+class WithFallback:
+    """`engine` until it fails to get ready, which is said once; then operation by operation."""
+
+    def __init__(self, algo: Algo, engine: Engine, name: str, say: Callable[[str], Any]) -> None:
+        self.algo, self.engine, self.name, self.say = algo, engine, name, say
+        self.ready: set[int] = set()
+
+    def __call__(self, phase: int, draws: Draws) -> Metrics:
+        try:
+            metrics = self.engine(phase, draws)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if phase in self.ready:
+                raise
+            self.say(f"engine = {self.name}: {type(error).__name__}: {str(error).strip().splitlines()[0]}; going on with engine=eager")
+            self.algo.engine = self.algo.step
+            return self.algo.step(phase, draws)
+        self.ready.add(phase)
+        return metrics

@@ -26,6 +26,8 @@ def on_host(tensor: Tensor) -> bool:
 
 def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
     """[P] rate of update number `update` (a tensor, from 0) of `updates`: from 0 to `peak` [P] over `warmup`, then `schedule`."""
+    if not warmup and schedule is Schedule.constant:
+        return peak
     t = update.double()
     rise = (t / warmup).clamp(max=1.0) if warmup else torch.ones_like(t)
     fall = torch.ones_like(t)

@@ -181,6 +181,7 @@ class WeightedBC(Algo):
         self.curated = torch.from_numpy(curated).to(self.device)  # [M] episode numbers with repetition
         training = config.training
         self.stream = BatchStream(data, self.curated, seeds, training.batch_size, training.sampler, training.length_weighting)
+        self.shapes_vary = training.sampler is Sampler.trajectories
         self.rate = self.scalar(training.learning_rate)
         w = config.weighting
         self.temperature, self.minimum, self.maximum, self.ema_rate = map(self.scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))

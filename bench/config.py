@@ -71,6 +71,8 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda
+    engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs; what auto takes on a GPU)
+    precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
     results_dir: str = "results"
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
@@ -86,6 +88,8 @@ class Config:
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
         require(self.checkpoint_minutes >= 0, "checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
+        require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
+        require(self.precision in ("float32", "tf32", "bf16"), "precision", self.precision, "float32, tf32 or bf16")
         limit = self.max_members
         require(limit is None or limit > 0, "max_members", limit, "a positive number, or null for what fits the device")
         self.budget.check()

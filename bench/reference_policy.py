@@ -24,6 +24,7 @@ from bench.autosave import Autosave, Stride
 from bench.checkpoints import Checkpoint, Checkpoints
 from bench.config import Config
 from bench.errors import RunError
+from bench.execution import arithmetic
 from bench.files import remove_scratch, write_atomic
 from bench.locks import Lock
 from bench.parts import in_parts
@@ -33,7 +34,7 @@ from bench.tensors import DamagedError, pack, unpack
 
 
 def _path(config: Config, reference: WeightedBCConfig, dataset_digest: str, device: torch.device) -> Path:
-    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), device.type))
+    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), arithmetic(device, config)))
     return Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
 
 

@@ -25,6 +25,7 @@ from bench import progress, reference_policy, signals
 from bench.capacity import members_that_fit
 from bench.config import Config
 from bench.errors import RunError
+from bench.execution import arithmetic, precision_of, set_engine
 from bench.loggers import make_logger
 from bench.parts import in_parts, out_of_memory
 from bench.population import populations, settings_of, split
@@ -83,7 +84,8 @@ def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
     require(not config.population, "population", config.population, "runs of their own (bench.population.expanded)")
     device = device_of(config.device)
     several = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
-    with signals.caught(), Reporter(next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))) as reporter:
+    label = next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))
+    with signals.caught(), precision_of(config), Reporter(label) as reporter:
         folders = folders_of(configs)
         data = data_set(config.dataset, config.eval.workers)
         with ExitStack() as locks:
@@ -122,7 +124,9 @@ def folders_of(configs: Sequence[Config]) -> list[RunDir]:
     config, device = configs[0], device_of(configs[0].device)
     reference_data = _reference_data(config)
     digest = data_set(config.dataset, config.eval.workers).trajectories.digest
-    return [RunDir(c, digest, device.type, None if reference_data is None else reference_data.trajectories.digest) for c in configs]
+    return [
+        RunDir(c, digest, arithmetic(device, c), None if reference_data is None else reference_data.trajectories.digest) for c in configs
+    ]
 
 
 def _todo(folders: Sequence[RunDir], wait: bool, reporter: Reporter, locks: ExitStack) -> tuple[list[RunDir], list[Config]]:
@@ -229,7 +233,9 @@ def _make(
     def make(own: slice) -> Algo:
         settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
         extra = {} if find is None else {"pi_ref": lambda: {name: value[own] for name, value in find().items()}}
-        return ALGOS[type(config.algo)](settings, trajectories, seeds, **extra)  # type: ignore[call-arg]
+        algo = ALGOS[type(config.algo)](settings, trajectories, seeds, **extra)  # type: ignore[call-arg]
+        set_engine(algo, config, lambda line: reporter.say(f"{reporter.label}: {line}"))
+        return algo
 
     return in_parts(make, len(members), parts)
 
@@ -257,6 +263,7 @@ def _record(run: Trainee, data: LoggedData, device: torch.device, algo: Algo, se
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": run.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "parameters": algo.parameters, "population_members": run.population, "set_up_time_s": round(set_up_time, 2),
+        "precision": config.precision, "parameters": algo.parameters,
+        "population_members": run.population, "set_up_time_s": round(set_up_time, 2),
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
     }  # fmt: skip

@@ -14,7 +14,8 @@ observation once more, so that returns and lengths stay exact. It does not matte
 approximation, and the number of such episodes is said (metadata.json, `d4rl`). With next_observations, each must be the following
 observation within an episode; where it is not, an end is missing: refused, or cut there (--breaks cut).
 
-infos are left where they are.
+infos (simulator states, the behaviour's log-densities, in some files its network) are not copied: nothing here reads them, and the file
+stays where it is.
 """
 
 from __future__ import annotations
@@ -48,25 +49,32 @@ class Matching:
     env_id: str
     original: str
     kwargs: tuple[tuple[str, Any], ...] = ()
+    difference: str = ""
 
     @property
     def note(self) -> str:
-        return f"recorded on {self.original}, evaluated on {self.env_id}"
+        return f"recorded on {self.original}, evaluated on {self.env_id}{self.difference}"
 
 
+HAND_DISTANCE = ", whose dense reward pays for the hand's distance where D4RL's charges for it"
 # -v4 keeps the rewards and observations of -v2 (on the newer simulator), -v5 does not.
 ENVIRONMENTS = {
     "halfcheetah": Matching("HalfCheetah-v4", "HalfCheetah-v2"),
     "hopper": Matching("Hopper-v4", "Hopper-v2"),
     "walker2d": Matching("Walker2d-v4", "Walker2d-v2"),
     "ant": Matching("Ant-v4", "Ant-v2", (("use_contact_forces", True),)),
+    # Seen in Gymnasium-Robotics 1.4.2: +0.1 times the distance of the hand, where D4RL has -0.1 (its notice speaks of it: -v1 was changed).
     "pen": Matching("AdroitHandPen-v1", "D4RL's pen-v0"),
-    "hammer": Matching("AdroitHandHammer-v1", "D4RL's hammer-v0"),
-    "door": Matching("AdroitHandDoor-v1", "D4RL's door-v0"),
-    "relocate": Matching("AdroitHandRelocate-v1", "D4RL's relocate-v0"),
+    "hammer": Matching("AdroitHandHammer-v1", "D4RL's hammer-v0", difference=HAND_DISTANCE),
+    "door": Matching("AdroitHandDoor-v1", "D4RL's door-v0", difference=HAND_DISTANCE),
+    "relocate": Matching("AdroitHandRelocate-v1", "D4RL's relocate-v0", difference=HAND_DISTANCE),
 }
-# Others have no environment with the same observations; Minari has them, recorded again.
-INSTEAD = {"maze2d": "D4RL/pointmaze/umaze-v2", "antmaze": "D4RL/antmaze/umaze-v1", "kitchen": "D4RL/kitchen/partial-v2"}
+# Others have no environment with the same observations (what differs); Minari has them, recorded again.
+INSTEAD = {
+    "maze2d": ("4 numbers, PointMaze's 6 have the goal in them", "D4RL/pointmaze/umaze-v2"),
+    "antmaze": ("29 numbers, AntMaze-v4's 27 lack the position and have goals apart", "D4RL/antmaze/umaze-v1"),
+    "kitchen": ("60 numbers with a goal for every joint, FrankaKitchen's 59 have velocities, and goals apart", "D4RL/kitchen/partial-v2"),
+}
 
 
 @cache
@@ -111,8 +119,9 @@ def matching(name: str) -> Matching:
     base = name.split("-")[0]
     if base in ENVIRONMENTS:
         return ENVIRONMENTS[base]
-    instead = f"; Minari has it recorded again, such as {INSTEAD[base]}" if base in INSTEAD else ""
-    raise DataError(f"D4RL's '{name}': no environment of Gymnasium has its observations{instead}; --env ENVIRONMENT names one")
+    differing, instead = INSTEAD.get(base, ("", ""))
+    why = f" ({differing}); Minari has it recorded again, such as {instead}" if instead else ""
+    raise DataError(f"D4RL's '{name}': no environment of Gymnasium has its observations{why}; --env ENVIRONMENT names one")
 
 
 @dataclass(frozen=True)

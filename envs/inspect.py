@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import re
 import sys
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from envs.minari_data import load
 
 PERCENTILES = (90, 95, 98)  # the cut-offs of the methods' own configurations
 SATURATED = 0.99  # of the unit box
+ENTRIES = 1 << 20  # numbers looked at in one go: the data may be larger than memory
 FEW = 5  # episodes in the best stratum
 
 
@@ -95,6 +96,12 @@ def _episodes(facts: Facts, data: LoggedData) -> None:
         facts.flags.append(f"{int(open_ended.sum())} episodes (the first is {int(open_ended.argmax())}) end without a flag")
     if inside:
         facts.flags.append(f"{inside} terminations or truncations stand before their episode's last step")
+    repeated = (t.next_observations[last] == t.observations[last]).all(1).numpy()
+    cut_off = int((repeated & ~terminated).sum())
+    more = f"; {cut_off} of them cut off, where methods bootstrap from it" if cut_off else ""
+    facts.add(section, "last observation repeated", _share(int(repeated.sum()), len(repeated)) + more)
+    if cut_off:
+        facts.flags.append(f"{cut_off} episodes that were cut off repeat their last observation: what followed it is not in the data")
     if np.ptp(returns) == 0:
         facts.flags.append(f"every return is {returns[0]:.6g}: curation by return cannot tell episodes apart")
 
@@ -107,10 +114,10 @@ def _actions(facts: Facts, data: LoggedData) -> None:
         if (counts == 0).any():
             facts.flags.append(f"actions {', '.join(map(str, np.flatnonzero(counts == 0)))} are never taken")
         return
-    saturated = (np.abs(actions) >= SATURATED).mean(0)
+    saturated = sum((np.abs(part) >= SATURATED).sum(0) for part in _parts(actions)) / len(actions)
     facts.add(section, "at the bounds", f"{saturated.mean():.2%} of entries; by column {', '.join(f'{v:.1%}' for v in saturated)}")
     facts.add(section, "out of bounds (clipped on load)", f"{data.clipped:.3%} of entries")
-    facts.add(section, "standard deviation by column", ", ".join(f"{v:.3g}" for v in actions.std(0)))
+    facts.add(section, "standard deviation by column", ", ".join(f"{v:.3g}" for v in _deviations(actions)))
     if saturated.mean() > 0.3:
         facts.flags.append(f"{saturated.mean():.0%} of action entries are at the bounds, where a Gaussian fits badly")
     if data.clipped > 0.001:
@@ -122,7 +129,7 @@ def _actions(facts: Facts, data: LoggedData) -> None:
 def _observations(facts: Facts, data: LoggedData) -> None:
     section, observations = "observations", data.trajectories.observations.numpy()
     facts.add(section, "not finite", "none (such data are refused on load)")
-    std, span = observations.std(0, dtype=np.float64), np.ptp(observations, 0)
+    std, span = _deviations(observations), np.ptp(observations, 0)
     constant = np.flatnonzero(span == 0)
     facts.add(section, "constant columns", ", ".join(map(str, constant)) or "none")
     twins = _twins(observations, np.setdiff1d(np.arange(observations.shape[1]), constant))
@@ -135,12 +142,24 @@ def _observations(facts: Facts, data: LoggedData) -> None:
                 f"observation scales differ by {varying.max() / varying.min():.0f} x (standard deviations {varying.min():.3g} to "
                 f"{varying.max():.3g}), and they are not normalised"
             )
-    largest = float(np.abs(observations).max())
+    largest = float(max(observations.max(), -observations.min()))
     facts.add(section, "largest magnitude", f"{largest:.6g}")
     if constant.size:
         facts.flags.append(f"{constant.size} observation columns are constant: they say nothing in training, and anything in evaluation")
     if twins:
         facts.flags.append(f"{len(twins)} observation columns repeat another one")
+
+
+def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """`rows` in pieces."""
+    step = max(1, ENTRIES // rows.shape[1])
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def _deviations(rows: np.ndarray) -> np.ndarray:
+    """Standard deviation of every column, in double precision."""
+    mean = sum(part.sum(0, dtype=np.float64) for part in _parts(rows)) / len(rows)
+    return np.sqrt(sum(np.square(part - mean).sum(0) for part in _parts(rows)) / len(rows))
 
 
 def _twins(observations: np.ndarray, columns: np.ndarray) -> list[tuple[int, int]]:
@@ -157,11 +176,13 @@ def _twins(observations: np.ndarray, columns: np.ndarray) -> list[tuple[int, int
 
 def _duplicates(facts: Facts, data: LoggedData) -> None:
     t, section = data.trajectories, "duplicates"
-    rows = np.concatenate([t.observations.numpy(), t.actions.numpy(), t.rewards.numpy()[:, None]], 1)
-    steps = t.num_steps - len({row.tobytes() for row in rows})
-    offsets = t.offsets.tolist()
-    hashes = Counter(hashlib.sha256(rows[a:b].tobytes()).digest() for a, b in pairwise(offsets))
-    episodes = t.num_episodes - len(hashes)
+    steps_seen: set[int] = set()
+    episodes_seen: set[bytes] = set()
+    for a, b in pairwise(t.offsets.tolist()):
+        rows = np.concatenate([t.observations[a:b].numpy(), t.actions[a:b].numpy(), t.rewards[a:b].numpy()[:, None]], 1)
+        steps_seen.update(hash(row.tobytes()) for row in rows)  # 64 bits, not the row: a chance collision is one in billions
+        episodes_seen.add(hashlib.sha256(rows.tobytes()).digest())
+    steps, episodes = t.num_steps - len(steps_seen), t.num_episodes - len(episodes_seen)
     facts.add(section, "steps that repeat another", _share(steps, t.num_steps))
     facts.add(section, "episodes that repeat another", _share(episodes, t.num_episodes))
     if episodes:

@@ -20,8 +20,13 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 1080px; 
 h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.05rem; margin: 1.6rem 0 .3rem }
 table { border-collapse: collapse; width: 100% } td { padding: .2rem .8rem .2rem 0; vertical-align: top; border-bottom: 1px solid #e6e9ec }
 td:first-child { width: 16rem; color: #5a6875 } td:last-child { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
-ul.flags { background: #fff6e5; border-left: 4px solid #d98b00; padding: .6rem .8rem .6rem 2rem } img { width: 100%; margin: 1rem 0 }
+ul.flags { background: #fff6e5; border-left: 4px solid #d98b00; padding: .6rem .8rem .6rem 2rem }
+.figure { overflow-x: auto; margin: 1rem 0 } img { width: 100%; min-width: 860px; display: block }
 p.fine { background: #eaf6ee; border-left: 4px solid #2d8a4e; padding: .6rem .8rem }
+@media (max-width: 640px) {
+  td { display: block; padding: 0 } td:first-child { width: auto; border: 0; padding-top: .4rem; font-size: .85rem }
+  td:last-child { padding-bottom: .3rem }
+}
 """
 
 
@@ -52,8 +57,10 @@ def _html(facts: Facts, picture: str) -> str:
         for section, rows in facts.sections.items()
     )
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head><body>'
-        f'<h1>{title}</h1>{verdict}<img src="{html.escape(picture)}" alt="Returns, lengths, actions, observations and sample episodes">'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>{STYLE}</style></head><body>'
+        f'<h1>{title}</h1>{verdict}<div class="figure"><img src="{html.escape(picture)}" '
+        f'alt="Returns, lengths, actions, observations and sample episodes"></div>'
         f"{sections}</body></html>\n"
     )
 
@@ -66,6 +73,7 @@ def _draw(data: LoggedData, path: Path) -> None:
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 3)
+    figure.get_layout_engine().set(hspace=0.06)  # type: ignore[union-attr, call-arg]
     t = data.trajectories
     returns, lengths = t.returns.numpy(), t.lengths.numpy()
     _returns(axes[0, 0], returns)
@@ -85,14 +93,18 @@ def _draw(data: LoggedData, path: Path) -> None:
 
 def _histogram(ax: Any, values: np.ndarray) -> None:
     low, high = values.min(), values.max()
-    edges = np.linspace(low, high, 51) if high > low else np.array([low - 0.5, low + 0.5])
-    ax.hist(values, edges, color="#7aa6d1")
+    if high > low:
+        ax.hist(values, np.linspace(low, high, 51), color="#7aa6d1")
+        return
+    ax.bar([0], [len(values)], width=0.2, color="#7aa6d1")  # one value: its name in place of an axis around it
+    ax.set(xlim=(-1, 1), xticks=[0], xticklabels=[f"{low:.6g}"])
 
 
 def _returns(ax: Any, returns: np.ndarray) -> None:
     _histogram(ax, returns)
     for percentile, color in zip(PERCENTILES, ("#f0b429", "#de7b1a", "#b3261e"), strict=True):
-        ax.axvline(np.percentile(returns, percentile), color=color, linewidth=1.2, label=f"percentile {percentile}")
+        at = np.percentile(returns, percentile) if np.ptp(returns) else 0
+        ax.axvline(at, color=color, linewidth=1.2, label=f"percentile {percentile}")
     ax.set(title="returns", xlabel="return", ylabel="episodes")
     ax.legend(frameon=False, fontsize=8)
 

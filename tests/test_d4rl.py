@@ -100,6 +100,27 @@ def test_trailing_steps_are_kept_as_a_truncated_episode(tmp_path):
     assert not bool(data.trajectories.terminated[-1])
 
 
+def test_hands_say_what_is_known_of_their_rewards():
+    notes = {hand: d4rl.matching(f"{hand}-human-v1").note for hand in ("pen", "door", "hammer", "relocate")}
+    assert notes["pen"] == "recorded on D4RL's pen-v0, evaluated on AdroitHandPen-v1"
+    assert all(notes[hand].endswith("pays for the hand's distance where D4RL's charges for it") for hand in ("door", "hammer", "relocate"))
+
+
+def test_repeated_last_observations_are_counted_by_the_report(tmp_path):
+    from envs.inspect import facts_of
+
+    path, _ = golden(tmp_path, next_observations=None)
+    d4rl.convert(path, MEDIUM)
+    facts = facts_of(load(MEDIUM))
+    assert dict(facts.sections["episodes"])["last observation repeated"] == "4 (100.0%); 1 of them cut off, where methods bootstrap from it"
+    assert any(flag.startswith("1 episodes that were cut off repeat their last observation") for flag in facts.flags)
+    whole, _ = golden(tmp_path)
+    d4rl.convert(whole, "d4rl/hopper-expert-v2")
+    facts = facts_of(load("d4rl/hopper-expert-v2"))
+    assert dict(facts.sections["episodes"])["last observation repeated"] == "0 (0.0%)"
+    assert not any("repeat their last observation" in flag for flag in facts.flags)
+
+
 def test_next_observations_are_derived_where_they_are_absent(tmp_path):
     path, found = golden(tmp_path, next_observations=None)
     folder = d4rl.convert(path, MEDIUM)
@@ -243,7 +264,13 @@ def test_a_column_of_rewards_is_a_row_of_them(tmp_path):
     [
         ("d4rl/hopper-medum-v2", "no D4RL data set 'hopper-medum-v2'; near names: hopper-medium-v2"),
         ("d4rl/hopper-medium-v9", "near names: hopper-medium-v"),
-        ("d4rl/maze2d-umaze-v1", "no environment of Gymnasium has its observations; Minari has it recorded again, such as D4RL/pointmaze"),
+        (
+            "d4rl/maze2d-umaze-v1",
+            r"no environment of Gymnasium has its observations \(4 numbers, PointMaze's 6 have the goal in them\); "
+            "Minari has it recorded again, such as D4RL/pointmaze",
+        ),
+        ("d4rl/antmaze-umaze-v0", r"its observations \(29 numbers, AntMaze-v4's 27 .*such as D4RL/antmaze/umaze-v1"),
+        ("d4rl/kitchen-complete-v0", r"its observations \(60 numbers .*such as D4RL/kitchen/partial-v2"),
         ("d4rl/../hopper-medium-v2", "is not a Minari id"),
     ],
 )

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_the_density_of_the_mazes_controller_integrates_to_one():
 
     env = gymnasium.make(pointmaze.spec_of("PointMaze_UMaze-v3"), disable_env_checker=True)
     observation, _ = env.reset(seed=0)
-    controller = pointmaze.Controller(env, len(pointmaze.NOISE) - 1)
+    controller = pointmaze.Controller(env, len(pointmaze.PULL) - 1)
 
     class Fixed:
         def __init__(self, noise):
@@ -167,3 +168,67 @@ def test_the_density_of_the_mazes_controller_integrates_to_one():
 def test_an_unknown_maze_is_refused():
     with pytest.raises(DataError, match="no data set 'iwsft/pointmaze/large-v0'; near names: iwsft/pointmaze"):
         load("iwsft/pointmaze/large-v0")
+
+
+# The built-in kitchen and hands.
+
+
+@pytest.fixture(scope="module")
+def small_sets(tmp_path_factory):
+    """A few episodes of each kind: two strengths of the kitchen's arm, and a hand."""
+    folder = tmp_path_factory.mktemp("small")
+    for dataset, steps in (("iwsft/kitchen/complete-v0", 500), ("iwsft/pen/noise-v0", 500)):
+        record(dataset, steps=steps, workers=1, root=folder)
+    return folder
+
+
+def test_the_built_in_kitchen_pays_for_completed_tasks(small_sets, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(small_sets))
+    data = load("iwsft/kitchen/complete-v0")
+    t = data.trajectories
+    assert (data.observation_width, data.action_width) == (59 + 11, 9)  # microwave 1, kettle 7, light switch 2, slide cabinet 1
+    assert set(t.rewards.tolist()) <= {0.0, 1.0, 2.0}
+    assert t.returns.max() >= 1  # the arm completes some task
+    assert (t.returns <= 4).all()
+    np.testing.assert_array_equal(t.returns.numpy() == 4, t.terminated[t.offsets[1:] - 1].numpy())  # all of them end the episode
+    assert (data.reference.name, data.reference.random, data.reference.expert) == ("iwsft", 0.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "env_id"),
+    [("iwsft/kitchen/complete-v0", "kitchen", "FrankaKitchen-v1"), ("iwsft/pen/noise-v0", "pen", "AdroitHandPen-v1")],
+)
+def test_built_in_kitchen_and_hands_are_reproducible_and_say_what_acted(dataset, name, env_id, small_sets, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(small_sets))
+    import minari
+
+    from envs.behaviour.episodes import Job, run_episode
+
+    data = minari.load_dataset(dataset)
+    third = next(data.iterate_episodes([2]))  # recorded after two others, played again alone
+    key = next(iter(data.storage.get_episode_metadata([2])))
+    again = run_episode(Job(name, env_id, int(key["snapshot"]), int(key["episode"])))
+    np.testing.assert_array_equal(third.actions, again.actions)
+    np.testing.assert_array_equal(third.rewards, again.rewards)
+    np.testing.assert_array_equal(third.infos["log_prob"], again.log_prob)
+    metadata = data.storage.metadata
+    assert metadata["author"] == {"iwsft-bench"}
+    assert "no trained policy" in metadata["description"]
+    assert "stochastic" in metadata["algorithm_name"]
+
+
+def test_a_hand_without_reference_scores_brings_none(small_sets, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(small_sets))
+    data = load("iwsft/pen/noise-v0")
+    assert data.reference is None  # measured where it is needed, under a name of its own
+    spread = [data.trajectories.actions[data.trajectories.offsets[k] : data.trajectories.offsets[k + 1]].std() for k in range(5)]
+    assert all(a > b for a, b in pairwise(spread))  # from the noisiest to the steadiest
+
+
+def test_importing_the_robots_says_nothing():
+    """Gymnasium-Robotics' notice on Adroit's rewards is in docs/data.md; the first line a user sees is ours."""
+    script = "import sys; import envs; import gymnasium_robotics; print('here')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
+    plain = subprocess.run([sys.executable, "-c", "import gymnasium_robotics"], capture_output=True, text=True, timeout=60)
+    assert plain.stderr.startswith("AdroitHand")  # else there is nothing left to silence

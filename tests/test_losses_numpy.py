@@ -217,7 +217,7 @@ def test_guidance_is_an_affair_of_evaluation() -> None:
     s = torch.randn(2, 4, 3, dtype=torch.float64)
     found = algo.act(s)
     for k in range(2):
-        x = np.random.Generator(np.random.Philox(np.random.SeedSequence([algo.seeds[k], 0xCF6]))).standard_normal((4, ACT))
+        x = np.random.Generator(np.random.Philox(np.random.SeedSequence([algo.seeds[k], 0xCF6]))).standard_normal((1, ACT)).repeat(4, 0)
         for i in range(32):
             v0, v1 = (velocity(algo, algo.state["policy"][k], x, np.full(4, i / 32), s[k].numpy(), flag) for flag in (0, 1))
             x = x + (v0 + 3 * (v1 - v0)) / 32

@@ -6,18 +6,19 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.behaviour import pointmaze
+from envs.behaviour import hands, kitchen, pointmaze
 from envs.behaviour.policy import BehaviourPolicy, load_snapshot
 
 RANDOM = -1  # in place of a snapshot number: actions uniform in the environment's bounds
 SEED = 0  # of every built-in data set
+SCRIPTED: dict[str, Any] = {"PointMaze": pointmaze, "FrankaKitchen": kitchen, "AdroitHand": hands}  # by how environment ids begin
 
 
 class Job(NamedTuple):
@@ -51,8 +52,9 @@ def _env(env_id: str) -> Any:
 
 def spec_of(env_id: str) -> Any:
     """Gymnasium's spec of an environment of the built-in data."""
-    if env_id.startswith("PointMaze"):
-        return pointmaze.spec_of(env_id)
+    for start, module in SCRIPTED.items():
+        if env_id.startswith(start):
+            return module.spec_of(env_id)
     import gymnasium
 
     return gymnasium.spec(env_id)
@@ -63,9 +65,12 @@ def _policy(name: str, snapshot: int) -> BehaviourPolicy:
     return load_snapshot(name, snapshot)
 
 
-def _controller(job: Job, env: Any) -> BehaviourPolicy | pointmaze.Controller:
-    """The policy of `job`, after the environment's reset."""
-    return pointmaze.Controller(env, job.snapshot) if job.name.startswith("pointmaze") else _policy(job.name, job.snapshot)
+def _controller(job: Job, env: Any) -> Any:
+    """The policy of `job`, after the environment's reset: something with BehaviourPolicy's `act`."""
+    for start, module in SCRIPTED.items():
+        if job.env_id.startswith(start):
+            return module.Controller(env, job.snapshot)
+    return _policy(job.name, job.snapshot)
 
 
 def seeds_of(job: Job) -> tuple[int, np.random.Generator]:
@@ -97,10 +102,13 @@ def run_episode(job: Job) -> Episode:
         log_probs.append(log_prob)
         ended = terminated or truncated
     ends = np.asarray(flags, bool)
-    joined = (
-        {k: np.asarray([o[k] for o in observations]) for k in observation} if isinstance(observation, dict) else np.asarray(observations)
-    )
-    return Episode(job, seed, joined, np.asarray(actions), np.asarray(rewards), ends[:, 0], ends[:, 1], np.asarray(log_probs))
+    columns = map(np.asarray, (actions, rewards, ends[:, 0], ends[:, 1], log_probs))
+    return Episode(job, seed, _joined(observations), *columns)
+
+
+def _joined(rows: Sequence[Any]) -> Any:
+    """Observations, or dicts of such, as arrays [T + 1, ...]."""
+    return {k: _joined([row[k] for row in rows]) for k in rows[0]} if isinstance(rows[0], dict) else np.asarray(rows)
 
 
 def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:

@@ -28,7 +28,7 @@ def nearest_to_share(returns: list[float], share: float) -> int:
 def measure(name: str) -> dict:
     """The record of `name` with what was measured in it (returns are raw and undiscounted)."""
     record = record_of(name)
-    env_id, last = record["settings"]["env"], len(record.get("snapshot_updates") or record["settings"]["noise"]) - 1
+    env_id, last = record["settings"]["env"], len(record.get("snapshot_updates") or record["settings"]["pull"]) - 1
     counts = dict.fromkeys(range(last), EPISODES) | {last: REFERENCE_EPISODES, RANDOM: REFERENCE_EPISODES}
     jobs = [Job(name, env_id, snapshot, MEASURED_FROM + i) for snapshot, count in counts.items() for i in range(count)]
     returns: dict[int, list[float]] = {snapshot: [] for snapshot in counts}

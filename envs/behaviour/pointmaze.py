@@ -1,4 +1,4 @@
-"""A waypoint controller for point mazes, with noise of several strengths.
+"""A waypoint controller for point mazes, pulled to its way by several strengths.
 
 It goes from the centre of a cell to the centre of the next on the shortest way to the goal (D4RL's maze2d and Minari's pointmaze data
 come from such a controller). The reward is sparse: 1 when the goal is reached, which ends the episode. The return is then the success,
@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
-# Standard deviations of u, where the action is tanh(u); the "snapshots" of a recipe, the steadiest one last.
-NOISE = (32.0, 16.0, 8.0, 4.0, 1.0)
+from envs.behaviour.policy import squashed
+
+# The action is tanh(u), u ~ Normal(pull * u of the controller, NOISE): without any pull a random walk. The "snapshots" of a recipe, the
+# strongest one last. (Noise strong enough to lead astray would put most actions at the bounds instead.)
+PULL = (0.0, 0.02, 0.05, 0.1, 0.4)
+NOISE = 1.0
 GAIN, DAMPING = 10.0, 1.0  # of the distance to the waypoint and of the velocity
 ENVIRONMENTS = {"umaze": "PointMaze_UMaze-v3", "medium": "PointMaze_Medium-v3"}
 
@@ -32,10 +36,10 @@ def spec_of(env_id: str) -> Any:
 
 
 class Controller:
-    """The controller of one episode of `env`, with noise of strength number `strength`."""
+    """The controller of one episode of `env`, with pull number `strength`."""
 
     def __init__(self, env: Any, strength: int) -> None:
-        self.maze, self.log_std = env.unwrapped.maze, float(np.log(NOISE[strength]))
+        self.maze, self.pull, self.log_std = env.unwrapped.maze, PULL[strength], np.full(2, np.log(NOISE))
         self.distances: dict[tuple[int, int], dict[tuple[int, int], int]] = {}
 
     def _distance(self, goal: tuple[int, int]) -> dict[tuple[int, int], int]:
@@ -72,8 +76,4 @@ class Controller:
         """One action [2] in (-1, 1) and its log-density there (as in `envs.behaviour.policy`)."""
         position, velocity = observation["observation"][:2], observation["observation"][2:]
         wanted = GAIN * (self._waypoint(position, observation["desired_goal"]) - position) - DAMPING * velocity
-        noise = rng.standard_normal(2)
-        u = np.arctanh(np.clip(wanted, -0.95, 0.95)) + np.exp(self.log_std) * noise
-        log_normal = -0.5 * noise**2 - self.log_std - 0.5 * np.log(2 * np.pi)
-        log_slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u))
-        return np.tanh(u), float((log_normal - log_slope).sum())
+        return squashed(self.pull * np.arctanh(np.clip(wanted, -0.95, 0.95)), self.log_std, rng)

@@ -19,6 +19,18 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 GRID = 2.0**16
 
 
+def squashed(mean: np.ndarray, log_std: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """tanh(u) [act] for one u ~ Normal(mean, exp(log_std)), and the log-density there.
+
+    log pi(a) = sum_i log N(u_i; mean_i, std_i) - log(1 - tanh(u_i)^2), the change of variables for a = tanh(u).
+    """
+    noise = rng.standard_normal(len(mean))
+    u = mean + np.exp(log_std) * noise
+    log_normal = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi)
+    log_slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u))
+    return np.tanh(u), float((log_normal - log_slope).sum())
+
+
 @dataclass(frozen=True)
 class BehaviourPolicy:
     """Layers as (weight [in, out], bias [out]) in float64, tanh between them; log_std [act]."""
@@ -35,15 +47,8 @@ class BehaviourPolicy:
         return np.rint((x @ weight + bias) * GRID) / GRID
 
     def act(self, observation: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """One action [act] in (-1, 1) and its log-density there.
-
-        log pi(a) = sum_i log N(u_i; mean_i, std_i) - log(1 - tanh(u_i)^2), the change of variables for a = tanh(u).
-        """
-        noise = rng.standard_normal(len(self.log_std))
-        u = self.mean(observation) + np.exp(self.log_std) * noise
-        log_normal = -0.5 * noise**2 - self.log_std - 0.5 * np.log(2 * np.pi)
-        log_slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u))
-        return np.tanh(u), float((log_normal - log_slope).sum())
+        """One action [act] in (-1, 1) and its log-density there."""
+        return squashed(self.mean(observation), self.log_std, rng)
 
 
 def load_snapshot(name: str, snapshot: int) -> BehaviourPolicy:

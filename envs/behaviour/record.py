@@ -17,12 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from envs.behaviour.episodes import SEED, Episode, Job, run_episodes, spec_of
-from envs.behaviour.pointmaze import NOISE
+from envs.behaviour import hands, kitchen, pointmaze
+from envs.behaviour.episodes import SCRIPTED, SEED, Episode, Job, run_episodes, spec_of
 from envs.behaviour.policy import record_of
 from envs.errors import DataError
 from envs.publish import datasets_root, publish
-from envs.references import D4RL, Reference, lookup
+from envs.references import BUILT_IN, D4RL, Reference, lookup
 from envs.revision import code_revision
 
 NAMES = ("halfcheetah", "hopper", "walker2d")
@@ -30,6 +30,8 @@ MAZES = ("umaze", "medium")
 QUALITIES = ("medium", "medium-expert", "medium-replay")
 STEPS = 200_000
 MAZE_STEPS = 100_000
+KITCHEN_STEPS, HAND_STEPS = 14_000, 10_000
+KITCHENS = {"complete": (4,), "partial": (2, 3), "mixed": (0, 1, 2, 3, 4)}  # strengths of noise (envs.behaviour.kitchen), 4 the weakest
 ROUND = 4  # episodes a snapshot between two looks at the number of steps
 
 
@@ -62,8 +64,47 @@ def recipes() -> dict[str, Recipe]:
     found["iwsft/ant/medium-replay-v0"] = Recipe("iwsft/ant/medium-replay-v0", "ant", ant["settings"]["env"], groups, STEPS)
     for maze in MAZES:
         dataset, record = f"iwsft/pointmaze/{maze}-v0", record_of(f"pointmaze-{maze}")
-        found[dataset] = Recipe(dataset, f"pointmaze-{maze}", record["settings"]["env"], (tuple(range(len(NOISE))),), MAZE_STEPS)
+        found[dataset] = Recipe(dataset, f"pointmaze-{maze}", record["settings"]["env"], (tuple(range(len(pointmaze.PULL))),), MAZE_STEPS)
+    for quality, strengths in KITCHENS.items():
+        dataset = f"iwsft/kitchen/{quality}-v0"
+        found[dataset] = Recipe(dataset, "kitchen", kitchen.ENVIRONMENT, (strengths,), KITCHEN_STEPS)
+    for hand, env_id in hands.ENVIRONMENTS.items():
+        dataset = f"iwsft/{hand}/noise-v0"
+        found[dataset] = Recipe(dataset, hand, env_id, (tuple(range(len(hands.NOISE))),), HAND_STEPS)
     return found
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the metadata say of who acted: a name, a description, a reference (None: one is measured where it is needed), settings."""
+
+    algorithm: str
+    by: str
+    reference: Reference | None
+    behaviour: dict
+
+
+def _told(recipe: Recipe) -> _Told:
+    if recipe.name == "kitchen":
+        by = f"a scripted arm, no trained policy, with noise {_listed(kitchen.NOISE, recipe)}, equal numbers of episodes from each"
+        settings = {"noise": kitchen.NOISE, "tasks": list(kitchen.TASKS), "gain": kitchen.GAIN, "speed": kitchen.SPEED}
+        return _Told("scripted arm", by, lookup(recipe.env_id, BUILT_IN), {"settings": settings})
+    if recipe.name in hands.ENVIRONMENTS:
+        by = f"a hand that holds still, no trained policy, with noise {_listed(hands.NOISE, recipe)}, equal numbers of episodes from each"
+        return _Told("noise", by, None, {"settings": {"noise": hands.NOISE}})
+    record = record_of(recipe.name)
+    reference = Reference(BUILT_IN, *(record["reference"][k]["mean"] for k in ("random", "expert")))
+    behaviour = {k: record[k] for k in ("settings", "packages")}
+    if recipe.name.startswith("pointmaze"):
+        by = f"a waypoint controller with pull {_listed(pointmaze.PULL, recipe)}, equal numbers of episodes from each"
+        return _Told("waypoint controller", by, reference, behaviour)
+    groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
+    by = f"{groups} of one PPO run (0 is the first), equal numbers of episodes from each snapshot of a group"
+    return _Told("PPO (SBX) snapshots", by, reference, behaviour)
+
+
+def _listed(strengths: tuple[float, ...], recipe: Recipe) -> str:
+    return ", ".join(str(strengths[s]) for group in recipe.groups for s in group)
 
 
 def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Iterator[Episode]:
@@ -111,10 +152,7 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     import minari
     from minari.data_collector import EpisodeBuffer
 
-    record = record_of(recipe.name)
-    random, expert = (record["reference"][k]["mean"] for k in ("random", "expert"))
-    d4rl = _d4rl(recipe.env_id)
-    maze = recipe.name.startswith("pointmaze")
+    told, d4rl = _told(recipe), _d4rl(recipe.env_id)
     buffers = [
         EpisodeBuffer(
             id=i, seed=e.seed, observations=e.observations, actions=e.actions, rewards=e.rewards,
@@ -122,27 +160,25 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
         )
         for i, e in enumerate(episodes)
     ]  # fmt: skip
-    groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asks for an e-mail address and a link
         spec = spec_of(recipe.env_id)
-        by = f"a waypoint controller with noise {', '.join(map(str, NOISE))}" if maze else f"{groups} of one PPO run (0 is the first)"
-        packages = ("mujoco", "gymnasium", "gymnasium-robotics") if maze else ("mujoco", "gymnasium")
+        packages = ("mujoco", "gymnasium", "gymnasium-robotics") if recipe.env_id.startswith(tuple(SCRIPTED)) else ("mujoco", "gymnasium")
         data = minari.create_dataset_from_buffers(
             recipe.dataset, buffers, env=spec, eval_env=spec, author="iwsft-bench",
-            algorithm_name=("waypoint controller" if maze else "PPO (SBX) snapshots") + ", stochastic, tanh-squashed Gaussian",
-            description=f"{len(episodes)} episodes of {recipe.env_id} by {by}, equal numbers of "
-            f"episodes from each {'strength' if maze else 'snapshot of a group'}. infos/log_prob is the behaviour's exact log-density of "
-            f"each action.",
+            algorithm_name=f"{told.algorithm}, stochastic, tanh-squashed Gaussian",
+            description=f"{len(episodes)} episodes of {recipe.env_id} by {told.by}. infos/log_prob is the behaviour's exact log-density "
+            f"of each action.",
             requirements=[f"{p}=={version(p)}" for p in packages],
         )  # fmt: skip
     data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode} for e in episodes])
     # Set here and not above: creation drops reference scores silently in some cases.
     data.storage.update_metadata({
-        "ref_min_score": random, "ref_max_score": expert, "reference": "iwsft",
+        **({} if told.reference is None else
+           {"ref_min_score": told.reference.random, "ref_max_score": told.reference.expert, "reference": told.reference.name}),
         **({} if d4rl is None else {"d4rl_ref_min_score": d4rl.random, "d4rl_ref_max_score": d4rl.expert}),
         "code_revision": code_revision(), "seed": SEED, "snapshots": [list(g) for g in recipe.groups],
-        "behaviour": {k: record[k] for k in ("settings", "packages")},
+        "behaviour": told.behaviour,
     })  # fmt: skip
 
 
