@@ -18,7 +18,9 @@ from omegaconf import DictConfig
 from bench import progress
 from bench.elsewhere import come_back
 from bench.explain import framed
+from bench.files import write_atomic
 from bench.preflight import preflight
+from bench.secrets import redact
 from bench.sweep import composed
 
 
@@ -62,3 +64,19 @@ class Tables(Callback):
             print(rebuild(folder), end="")
             write_report(folder)
         print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")
+
+
+class Secrets(Callback):
+    """Hydra keeps a sweep's whole command line, keys that were set there included: they are blotted out before a job starts."""
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self._blot(config)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        self._blot(config)
+
+    def _blot(self, config: DictConfig) -> None:
+        path = Path(config.hydra.sweep.dir) / "multirun.yaml"
+        with framed():
+            if path.is_file() and (text := path.read_text()) != (clean := redact(text)):
+                write_atomic(path, clean)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import hydra
 from omegaconf import DictConfig
@@ -13,6 +14,7 @@ from bench.elsewhere import run_or_put_off
 from bench.explain import MISTAKES, stop
 from bench.population import expanded
 from bench.preflight import preflight
+from bench.secrets import redact
 
 
 def _job(composed: DictConfig) -> None:
@@ -27,6 +29,7 @@ def _job(composed: DictConfig) -> None:
 
 def main() -> None:
     """`python -m bench`. Exit code 2 for a user's mistake, 130 when interrupted."""
+    sys.excepthook = lambda kind, error, trace: print(redact("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print and exit over
     register()

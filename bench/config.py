@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -11,6 +13,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from algos.errors import require, require_positive
 from algos.registry import ALGOS, schema_name
 from bench.domain_table import domain_value
+
+PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
 @dataclass
@@ -34,14 +38,18 @@ class EvalConfig:
 
 @dataclass
 class LoggerConfig:
-    """Where curves go beside the run directory."""
+    """Back ends beside the run directory; logger=NAME or logger=[NAME,NAME] turns them on."""
 
-    name: str = "csv"  # csv | wandb
-    project: str = "iwsft-bench"
-    entity: str | None = None
+    jsonl: bool = False  # log.jsonl in the run directory
+    tensorboard: bool = False  # event files there
+    wandb: bool = False  # Weights & Biases, offline where there is no account
+    project: str = "iwsft-bench"  # wandb's
+    entity: str | None = None  # wandb's; the account's own if null
+    artifact: bool = True  # wandb gets the checkpoint and the policies too
 
     def check(self) -> None:
-        require(self.name in ("csv", "wandb"), "logger.name", self.name, "csv or wandb")
+        missing = self.tensorboard and find_spec("tensorboard") is None
+        require(not missing, "logger.tensorboard", True, "the package tensorboard: pip install 'iwsft-bench[tensorboard]'")
 
 
 @dataclass
@@ -92,6 +100,8 @@ class Config:
         require(self.precision in ("float32", "tf32", "bf16"), "precision", self.precision, "float32, tf32 or bf16")
         limit = self.max_members
         require(limit is None or limit > 0, "max_members", limit, "a positive number, or null for what fits the device")
+        for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files
+            require(bool(PLAIN_NAME.fullmatch(name)), key, name, "a plain name: letters, digits, and _ . + - behind the first")
         self.budget.check()
         self.eval.check()
         self.logger.check()

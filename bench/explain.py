@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from algos.registry import ALGOS
 from bench.config import Config
 from bench.errors import USER_ERRORS
+from bench.secrets import redact
 
 MISTAKES = (*USER_ERRORS, OSError, HydraException, OmegaConfBaseException)
 """What a user can mend; anything else is a defect of this program and shows its traceback."""
@@ -24,7 +25,7 @@ MISTAKES = (*USER_ERRORS, OSError, HydraException, OmegaConfBaseException)
 
 def stop(error: BaseException) -> NoReturn:
     """Say the line and leave with exit code 2 (through Hydra, which swallows other exceptions in places)."""
-    print(f"error: {explain(error)}", file=sys.stderr)
+    print(redact(f"error: {explain(error)}"), file=sys.stderr)
     sys.exit(2)
 
 
@@ -36,7 +37,7 @@ def framed() -> Iterator[None]:
     except MISTAKES as error:
         stop(error)
     except Exception:
-        traceback.print_exc()
+        print(redact(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)
 
 

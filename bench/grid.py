@@ -122,6 +122,8 @@ def config_of(record: Row) -> dict[str, Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A configuration file as plain data. Raises RunError if it is none."""
     try:
+        if "${" in path.read_text():  # a saved configuration is resolved; ${oc.env:KEY} of a stranger's would read secrets here
+            raise RunError(f"{path}: has an interpolation (${{...}}) in it; expected a resolved configuration, as a run leaves it")
         found = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise RunError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from bench.secrets import redact
+
 # Which job of how many this is; set by the sweeper.
 job_numbers: dict[str, int] = {}
 
@@ -56,5 +58,5 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line)
+        self.console.print(redact(line))
         sys.stderr.flush()

@@ -31,6 +31,7 @@ from bench.checkpoints import Checkpoint, Checkpoints
 from bench.config import Config
 from bench.files import remove_scratch, write_atomic, write_json
 from bench.locks import Lock
+from bench.secrets import redact, redact_tree
 from bench.tensors import pack
 
 FORMAT = 1  # raised when the same settings no longer give the same result
@@ -102,14 +103,14 @@ class RunDir:
     def start(self, record: Row) -> None:
         """Write what is known before training."""
         remove_scratch(self.path)
-        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(self.config)))
-        write_json(self.path / "run.json", record | {"status": "running"})
+        write_atomic(self.path / "config.yaml", redact(OmegaConf.to_yaml(OmegaConf.structured(self.config))))
+        write_json(self.path / "run.json", redact_tree(record | {"status": "running"}))
 
     def finish(self, record: Row, policy: dict[str, Tensor]) -> None:
         """Write the policies and then, last of all, that the run is finished."""
         write_atomic(self.path / "policy.safetensors", pack(policy))
         self.checkpoints.only_newest()
-        write_json(self.path / "run.json", record | {"status": "finished"})
+        write_json(self.path / "run.json", redact_tree(record | {"status": "finished"}))
 
     def save(
         self,

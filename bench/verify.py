@@ -63,7 +63,7 @@ def load_config(folder: Path) -> Config:
     tree: Any = read_yaml(path)
     if not isinstance(tree.get("algo"), dict):
         raise RunError(f"{path}: no configuration of a run in it; expected the keys of python -m bench --help")
-    merged = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k != "algo"})
+    merged = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k not in ("algo", "logger")})
     schema = _schema(path, tree["algo"])
     merged.algo = OmegaConf.merge(OmegaConf.structured(schema), tree["algo"])
     config = OmegaConf.to_object(merged)

@@ -32,6 +32,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from envs.digests import verify
 from envs.download import fetch
 from envs.errors import DataError
 from envs.publish import datasets_root, publish
@@ -111,6 +112,8 @@ def obtain(dataset: str) -> Path:
         except DataError as error:
             remedy = f"where there is a network, get {url}, put it into {local_folder()} and run the same command again"
             raise DataError(f"data set '{dataset}': {error}; {remedy}") from error
+    else:
+        verify(path)
     return convert(path, dataset)
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from envs.digests import Digests, beside, check_known, sent
 from envs.errors import DataError
 
 BLOCK = 1 << 20  # bytes read at once
@@ -36,14 +37,18 @@ def unreachable(url: str) -> str | None:
 def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
     """Download `url` to `path`, let `check` look at it, and only then give it its name; a bar shows how far it is.
 
-    Raises DataError where the address cannot be reached, the answer is cut off or `check` refuses it; nothing is left behind then.
+    Size and digest are compared with what the answer says, and the digest with that of an earlier download (envs.digests), which is kept
+    beside it. Raises DataError where the address cannot be reached, the answer is cut off, is another file or `check` refuses it; nothing
+    is left behind then.
     """
     scratch = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, scratch)
+        sha256 = _download(url, scratch)
+        check_known(path, sha256, url)
         check(scratch)
         scratch.replace(path)
+        beside(path).write_text(f"{sha256}  {path.name}\n")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise DataError(f"{url} cannot be downloaded ({getattr(error, 'reason', None) or error})") from error
     except OSError as error:
@@ -54,7 +59,8 @@ def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
     return path
 
 
-def _download(url: str, path: Path) -> None:
+def _download(url: str, path: Path) -> str:
+    """Returns the SHA-256."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as f:
         size = int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
         if size is not None and size > (free := shutil.disk_usage(path.parent).free):
@@ -65,8 +71,15 @@ def _download(url: str, path: Path) -> None:
             if not console.is_terminal:
                 console.print(f"downloading {url}: {'unknown size' if size is None else f'{size:,} bytes'}")
             bar = progress.add_task(f"downloading {Path(url).name}", total=size)
+            digests = Digests()
             while block := answer.read(BLOCK):
                 f.write(block)
+                digests.add(block)
                 progress.update(bar, advance=len(block))
         if size is not None and f.tell() != size:
             raise DataError(f"{url} was cut off after {f.tell():,} of {size:,} bytes; try again")
+        for algorithm, said in sent(answer.headers).items():
+            if digests.of(algorithm) != said:
+                own = digests.of(algorithm)
+                raise DataError(f"{url} was damaged on its way: {algorithm} {own[:16]}..., the server says {said[:16]}...; try again")
+    return digests.of("sha256")

@@ -22,7 +22,7 @@ import numpy as np
 
 from envs.errors import DataError
 
-ID = re.compile(r"(hf://[\w.-]+/)?[\w-]+(/[\w-]+)*-v\d+")
+ID = re.compile(r"(hf://\w[\w.-]*/)?[\w-]+(/[\w-]+)*-v\d+")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from envs.publish import datasets_root, publish
 from envs.references import Reference
 from envs.spaces import leaves, width
 from envs.trajectories import Allocate, Builder, Trajectories, in_memory
+from envs.trust import check_specs
 
 SCALED_ROWS = 16_384  # actions brought to the unit box in one go
 
@@ -168,6 +169,7 @@ def _open(dataset: str, folder: Path, stack: ExitStack) -> _Opened:
     if metadata["data_format"] not in FORMATS:
         what = f"data_format is {metadata['data_format']!r}; expected one of {', '.join(FORMATS)}"
         raise damaged(dataset, folder, "data/metadata.json", what)
+    check_specs(dataset, metadata)  # before Minari makes the environment that the file names
     try:
         storage = MinariStorage.read(folder / "data")
     except Exception as error:  # spaces and specs are rebuilt from what the file says, by several libraries

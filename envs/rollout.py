@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import DataError
+from envs.trust import check_spec
 
 
 class Returns(NamedTuple):
@@ -99,6 +100,7 @@ class Evaluator:
 
     def __init__(self, env_spec: str, workers: int | None = None) -> None:
         """`env_spec`: Gymnasium's JSON of a spec. `workers`: processes, all cores unless told."""
+        check_spec("environment", env_spec)  # whoever it comes from: a cache may have been tampered with
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []

@@ -94,7 +94,7 @@ def test_numbers_are_numbers() -> None:
         ("eval.every=0", "eval.every = 0: expected a positive number"),
         ("eval.final_episodes=1", "eval.final_episodes = 1: expected at least eval.episodes = 10"),
         ("device=tpu", "device = tpu: expected auto, cpu or cuda"),
-        ("logger.name=paper", "logger.name = paper: expected csv or wandb"),
+        ("logger.name=wandb", "unknown key 'logger.name'"),
     ],
 )
 def test_mistakes_get_one_line(override: str, line: str) -> None:

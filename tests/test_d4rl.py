@@ -326,7 +326,7 @@ def server(tmp_path, monkeypatch):
 
 def test_a_file_is_downloaded_on_first_use(server):
     assert load(MEDIUM).trajectories.lengths.tolist() == [3, 1, 4, 2]
-    assert os.listdir(d4rl.local_folder()) == ["hopper_medium-v2.hdf5"]
+    assert sorted(os.listdir(d4rl.local_folder())) == ["hopper_medium-v2.hdf5", "hopper_medium-v2.hdf5.sha256"]
     server.sent = 0
     assert load(MEDIUM).trajectories.num_steps == 10  # nothing is asked for again
 

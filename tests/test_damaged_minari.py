@@ -151,7 +151,7 @@ def test_observation_space_is_of_pictures(folder):
 
 def test_environment_is_unknown(folder):
     spec = json.loads(json.loads((folder / "data" / "metadata.json").read_text())["env_spec"])
-    edit(folder, env_spec=json.dumps(spec | {"id": "Nowhere-v0", "entry_point": "nowhere:Env"}))
+    edit(folder, env_spec=json.dumps(spec | {"id": "Nowhere-v0", "entry_point": "gymnasium.envs.nowhere:Env"}))
     refused("its environment cannot be made", "env_spec in metadata.json")
 
 

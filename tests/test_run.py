@@ -159,7 +159,7 @@ def test_other_settings_are_another_run(config: Config) -> None:
     base = RunDir(config, digest, "cpu").hash
     assert RunDir(config, "0" * 64, "cpu").hash != base
     assert RunDir(config, digest, "cuda").hash != base
-    config.logger.name = "wandb"
+    config.logger.wandb = True
     assert RunDir(config, digest, "cpu").hash == base
     config.eval.final_episodes += 1
     assert RunDir(config, digest, "cpu").hash != base

@@ -27,6 +27,8 @@ from bench.raw import reference_of
 from bench.report.defaults import defaults, difference
 from bench.rundir import Row
 from envs.behaviour.record import datasets_root
+from envs.errors import DataError
+from envs.ids import parse
 
 HERE = Path(__file__).parent
 VIDEO_BYTES = 8_000_000  # a longer video is named, not embedded
@@ -215,7 +217,7 @@ def _plain(value: float) -> float | None:
 
 def _videos(folder: Path) -> list[Row]:
     found = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in VIDEOS):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in VIDEOS and p.resolve().is_relative_to(folder.resolve())):
         small = path.stat().st_size <= VIDEO_BYTES
         content = f"data:{VIDEOS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}" if small else ""
         found.append({"name": path.name, "source": content, "image": path.suffix == ".gif"})
@@ -248,9 +250,10 @@ def _cards(runs: Runs) -> list[Row]:
 
 
 def _metadata(dataset: str) -> Row:
-    path = datasets_root() / dataset / "data" / "metadata.json"
+    """metadata.json of a data set that is here; empty where it is not, or where the record names something else."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        (part,) = parse(dataset)
+        found = {} if part.rules else json.loads((datasets_root() / part.dataset / "data" / "metadata.json").read_text())
+    except (OSError, ValueError, DataError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,0 +1,56 @@
+"""Which code a data set's metadata may run.
+
+metadata.json names the environment by an import path and its arguments (Gymnasium's env_spec: entry_point, kwargs, wrappers). Making the
+environment imports and calls whatever stands there, so a data set from anywhere could run anything. Only packages of environments
+are trusted; others by name in IWSFT_TRUSTED_PACKAGES (comma-separated).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from envs.errors import DataError
+
+TRUSTED = ("gymnasium.envs", "gymnasium.wrappers", "gymnasium_robotics")
+ENTRY = re.compile(r"([\w.]+):([A-Z]\w*)")  # a class: functions of these packages can import anything in turn
+
+
+def check_specs(dataset: str, metadata: dict[str, Any]) -> None:
+    """`check_spec` of both environments that metadata.json names."""
+    for key in ("env_spec", "eval_env_spec"):
+        if metadata.get(key) is not None:
+            check_spec(f"{dataset}: data/metadata.json, {key}", metadata[key])
+
+
+def check_spec(where: str, spec: Any) -> None:
+    """Raise DataError, beginning with `where`, unless all that the environment `spec` (JSON) would import is of a trusted package."""
+    try:
+        found = list(_entries(json.loads(spec)))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{where}: is no environment's specification ({error}); download the data set again") from error
+    for entry in found:
+        match = ENTRY.fullmatch(entry) if isinstance(entry, str) else None
+        if match is None or not _trusted(match[1]):
+            package = re.split(r"[.:]", entry)[0] if isinstance(entry, str) else ""
+            raise DataError(
+                f"{where}: would run '{entry}', which is of no package of environments known here; if you trust the data set, name its "
+                f"package: IWSFT_TRUSTED_PACKAGES={package or 'NAME'}"
+            )
+
+
+def _entries(spec: dict[str, Any]) -> Iterator[Any]:
+    """Every import path in `spec`."""
+    for key in ("entry_point", "vector_entry_point"):
+        if spec.get(key) is not None:
+            yield spec[key]
+    for wrapper in spec.get("additional_wrappers") or ():
+        yield wrapper["entry_point"] if isinstance(wrapper, dict) and "entry_point" in wrapper else wrapper
+
+
+def _trusted(module: str) -> bool:
+    own = tuple(name.strip() for name in os.environ.get("IWSFT_TRUSTED_PACKAGES", "").split(",") if name.strip())
+    return any(module == name or module.startswith(f"{name}.") for name in TRUSTED + own)

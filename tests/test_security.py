@@ -1,0 +1,420 @@
+"""What others made is data, never code: nothing is unpickled, nothing leaves its root, nothing of it runs; and no secret is written."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pickle  # to make what must be refused
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from fake_suite import make_run
+
+from algos.errors import ConfigError
+from algos.weighted_bc import WeightedBCConfig
+from bench.board import read_board
+from bench.config import Config
+from bench.errors import RunError
+from bench.grid import read_yaml
+from bench.report.build import _metadata, _videos, write_report
+from bench.rundir import RunDir
+from bench.secrets import SHOWN, redact, redact_tree
+from envs.cache import Cache
+from envs.errors import DataError
+from envs.ids import parse
+from envs.minari_data import load
+from envs.rollout import Evaluator
+from envs.trajectories import TENSORS
+from envs.trust import check_spec
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [p for room in ("algos", "bench", "conf", "docs", "envs") for p in sorted((ROOT / room).rglob("*.py"))]
+ID = "test/pendulum/random-v0"
+
+# Nothing is unpickled, and no text is run.
+
+MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
+CALLS = {
+    "torch.load", "torch.jit.load", "torch.hub.load", "torch.package.PackageImporter", "pd.read_pickle", "pandas.read_pickle",
+    "yaml.load", "yaml.full_load", "yaml.unsafe_load", "yaml.load_all", "eval", "exec", "os.system",
+    "hydra.utils.instantiate", "instantiate",
+}  # fmt: skip
+
+
+def dangers(source: str) -> Iterator[str]:
+    """Whatever in a source file could run what a file says."""
+    for node in ast.walk(ast.parse(source)):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        yield from (name for name in names if name.split(".")[0] in MODULES)
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name in CALLS:
+                yield name
+            yield from (f"{name}(allow_pickle)" for k in node.keywords if k.arg == "allow_pickle" and ast.unparse(k.value) != "False")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_source_unpickles_or_evaluates(path: Path) -> None:
+    assert list(dangers(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle", "import cloudpickle.cloudpickle", "from joblib import load", "torch.load(p)", "np.load(p, allow_pickle=True)",
+        "yaml.load(t, L)", "pd.read_pickle(p)", "eval(text)",
+    ],
+)  # fmt: skip
+def test_the_search_finds_them(line: str) -> None:
+    assert list(dangers(line))
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Iterator[Path]:
+    """What a bomb would leave; that it would is seen first, that it did not at the end."""
+    mark = tmp_path / "exploded"
+    pickle.loads(pickle.dumps(Bomb(mark)))
+    assert mark.exists()
+    mark.unlink()
+    yield mark
+    assert not mark.exists()
+
+
+def test_a_malicious_checkpoint_is_refused(tmp_path: Path, mark: Path) -> None:
+    run = RunDir(Config(WeightedBCConfig(), results_dir=str(tmp_path)), "0", "cpu")
+    run.path.mkdir(parents=True)
+    (run.path / "checkpoint.safetensors").write_bytes(pickle.dumps(Bomb(mark)))
+    with pytest.raises(RunError, match=r"checkpoint.safetensors cannot be read"):
+        run.resume()
+
+
+def test_a_malicious_pi_ref_is_refused(tmp_path: Path, mark: Path) -> None:
+    import torch
+
+    from bench import reference_policy
+    from bench.progress import Reporter
+
+    config = Config(WeightedBCConfig("sft"), seeds=[0], results_dir=str(tmp_path))
+    path = reference_policy._path(config, config.algo.reference, "0", torch.device("cpu"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(pickle.dumps(Bomb(mark)))
+    with Reporter("test") as reporter, pytest.raises(RunError, match="cannot be read"):
+        reference_policy.find_or_train(config, None, "0", torch.device("cpu"), reporter)  # type: ignore[arg-type]
+
+
+def test_a_malicious_snapshot_is_refused(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors import SafetensorError
+
+    from envs.behaviour import policy
+
+    monkeypatch.setattr(policy, "SNAPSHOTS", tmp_path)
+    (tmp_path / "hopper.safetensors").write_bytes(pickle.dumps(Bomb(mark)))
+    with pytest.raises(SafetensorError):
+        policy.load_snapshot("hopper", 0)
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+def test_a_malicious_cache_is_not_believed(as_array: bool, tmp_path: Path, mark: Path) -> None:
+    """Pickled objects within .npy files, which NumPy can read if asked to, and bare pickles."""
+    (tmp_path / ".cache" / "index").mkdir(parents=True)
+    (tmp_path / ".cache" / "index" / "key.json").write_text(json.dumps({"digest": "abc", "num_actions": 0}))
+    (tmp_path / ".cache" / "abc").mkdir()
+    for name in TENSORS:
+        path = tmp_path / ".cache" / "abc" / f"{name}.npy"
+        if as_array:
+            np.save(path, np.array([Bomb(mark)], object), allow_pickle=True)
+        else:
+            path.write_bytes(pickle.dumps(Bomb(mark)))
+    assert Cache(tmp_path).find("key") is None
+
+
+def test_malicious_data_are_refused(pendulum_data: Callable[..., Any], minari_root: Path, mark: Path) -> None:
+    pendulum_data()
+    (minari_root / ID / "data" / "main_data.hdf5").write_bytes(pickle.dumps(Bomb(mark)))
+    with pytest.raises(DataError, match="main_data"):
+        load(ID)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: !!python/object/apply:os.system ['touch exploded']", "a: !!python/name:os.system", "dataset: ${oc.env:HOME}"]
+)
+def test_a_malicious_configuration_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(RunError, match=r"config\.yaml"):
+        read_yaml(tmp_path / "config.yaml")
+
+
+def test_a_malicious_leaderboard_is_refused(tmp_path: Path, mark: Path) -> None:
+    (tmp_path / "leaderboard.csv").write_bytes(b"schema\n" + pickle.dumps(Bomb(mark), protocol=0))
+    with pytest.raises(RunError, match=r"leaderboard\.csv"):
+        read_board(tmp_path / "leaderboard.csv")
+
+
+# Environments: metadata name code by its import path.
+
+
+def spec(**changes: Any) -> str:
+    return json.dumps(json.loads(gymnasium.spec("InvertedPendulum-v5").to_json()) | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"entry_point": "os:system", "kwargs": {"command": "touch exploded"}},
+        {"entry_point": "subprocess:Popen", "kwargs": {"args": ["touch", "exploded"]}},
+        {"entry_point": "gymnasium_evil.envs:Env"},
+        {"entry_point": "gymnasium.envs.registration:make", "kwargs": {"id": "evil:Env-v0"}},
+        {"entry_point": ["os", "system"]},
+        {"vector_entry_point": "os:system"},
+        {"additional_wrappers": [{"name": "W", "entry_point": "os:system", "kwargs": {}}]},
+        {"additional_wrappers": ["os:system"]},
+    ],
+)
+def test_an_environment_of_an_unknown_package_is_refused(
+    changes: dict[str, Any], pendulum_data: Callable[..., Any], minari_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(minari_root)
+    pendulum_data()
+    path = minari_root / ID / "data" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    for key in ("env_spec", "eval_env_spec"):
+        path.write_text(json.dumps(metadata | {key: spec(**changes)}))
+        with pytest.raises(DataError, match=rf"{ID}: data/metadata.json, {key}: would run .*IWSFT_TRUSTED_PACKAGES="):
+            load(ID)
+    assert not (minari_root / "exploded").exists()
+
+
+def test_evaluation_refuses_it_too_wherever_it_comes_from() -> None:
+    with pytest.raises(DataError, match="environment: would run 'os:system'"):
+        Evaluator(spec(entry_point="os:system"), 1)
+
+
+def test_a_package_can_be_trusted_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = spec(entry_point="my_package.envs:Env")
+    with pytest.raises(DataError, match="IWSFT_TRUSTED_PACKAGES=my_package"):
+        check_spec("there", own)
+    monkeypatch.setenv("IWSFT_TRUSTED_PACKAGES", "other, my_package")
+    check_spec("there", own)
+    for text in ("no JSON", "[]", "3"):
+        with pytest.raises(DataError, match="there: is no environment's specification"):
+            check_spec("there", text)
+
+
+def test_every_environment_that_ships_with_the_suite_is_trusted() -> None:
+    import gymnasium_robotics
+
+    gymnasium.register_envs(gymnasium_robotics)
+    for found in gymnasium.registry.values():
+        if isinstance(found.entry_point, str):
+            check_spec(found.id, found.to_json())
+
+
+# Ids and paths stay in their root.
+
+
+@pytest.mark.parametrize(
+    "text", ["../../etc-v0", "/etc/x-v0", "a/../b-v0", "hf://../x-v0", "hf://./x/y-v0", "a//b-v0", "a\\..\\b-v0", "~/x-v0"]
+)
+def test_no_dataset_id_leaves_the_root(text: str) -> None:
+    with pytest.raises(DataError, match="is not a Minari id"):
+        parse(text)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "..", ".hidden", "", "a\\b", "x\n", "~"])
+def test_suites_and_methods_are_plain_names(name: str) -> None:
+    with pytest.raises(ConfigError, match="suite = "):
+        Config(WeightedBCConfig(), suite=name).check()
+    with pytest.raises(ConfigError, match=r"algo\.name = "):
+        Config(WeightedBCConfig(name=name)).check()
+
+
+@pytest.mark.parametrize("dataset", ["../../../etc/passwd-v0", "/etc/passwd-v0", "..-v0", "x" * 300])
+def test_a_run_directory_stays_in_the_results_folder(dataset: str, tmp_path: Path) -> None:
+    path = RunDir(Config(WeightedBCConfig(), dataset, results_dir=str(tmp_path)), "0", "cpu").path
+    assert path.resolve().parent == (tmp_path / "single" / "runs").resolve()
+    path.mkdir(parents=True)
+
+
+def test_a_report_reads_no_metadata_outside_the_data_sets(minari_root: Path) -> None:
+    for folder in (minari_root.parent / "elsewhere" / "x-v0", minari_root / "inside" / "x-v0"):
+        (folder / "data").mkdir(parents=True)
+        (folder / "data" / "metadata.json").write_text('{"author": "someone"}')
+    assert _metadata("../elsewhere/x-v0") == {}
+    assert _metadata("inside/x-v0") == {"author": "someone"}
+
+
+def test_a_report_embeds_no_file_from_outside_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "private").write_text("secret")
+    (tmp_path / "run" / "there.mp4").symlink_to(tmp_path / "private")
+    (tmp_path / "run" / "here.mp4").write_bytes(b"x")
+    assert [video["name"] for video in _videos(tmp_path / "run")] == ["here.mp4"]
+
+
+# The report page.
+
+
+@pytest.mark.parametrize("where", ["note", "dataset", "algo", "seed", "config", "author", "device", "reference"])
+def test_the_report_escapes_what_others_wrote(where: str, tmp_path: Path, minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.build.draw", lambda suite, runs: {})
+    script, suite = "<script>alert(1)</script>", tmp_path / "suite"
+    record: dict[str, Any] = {"note": script, "device": script} if where in ("note", "device") else {}
+    if where == "reference":
+        record["reference"] = {"name": script, "random": 0.0, "expert": 100.0}
+    folder = make_run(suite, **record)
+    written = json.loads((folder / "run.json").read_text())
+    if where in ("dataset", "algo"):
+        (folder / "run.json").write_text(json.dumps(written | {where: script}))
+    if where == "seed":
+        (folder / "run.json").write_text(json.dumps(written | {"code_revision": script, "versions": {script: script}}))
+    if where == "config":
+        (folder / "config.yaml").write_text(f"algo: {{name: '{script}', '{script}': '{script}'}}\n")
+    if where == "author":
+        (minari_root / written["dataset"] / "data").mkdir(parents=True)
+        (minari_root / written["dataset"] / "data" / "metadata.json").write_text(json.dumps({"author": script, "description": script}))
+    text = write_report(suite).read_text()
+    assert "<script>alert" not in text
+    if where != "note":  # which the page does not show
+        assert "&lt;script&gt;alert" in text
+
+
+def test_figures_escape_what_others_wrote(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "suite")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"algo": "<script>alert(1)</script>"}))
+    assert "<script>alert" not in write_report(tmp_path / "suite").read_text()
+
+
+# Secrets.
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+OTHER = "correct-horse-battery-staple"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"login with {KEY} failed",
+        f"https://user:{OTHER}@host/path",
+        f"hydra.job.env_set.MY_API_KEY={OTHER}",
+        f"HF_TOKEN: {OTHER}",
+        f"{{'password': '{OTHER}'}}",
+        "hf_" + "a" * 34,
+    ],
+)
+def test_secrets_are_redacted(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    found = redact(text)
+    assert SHOWN in found
+    for secret in (KEY, OTHER, "a" * 34):
+        assert secret not in found
+
+
+def test_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN_PATH", "/root/token-file")
+    monkeypatch.setenv("SOME_TOKEN", "short")
+    config = Config(WeightedBCConfig("iw_sft"))
+    from omegaconf import OmegaConf
+
+    for text in (
+        OmegaConf.to_yaml(OmegaConf.structured(config)), "see /root/token-file, short",
+        "dataset iwsft/hopper/medium-v0 (digest " + "a" * 64,
+        "results/quick/runs/x-bc-0123456789ab: return 12.0, score -0.2, 3 s", "http://host:8080/path",
+        "unknown key 'token'; near names: x",
+    ):  # fmt: skip
+        assert redact(text) == text
+
+
+def test_a_netrc_password_is_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text(f"machine api.wandb.ai login user password {OTHER}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert redact(f"x {OTHER} y") == f"x {SHOWN} y"
+
+
+def test_trees_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    tree = {"a": [f"x{KEY}", 3, None], "hf_token": OTHER, "b": {"c": (1.5, True)}}
+    assert redact_tree(tree) == {"a": [f"x{SHOWN}", 3, None], "hf_token": SHOWN, "b": {"c": [1.5, True]}}
+
+
+def holding(folder: Path, *secrets: str) -> list[str]:
+    """The files below `folder` that hold one of `secrets`."""
+    files = [p for p in folder.rglob("*") if p.is_file() and "minari" not in p.relative_to(folder).parts]
+    assert files
+    return [str(p.relative_to(folder)) for p in files if any(s.encode() in p.read_bytes() for s in secrets)]
+
+
+def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_data: Callable[..., Any]) -> None:
+    """Keys in the environment and on the command line, through all loggers, Hydra's own files, a note and a mistake's line."""
+    pendulum_data(ref_min_score=5.0, ref_max_score=1000.0, note=f"downloaded with {KEY}")
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline", "WANDB_API_KEY": KEY, "HF_TOKEN": "hf_" + "b" * 34, "WANDB_SILENT": "true"
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "bench", "-m", "algo=bc", "logger=[wandb,tensorboard,jsonl]", "seeds=[0]", "algo.hidden=[8]",
+        "algo.scratch.updates=10", "eval.every=10", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1", f"dataset={ID}",
+        "device=cpu", f"+hydra.job.env_set.SERVICE_PASSWORD={OTHER}", f"logger.project={KEY}",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    suite = tmp_path / "results" / "single"
+    assert (suite / ".hydra" / "multirun.yaml").exists()
+    assert SHOWN in (suite / ".hydra" / "multirun.yaml").read_text()
+    (run,) = (suite / "runs").iterdir()
+    assert SHOWN in (run / "run.json").read_text()
+    assert f"project: {SHOWN}" in (run / "config.yaml").read_text().replace("'", "")
+    assert list(run.glob("wandb/offline-run-*/run-*.wandb"))
+    assert list(run.glob("tensorboard/events*"))
+    assert holding(tmp_path, KEY, OTHER, "b" * 34) == []
+    mistake = subprocess.run([*command[:3], f"dataset={KEY}"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert mistake.returncode == 2
+    assert SHOWN in mistake.stderr
+    for text in (done.stdout, done.stderr, mistake.stderr):
+        assert KEY not in text
+        assert OTHER not in text
+
+
+# Nothing is sent that was not said.
+
+
+def test_wandb_is_told_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import getpass
+    import socket
+
+    from bench.config import LoggerConfig
+    from bench.loggers import wandb as wandb_logger
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(socket, "gethostname", lambda: "machine-of-mine")
+    monkeypatch.setattr(wandb_logger, "_offline", [])
+    run = wandb_logger.start(LoggerConfig(), tmp_path, id="told-nothing")
+    run.log({"loss": 1.0}, step=1)
+    run.finish()
+    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    for _ in range(200):  # the service closes the file some time after `finish` has returned
+        if b"loss" in file.read_bytes():
+            break
+        time.sleep(0.05)
+    content = file.read_bytes()
+    assert b"loss" in content
+    for private in ("machine-of-mine", getpass.getuser() + "@", str(ROOT), "requirements.txt", "sys.argv"):
+        assert private.encode() not in content, private
