@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,19 +18,20 @@ from typing import Any
 import torch
 
 from algos.base import Algo
+from algos.errors import require
 from algos.members import stacked
 from algos.registry import ALGOS
 from bench import progress, reference_policy, signals
 from bench.capacity import members_that_fit
 from bench.config import Config
 from bench.errors import RunError
-from bench.execution import arithmetic, set_engine
+from bench.execution import arithmetic, precision_of, set_engine
 from bench.loggers import make_logger
-from bench.parts import in_parts
+from bench.parts import in_parts, out_of_memory
 from bench.population import populations, settings_of, split
-from bench.progress import Reporter
-from bench.resources import data_set
-from bench.rundir import Resumed, Row, RunDir
+from bench.progress import Reporter, next_label
+from bench.resources import data_set, device_of
+from bench.rundir import Resumed, Row, RunDir, standing_alike
 from bench.trainee import Trainee
 from bench.training import Loop, spell
 from envs.logged_data import LoggedData
@@ -61,6 +63,67 @@ def run_all(configs: Sequence[Config], wait: bool = True) -> list[Config]:
     progress.job_numbers.clear()  # these had their numbers
     for config in elsewhere:
         _together([config], wait=True)
+    return []
+
+
+def run_together(configs: Sequence[Config]) -> list[RunDir]:
+    """Do the runs of `configs`, or what is left of them, as one population. They differ in seeds and batchable settings alone.
+
+    Every run leaves the directory that it leaves when it is done alone, but for rounding of batched arithmetic, times and
+    `population_members` in run.json. Raises what `run` does, and waits as it does.
+    """
+    for config in _together(configs, wait=len(configs) == 1):
+        _together([config], wait=True)
+    return folders_of(configs)
+
+
+def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
+    """`run_together`, but the runs that other processes are doing are returned, unless `wait`."""
+    require(len(populations(configs)) == 1, "population", len(configs), "runs that differ in seeds and batchable settings alone")
+    config = configs[0]
+    require(not config.population, "population", config.population, "runs of their own (bench.population.expanded)")
+    device = device_of(config.device)
+    several = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
+    label = next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))
+    with signals.caught(), precision_of(config), Reporter(label) as reporter:
+        folders = folders_of(configs)
+        data = data_set(config.dataset, config.eval.workers)
+        with ExitStack() as locks:
+            todo, elsewhere = _todo(folders, wait, reporter, locks)
+            if todo and data.clipped:
+                share = f"{data.clipped:.2%} of action entries"
+                reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
+            _train_all(todo, data, device, reporter)
+    return elsewhere
+
+
+def _train_all(folders: Sequence[RunDir], data: LoggedData, device: torch.device, reporter: Reporter, parts: int = 1) -> None:
+    """Do what is left of the runs of `folders`; in twice as many parts, from the last save on, whenever memory does not suffice."""
+    reference_data = _reference_data(folders[0].config) if folders else None
+    for group in standing_alike(folders, reporter.say):
+        members = sum(len(folder.config.seeds) for folder, _ in group)
+        try:
+            _train(group, data, reference_data, device, reporter, min(parts, members))
+            continue
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if parts >= members:
+                what = f"{group[0][0].config.algo.name}: out of memory with one member at a time"
+                raise RunError(f"{what}; choose a smaller batch or network, or another device") from error
+        gc.collect()  # now that no traceback holds what was on the device
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        size = -(-members // min(2 * parts, members))
+        reporter.say(f"{reporter.label}: out of memory; going on with {size} of {members} members at a time")
+        _train_all([folder for folder, _ in group if not folder.finished], data, device, reporter, 2 * parts)
+
+
+def folders_of(configs: Sequence[Config]) -> list[RunDir]:
+    """The directories of runs on the same data."""
+    config, device = configs[0], device_of(configs[0].device)
+    reference_data = _reference_data(config)
+    digest = data_set(config.dataset, config.eval.workers).trajectories.digest
     reference_digest = None if reference_data is None else reference_data.trajectories.digest
     return [RunDir(c, digest, arithmetic(device, c), reference_digest) for c in configs]
 
