@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl audit launcher-test slurm-test ray-test
+.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl audit launcher-test slurm-test ray-test chaos
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
@@ -82,6 +82,9 @@ d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tab
 baselines: .venv/.ready ## every method on six tasks, with what they cost: an afternoon on two cores
 	@$(BIN)/python -m bench suite=baselines
 	@$(BIN)/python -m bench.costs results/baselines
+
+chaos: .venv/.ready-dev ## kills, full disks, damaged files and more, injected into real runs: what is lost (nothing), what changes (nothing)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos
 
 .venv/.ready-audit: .venv/.ready-dev
 	@echo "installing what the audit of packages needs" >&2

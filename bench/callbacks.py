@@ -18,6 +18,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from bench import launching, progress, tuning
+from bench.elsewhere import come_back
 from bench.explain import MISTAKES, framed
 from bench.files import write_atomic
 from bench.preflight import preflight
@@ -80,6 +81,7 @@ class Tables(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         Tables.open_sweep = None
         with framed():
+            come_back()
             _rebuild(config)
             if tuning.is_tuning(config.hydra):
                 print(f"\n{tuning.advice(config)}", end="")

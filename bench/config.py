@@ -84,6 +84,7 @@ class Config:
     results_dir: str = "results"
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
+    checkpoint_minutes: float = 5.0  # at most so much training is lost when a process dies between two evaluations
     population: dict[str, Any] = field(default_factory=dict)  # values of settings of algo: a run each, all trained together
     max_members: int | None = None  # of a population of several runs; what fits the device if null
     mixed: bool = False  # tables of a suite whose runs were not measured alike: one each, instead of refusing
@@ -96,6 +97,7 @@ class Config:
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.checkpoint_minutes >= 0, "checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
         require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
         require(self.precision in ("float32", "tf32", "bf16"), "precision", self.precision, "float32, tf32 or bf16")
         limit = self.max_members

@@ -16,7 +16,10 @@ ENVIRONMENTS = 64  # at most so many side by side, or one a member; more episode
 
 
 def play(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> Returns:
-    """Play `episodes` episodes of every member's mean actions: [P, episodes]. Two members of one seed play from the same starts."""
+    """Play `episodes` episodes of every member's mean actions: [P, episodes]. Two members of one seed play from the same starts.
+
+    A member whose parameters are not finite returns NaN, after 0 steps.
+    """
     members, device = algo.members, algo.device
     side_by_side = max(1, min(episodes, ENVIRONMENTS // members))
     rounds = -(-episodes // side_by_side)
@@ -24,12 +27,19 @@ def play(algo: Algo, data: LoggedData, environments: Evaluator, update: int, epi
 
     def act(observations: np.ndarray) -> np.ndarray:
         batch = torch.from_numpy(observations).to(device).view(members, side_by_side, -1)
-        return data.to_env(algo.act(batch).flatten(0, 1).cpu().numpy())
+        return data.to_env(np.nan_to_num(algo.act(batch).flatten(0, 1).cpu().numpy()))  # environments may refuse NaN
 
     # Environment i of a member plays its episodes i, i + side_by_side, ...
     queues = seeds.reshape(members, rounds, side_by_side).transpose(0, 2, 1).reshape(members * side_by_side, rounds)
     played = environments.run(act, queues, on_step)
-    return Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
+    found = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
+    lost = ~finite(algo)[:, None]
+    return Returns(np.where(lost, np.nan, found.returns), np.where(lost, 0, found.lengths))
+
+
+def finite(algo: Algo) -> np.ndarray:
+    """[P]: whether all parameters of a member's policy are finite numbers."""
+    return torch.stack([p.isfinite().flatten(1).all(1) for p in algo.policy().values()]).all(0).cpu().numpy()
 
 
 def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> list[Row]:

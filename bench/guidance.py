@@ -36,10 +36,10 @@ def sweep(config: Config, weights: Sequence[float]) -> str:
     device, data = device_of(config.device), data_set(config.dataset)
     folder = RunDir(config, data.trajectories.digest, arithmetic(device, config))
     saved = folder.resume() if folder.finished else None
-    if saved is None:
+    if saved is None or not saved.state:
         raise RunError(f"{folder.path}: no finished run; train it first: python -m bench with the same overrides")
     algo = CFGRL(config.algo, data.trajectories.to(device), config.seeds)
-    algo.state = {k: v.to(device) for k, v in saved[2].items()}
+    algo.state = {k: v.to(device) for k, v in saved.state.items()}
     environments = evaluator(data.env_spec, config.eval.workers)
     rows: list[Row] = []
     reference, lines = data.reference, [row_of(["guidance", "return", "score", "95 % interval"]), row_of(["---", "---:", "---:", "---:"])]

@@ -27,8 +27,9 @@ from bench import published
 from bench.board import COLUMNS, SCHEMA, board_csv, merge, read_board
 from bench.errors import USER_ERRORS, RunError
 from bench.export import latex, lines, long_csv
-from bench.files import write_atomic
+from bench.files import remove_scratch, write_atomic
 from bench.grid import grids
+from bench.locks import Lock
 from bench.raw import counted, failed, read_episodes, reference_of, selections
 from bench.rundir import Row
 from bench.statistics import summarise
@@ -46,8 +47,26 @@ def finished_runs(suite: Path) -> Iterator[tuple[Row, pd.DataFrame]]:
             if record["status"] == "finished":
                 episodes = read_episodes(path.parent, record)
                 yield record | {"folder": str(path.parent), "failed_episodes": int(failed(episodes).sum())}, episodes
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RunError) as error:
+            if not _still_finished(path):
+                continue  # another process began to do it again while it was read
+            if isinstance(error, RunError):
+                raise
             raise RunError(f"{path.parent} cannot be read ({error}); remove it and run again") from error
+
+
+def _still_finished(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text())["status"] == "finished")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError):
+        return True  # damaged: that is to be said
+
+
+def tables_lock(suite: Path) -> Lock:
+    """Whoever has it may write what is computed from the runs of folder `suite`."""
+    return Lock(suite / ".locks" / "tables.lock")
 
 
 def suite_runs(suite: Path) -> list[tuple[Row, pd.DataFrame]]:
@@ -110,7 +129,16 @@ def _started(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 def rebuild(suite: Path, wanted: Wanted = NOTHING) -> str:
     """Write the tables of folder `suite` from its runs and return the one to read. Raises RunError if there is no finished run, and for
-    runs that were not measured alike unless `wanted` says otherwise."""
+    runs that were not measured alike unless `wanted` says otherwise.
+
+    One process at a time reads and writes, so that tables belong together and the last to come leaves those of all runs.
+    """
+    with tables_lock(suite).held():
+        return _rebuild_tables(suite, wanted)
+
+
+def _rebuild_tables(suite: Path, wanted: Wanted) -> str:
+    remove_scratch(suite)
     runs = suite_runs(suite)
     records = [record for record, _ in runs]
     refuse_mixed(suite, records, wanted)

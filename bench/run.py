@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
@@ -14,139 +17,185 @@ from typing import Any
 
 import torch
 
-from algos.base import Algo, State
+from algos.base import Algo
 from algos.errors import require
-from algos.members import joined, part, stacked
+from algos.members import stacked
 from algos.registry import ALGOS
-from bench import reference_policy
+from bench import progress, reference_policy, signals
 from bench.capacity import members_that_fit
 from bench.config import Config
 from bench.errors import RunError
 from bench.execution import arithmetic, precision_of, set_engine
 from bench.loggers import make_logger
+from bench.parts import in_parts, out_of_memory
 from bench.population import populations, settings_of, split
 from bench.progress import Reporter, next_label
 from bench.resources import data_set, device_of
-from bench.rundir import Row, RunDir
+from bench.rundir import Resumed, Row, RunDir, standing_alike
 from bench.trainee import Trainee
 from bench.training import Loop, spell
 from envs.logged_data import LoggedData
 from envs.revision import code_revision
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari")
-Saved = tuple[int, float, State, list[Row], list[Row]]  # as RunDir.resume gives it
 
 
 def run(config: Config) -> RunDir:
-    """Do the run of `config`, or what is left of it; a finished one is not done again.
+    """Do the run of `config`, or what is left of it; a finished one is not done again. While another process does it, wait.
 
-    Raises ConfigError, DataError or RunError for what a user can mend, OSError for what the disk refuses.
+    Raises ConfigError, DataError or RunError for what a user can mend, OSError for what the disk refuses, signals.Left when asked to leave.
     """
     return run_together([config])[0]
 
 
-def run_all(configs: Sequence[Config]) -> None:
-    """Do many runs: as few populations as fit the device, one after another, in the order of their first runs."""
+def run_all(configs: Sequence[Config], wait: bool = True) -> list[Config]:
+    """Do many runs: as few populations as fit the device, one after another, in the order of their first runs.
+
+    Runs that other processes are doing come last, one by one, when nobody does them any more: what such a process leaves undone is done
+    here. Unless `wait`, they are returned instead.
+    """
+    elsewhere = []
     for kin in populations(configs):
         for group in split(kin, members_that_fit(kin) if len(kin) > 1 else 1):
-            run_together(group)
+            elsewhere += _together(group, wait and len(configs) == 1)
+    if not wait:
+        return elsewhere
+    progress.job_numbers.clear()  # these had their numbers
+    for config in elsewhere:
+        _together([config], wait=True)
+    return []
 
 
 def run_together(configs: Sequence[Config]) -> list[RunDir]:
     """Do the runs of `configs`, or what is left of them, as one population. They differ in seeds and batchable settings alone.
 
     Every run leaves the directory that it leaves when it is done alone, but for rounding of batched arithmetic, times and
-    `population_members` in run.json. Raises what `run` does; a run whose parameters diverge stops no other, and is raised at the end.
+    `population_members` in run.json. Raises what `run` does, and waits as it does.
     """
+    for config in _together(configs, wait=len(configs) == 1):
+        _together([config], wait=True)
+    return folders_of(configs)
+
+
+def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
+    """`run_together`, but the runs that other processes are doing are returned, unless `wait`."""
     require(len(populations(configs)) == 1, "population", len(configs), "runs that differ in seeds and batchable settings alone")
     config = configs[0]
     require(not config.population, "population", config.population, "runs of their own (bench.population.expanded)")
     device = device_of(config.device)
     several = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
     label = next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))
-    with precision_of(config), Reporter(label) as reporter:
-        reference_data = _reference_data(config)
+    with signals.caught(), precision_of(config), Reporter(label) as reporter:
+        folders = folders_of(configs)
         data = data_set(config.dataset, config.eval.workers)
-        reference_digest = None if reference_data is None else reference_data.trajectories.digest
-        folders = [RunDir(c, data.trajectories.digest, arithmetic(device, c), reference_digest) for c in configs]
-        groups = _standing_alike(_waiting(folders, reporter))
-        if groups and data.clipped:
-            reporter.say(f"{config.dataset}: {data.clipped:.2%} of action entries lie outside the environment's bounds and were clipped")
-        failed = [words for group in groups for words in _train(group, data, reference_data, device, reporter)]
-    if failed:
-        raise RunError("; ".join(failed))
-    return folders
+        with ExitStack() as locks:
+            todo, elsewhere = _todo(folders, wait, reporter, locks)
+            if todo and data.clipped:
+                share = f"{data.clipped:.2%} of action entries"
+                reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
+            _train_all(todo, data, device, reporter)
+    return elsewhere
 
 
-def _waiting(folders: Sequence[RunDir], reporter: Reporter) -> list[RunDir]:
-    """Those that have something left to do, each directory once: settings without effect on a result do not make another run."""
-    waiting: dict[Path, RunDir] = {}
+def _train_all(folders: Sequence[RunDir], data: LoggedData, device: torch.device, reporter: Reporter, parts: int = 1) -> None:
+    """Do what is left of the runs of `folders`; in twice as many parts, from the last save on, whenever memory does not suffice."""
+    reference_data = _reference_data(folders[0].config) if folders else None
+    for group in standing_alike(folders, reporter.say):
+        members = sum(len(folder.config.seeds) for folder, _ in group)
+        try:
+            _train(group, data, reference_data, device, reporter, min(parts, members))
+            continue
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if parts >= members:
+                what = f"{group[0][0].config.algo.name}: out of memory with one member at a time"
+                raise RunError(f"{what}; choose a smaller batch or network, or another device") from error
+        gc.collect()  # now that no traceback holds what was on the device
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        size = -(-members // min(2 * parts, members))
+        reporter.say(f"{reporter.label}: out of memory; going on with {size} of {members} members at a time")
+        _train_all([folder for folder, _ in group if not folder.finished], data, device, reporter, 2 * parts)
+
+
+def folders_of(configs: Sequence[Config]) -> list[RunDir]:
+    """The directories of runs on the same data."""
+    config, device = configs[0], device_of(configs[0].device)
+    reference_data = _reference_data(config)
+    digest = data_set(config.dataset, config.eval.workers).trajectories.digest
+    reference_digest = None if reference_data is None else reference_data.trajectories.digest
+    return [RunDir(c, digest, arithmetic(device, c), reference_digest) for c in configs]
+
+
+def _todo(folders: Sequence[RunDir], wait: bool, reporter: Reporter, locks: ExitStack) -> tuple[list[RunDir], list[Config]]:
+    """Those that have something left to do, now locked, and those that other processes are doing.
+
+    Each directory once: settings without effect on a result do not make another run.
+    """
+    todo: dict[Path, RunDir] = {}
+    elsewhere: dict[Path, Config] = {}
     for folder in folders:
-        if folder.finished and not folder.config.force:
+        if folder.path in todo or folder.path in elsewhere:
+            continue
+        done = folder.finished and not folder.config.force
+        if not done:
+            if not folder.lock.take():
+                if not wait:
+                    reporter.say(f"{reporter.label}: {folder.lock.holder()} does {folder.path}; looking again at the end")
+                    elsewhere[folder.path] = replace(folder.config, force=False)  # it is done again there, if at all
+                    continue
+                reporter.say(f"{reporter.label}: waiting for {folder.lock.holder()}, which does it")
+                folder.lock.wait(signals.leave_if_asked)
+                done = folder.finished
+            locks.callback(folder.lock.give_back)
+        if done or (folder.finished and not folder.config.force):
             reporter.say(f"{reporter.label}: finished before, see {folder.path} (force=true runs it again)")
             continue
-        if folder.config.force:
+        if folder.finished:
             folder.clear()
-        waiting.setdefault(folder.path, folder)
-    return list(waiting.values())
-
-
-def _standing_alike(folders: Sequence[RunDir]) -> list[list[tuple[RunDir, Saved | None]]]:
-    """Runs with what they saved, in groups that stand at the same update, the furthest first."""
-    groups: dict[int, list[tuple[RunDir, Saved | None]]] = {}
-    for folder in folders:
-        saved = folder.resume()
-        groups.setdefault(saved[0] if saved else 0, []).append((folder, saved))
-    return [groups[update] for update in sorted(groups, reverse=True)]
+        todo[folder.path] = folder
+    return list(todo.values()), list(elsewhere.values())
 
 
 def _train(
-    group: Sequence[tuple[RunDir, Saved | None]],
+    group: Sequence[tuple[RunDir, Resumed | None]],
     data: LoggedData,
     reference_data: LoggedData | None,
     device: torch.device,
     reporter: Reporter,
-) -> list[str]:
-    """Do what is left of runs that stand at the same update; what is to be said of those that failed."""
+    parts: int,
+) -> None:
+    """Do what is left of runs that stand at the same update, their members in `parts` parts."""
     started = time.perf_counter()
     configs = [folder.config for folder, _ in group]
-    algo = _make(configs, data, reference_data, data.trajectories.to(device), device, reporter)
-    set_engine(algo, configs[0], lambda line: reporter.say(f"{reporter.label}: {line}"))
-    ends = list(accumulate(len(c.seeds) for c in configs))
-    places = [slice(end - len(c.seeds), end) for c, end in zip(configs, ends, strict=True)]
-    trainees = [Trainee(f, place, ends[-1], a) for (f, _), place, a in zip(group, places, settings_of(configs), strict=True)]
-    set_up_time = time.perf_counter() - started
-    for run in trainees:
-        run.record = _record(run, data, device, algo, set_up_time * run.share)
-        run.folder.start(run.record)
-        run.logger = make_logger(run.config, run.folder)
-    done = _go_on(algo, trainees, [saved for _, saved in group if saved], reporter)
-    Loop(trainees, data, algo, done, reporter).run()
-    policy = algo.policy()
-    for run in trainees:
-        if not run.failed:
-            _finish(run, part(policy, run.members), algo.updates, data, device, reporter)
-    return [run.failed for run in trainees if run.failed]
+    with ExitStack() as announced:
+        share = [announced.enter_context(reference_policy.announced(c, data.trajectories.digest, device)) for c in configs]
+        algo = _make(configs, data, reference_data, data.trajectories.to(device), device, reporter, parts)
+        ends = list(accumulate(len(c.seeds) for c in configs))
+        places = [slice(end - len(c.seeds), end) for c, end in zip(configs, ends, strict=True)]
+        trainees = [Trainee(f, place, ends[-1], a) for (f, _), place, a in zip(group, places, settings_of(configs), strict=True)]
+        set_up_time = time.perf_counter() - started
+        for run in trainees:
+            run.record = _record(run, data, device, algo, set_up_time * run.share)
+            run.folder.start(run.record)
+            run.logger = make_logger(run.config, run.folder)
+        loop = Loop(trainees, data, algo, reporter)
+        loop.go_on([saved for _, saved in group if saved])
+        loop.run()
+        policy = algo.policy()
+        for run, leave in zip(trainees, share, strict=True):
+            own = run.policy(policy)
+            if not run.failed:
+                leave(own)
+            _finish(run, own, algo.updates, data, reporter)
 
 
-def _go_on(algo: Algo, trainees: Sequence[Trainee], saved: Sequence[Saved], reporter: Reporter) -> int:
-    """Put what the runs saved, if anything, in place; the update at which they stand."""
-    if not saved:
-        return 0
-    algo.state = {k: v.to(algo.device) for k, v in joined([state for _, _, state, _, _ in saved]).items()}
-    for run, (_, wall_time, _, episodes, curve) in zip(trainees, saved, strict=True):
-        run.wall_time, run.episodes, run.curve = wall_time, episodes, curve
-    reporter.say(f"{reporter.label}: going on after update {saved[0][0]}")
-    return saved[0][0]
-
-
-def _finish(
-    run: Trainee, policy: dict[str, torch.Tensor], updates: int, data: LoggedData, device: torch.device, reporter: Reporter
-) -> None:
+def _finish(run: Trainee, policy: dict[str, torch.Tensor], updates: int, data: LoggedData, reporter: Reporter) -> None:
     """Leave the run's policy and say that it is finished."""
-    reference_policy.share(run.config, data.trajectories.digest, device, policy)
     finished_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    run.folder.finish(run.record | {"wall_time_s": round(run.wall_time, 2), "finished_at": finished_at}, policy)
+    found = {"wall_time_s": round(run.wall_time, 2), "finished_at": finished_at, "failed_seeds": run.failed}
+    run.folder.finish(run.record | found, policy)
     summary = run.summary(updates, data.reference)
     if run.logger is not None:
         run.logger.finish(summary)
@@ -166,9 +215,10 @@ def _make(
     trajectories: Any,
     device: torch.device,
     reporter: Reporter,
+    parts: int,
 ) -> Algo:
     """The method's population on its data, the members of each run in turn, with their reference policies if it needs them."""
-    extra = {}
+    find: Callable[[], dict[str, torch.Tensor]] | None = None
     config = configs[0]
     if getattr(config.algo, "needs_pi_ref", False):
         source, found = data, trajectories
@@ -176,10 +226,17 @@ def _make(
             _check_alike(config, data, reference_data)
             source, found = reference_data, reference_data.trajectories.to(device)
         digest = source.trajectories.digest
-        extra["pi_ref"] = partial(reference_policy.find_or_train, configs, found, digest, device, reporter)
+        find = cache(partial(reference_policy.find_or_train, configs, found, digest, device, reporter, parts))
     members = [(c.algo, seed) for c in configs for seed in c.seeds]
-    settings = stacked([algo for algo, _ in members])
-    return ALGOS[type(config.algo)](settings, trajectories, [seed for _, seed in members], **extra)  # type: ignore[call-arg]
+
+    def make(own: slice) -> Algo:
+        settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
+        extra = {} if find is None else {"pi_ref": lambda: {name: value[own] for name, value in find().items()}}
+        algo = ALGOS[type(config.algo)](settings, trajectories, seeds, **extra)  # type: ignore[call-arg]
+        set_engine(algo, config, lambda line: reporter.say(f"{reporter.label}: {line}"))
+        return algo
+
+    return in_parts(make, len(members), parts)
 
 
 def _check_alike(config: Config, data: LoggedData, other: LoggedData) -> None:

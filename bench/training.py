@@ -6,92 +6,130 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from algos.base import Algo, Metrics
-from algos.members import part
-from bench.errors import RunError
-from bench.evaluate import play
+from algos.members import joined
+from bench import signals
+from bench.autosave import Autosave, Stride
+from bench.evaluate import finite, play
 from bench.progress import Reporter
-from bench.resources import evaluator
-from bench.rundir import Row
+from bench.resources import close, evaluator
+from bench.rundir import Resumed, Row
 from bench.trainee import Trainee
 from envs.logged_data import LoggedData
 from envs.rollout import Returns
 
-CHUNK = 50  # updates between two moves of the progress bar
-
 
 class Loop:
-    """Training of the runs `trainees`, which `algo` holds side by side, from update `done` to the end."""
+    """Training of the runs `trainees`, which `algo` holds side by side, to the end.
 
-    def __init__(self, trainees: Sequence[Trainee], data: LoggedData, algo: Algo, done: int, reporter: Reporter) -> None:
-        self.trainees, self.data, self.algo, self.done, self.reporter = trainees, data, algo, done, reporter
+    It stops to save where a signal asks for it and every `checkpoint_minutes`, between two updates or in an evaluation, which is then
+    played again. Nothing that is saved depends on where that was: random numbers are functions of (seed, update).
+    """
+
+    def __init__(self, trainees: Sequence[Trainee], data: LoggedData, algo: Algo, reporter: Reporter) -> None:
+        self.trainees, self.data, self.algo, self.reporter = trainees, data, algo, reporter
         self.evaluation = trainees[0].config.eval
+        self.done, self.evaluated = 0, 0  # updates; those at the last evaluation
+        self.metrics: Metrics = {}  # of the last update
+        self.autosave = Autosave(trainees[0].config.checkpoint_minutes)
+
+    def go_on(self, saved: Sequence[Resumed]) -> None:
+        """Begin where the runs stand, all at the same point; at the start if `saved` is empty."""
+        if not saved:
+            return
+        self.done, self.evaluated = saved[0].point
+        self.algo.state = {k: v.to(self.algo.device) for k, v in joined([s.state for s in saved]).items()}
+        self.metrics = {k: v.to(self.algo.device) for k, v in joined([s.metrics for s in saved]).items()}
+        for run, before in zip(self.trainees, saved, strict=True):
+            run.wall_time, run.episodes, run.curve = before.wall_time, before.episodes, before.curve
+        if self.done == self.evaluated:
+            self._find_failed(say=False)
+        self.reporter.say(f"{self.reporter.label}: going on after update {self.done}")
 
     def run(self) -> None:
-        """Train. Raises RunError once none of the runs can go on."""
+        """Train."""
         updates, every = self.algo.updates, self.evaluation.every
         self.reporter.stage("training", updates, self.done)
-        for stop in [*range(self.done - self.done % every + every, updates, every), *([updates] if self.done < updates else [])]:
-            started = time.perf_counter()
-            metrics = self._train(stop)
-            self._check_finite(stop)
+        self.begun = time.perf_counter()
+        for stop in [*range(self.evaluated + every, updates, every), *([updates] if self.evaluated < updates else [])]:
+            self._train(stop)
+            self._find_failed()
             played = self._evaluate(stop)
-            elapsed = time.perf_counter() - started
-            self._keep(stop, played, metrics, elapsed)
+            self._keep(stop, played)
 
-    def _train(self, stop: int) -> Metrics:
-        metrics: Metrics = {}
-        begun, first = time.perf_counter(), self.done
+    def _train(self, stop: int) -> None:
+        begun, first, stride = time.perf_counter(), self.done, Stride()
+        if self.done < stop and not any(set(run.config.seeds) - set(run.failed) for run in self.trainees):
+            self.done = stop - 1  # nobody is left to train; one update names the metrics
         while self.done < stop:
-            until = min(self.done + CHUNK, stop)
-            metrics = self.algo.train(self.done, until)
+            self._safe_point()
+            started, until = time.perf_counter(), min(self.done + stride.updates, stop)
+            self.metrics = self.algo.train(self.done, until)
             self.done = until
+            stride.took(time.perf_counter() - started)
             self.reporter.update(self.done, f"training, {(self.done - first) / (time.perf_counter() - begun):.0f}/s")
-        return metrics
 
-    def _check_finite(self, update: int) -> None:
-        """Take runs with parameters that are not finite out of what counts. Their members go on from zeros: they harm nobody so."""
-        finite = torch.stack([p.isfinite().flatten(1).all(1) for p in self.algo.policy().values()]).all(0)
+    def _safe_point(self) -> None:
+        """Save if it is time to, or if a signal asks for it, which may end the process here."""
+        signals.leave_if_asked(self._save)
+        if self.autosave.due:
+            self._save()
+
+    def _save(self) -> None:
+        """Save every run."""
+        now = time.perf_counter()
+        elapsed, self.begun = now - self.begun, now
+        waiting = self.metrics if self.done > self.evaluated else {}
         for run in self.trainees:
-            if run.failed or finite[run.members].all():
-                continue
-            seed = run.config.seeds[int((~finite[run.members]).int().argmax())]
-            name = " ".join(filter(None, (run.config.algo.name, run.apart)))
-            run.failed = f"{name}, seed {seed}: parameters are not finite after update {update}; lower the learning rate"
-        going = [run for run in self.trainees if not run.failed]
-        if not going:
-            raise RunError("; ".join(run.failed for run in self.trainees))
+            run.wall_time += elapsed * run.share
+            run.save(self.done, self.algo.state, waiting)
+        self.autosave.restart()
+
+    def _find_failed(self, say: bool = True) -> None:
+        """Mark members whose parameters are not finite. They stay so, and harm nobody: members share no arithmetic."""
+        lost = ~finite(self.algo)
         for run in self.trainees:
-            if run.failed:
-                for value in part(self.algo.state, run.members).values():
-                    if value.ndim:
-                        value.zero_()
+            for seed, own in zip(run.config.seeds, lost[run.members], strict=True):
+                if own and seed not in run.failed:
+                    run.failed.append(seed)
+                    name = " ".join(filter(None, (run.config.algo.name, run.apart)))
+                    if say:
+                        what = f"{name}, seed {seed}: parameters are not finite after update {self.done}"
+                        self.reporter.say(f"{what}; it counts as failed and the others go on; a lower learning rate may help")
 
     def _evaluate(self, update: int) -> Returns:
+        """Play; from the beginning again if a signal interrupts and whoever framed the process lets it go on."""
+        while True:
+            try:
+                return self._play(update)
+            except signals.AskedError:
+                close()  # what was being stepped is of no more use
+                signals.leave_if_asked(self._save)
+
+    def _play(self, update: int) -> Returns:
         last = update == self.algo.updates
         count = self.evaluation.final_episodes if last else self.evaluation.episodes
         environments = evaluator(self.data.env_spec, self.evaluation.workers)
         steps = iter(range(1, 10**9))
 
         def tick() -> None:
+            signals.interrupt_if_asked()
             step = next(steps)
             if step % 20 == 0:
                 self.reporter.update(update, f"evaluating, step {step}")
 
         return play(self.algo, self.data, environments, update, count, tick)
 
-    def _keep(self, update: int, played: Returns, metrics: Metrics, elapsed: float) -> None:
+    def _keep(self, update: int, played: Returns) -> None:
         """Log and save every run."""
-        measured = metrics | self.algo.diagnostics()
-        going = [run for run in self.trainees if not run.failed]
-        for run in going:
-            run.wall_time += elapsed * run.share
+        measured = self.metrics | self.algo.diagnostics()
+        for run in self.trainees:
             run.measure(update, played, measured)
-            run.folder.save(update, run.wall_time, part(self.algo.state, run.members), run.episodes, run.curve)
+        self.evaluated = update
+        self._save()
         if not self.reporter.console.is_terminal:
-            found = [run.summary(update, self.data.reference) for run in going]
+            found = [run.summary(update, self.data.reference) for run in self.trainees]
             mean = {k: float(np.mean([summary[k] for summary in found])) for k in found[0]}
             self.reporter.say(f"{self.reporter.label}: update {update}/{self.algo.updates}, {spell(mean)}")
 

@@ -5,12 +5,16 @@
                                       the key is a hash of the expression, of the name, size and time of every file, and of the
                                       versions that decide what is read
 
-The folder may be removed at any time. A data set larger than memory is never in memory: its arrays are filled where they lie.
+What is opened is compared with its digest, unless it is larger than CHECKED: to read that much again would undo the point. The folder may
+be removed at any time. A data set larger than memory is never in memory: its arrays are filled where they lie.
 A root that cannot be written has no cache.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -18,7 +22,7 @@ import mmap
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +33,8 @@ import torch
 
 from envs.trajectories import TENSORS, Trajectories
 
-FORMAT = 1  # raised when the same files are read differently
+CHECKED = 2 * 2**30  # bytes
+FORMAT = 2  # raised when the same files are read differently
 # Without it Linux refuses a copy-on-write map that is larger than memory. The value on x86, ARM and RISC-V; Python 3.11 has no name for it.
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 
@@ -56,20 +61,36 @@ class Cache:
             about = json.loads((self.folder / "index" / f"{key}.json").read_text())
             digest = about["digest"]
             arrays = [_mapped(self.folder / digest / f"{name}.npy") for name in TENSORS]
-        except (OSError, ValueError, KeyError, EOFError):
+            if about.pop("check") != _check(about):
+                raise ValueError("index")
+            trajectories = Trajectories.of(map(torch.from_numpy, arrays), about["num_actions"])
+            if sum(a.nbytes for a in arrays) <= CHECKED and trajectories.digest != digest:
+                raise ValueError("arrays")
+        except FileNotFoundError:
             return None
-        trajectories = Trajectories.of(map(torch.from_numpy, arrays), about["num_actions"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError):
+            print(f"{self.folder}: a copy in it is damaged; the data set is read again", file=sys.stderr, flush=True)
+            return None
         vars(trajectories)["digest"] = digest  # known: reading everything to compute it again would undo the point
         return trajectories, about
 
     def scratch(self) -> Scratch | None:
         """A place to fill arrays in, or None where the root cannot be written."""
         try:
+            self._remove_abandoned()
             folder = self.folder / f".scratch-{uuid4().hex[:8]}"
             folder.mkdir(parents=True)
+            lock = _locked(folder)
+            lock.__enter__()
+            return Scratch(self, folder, lock)
         except OSError:
             return None
-        return Scratch(self, folder)
+
+    def _remove_abandoned(self) -> None:
+        """Remove what processes that were killed left: nobody holds its lock any more."""
+        for folder in self.folder.glob(".scratch-*"):
+            with contextlib.suppress(OSError), _locked(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -82,17 +103,33 @@ def _mapped(path: Path) -> np.ndarray:
         return np.frombuffer(buffer, dtype, math.prod(shape), f.tell()).reshape(shape)
 
 
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """With flock's lock on `folder`, which goes with its process. Raises OSError if another process has it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
 class Scratch:
     """Arrays on their way into the cache. Use as a context manager: what was not kept is removed."""
 
-    def __init__(self, cache: Cache, folder: Path) -> None:
-        self.cache, self.folder = cache, folder
+    def __init__(self, cache: Cache, folder: Path, lock: contextlib.AbstractContextManager[None]) -> None:
+        self.cache, self.folder, self.lock = cache, folder, lock
 
     def __enter__(self) -> Scratch:
         return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.lock.__exit__(None, None, None)
 
     def allocate(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """A memory-mapped array to fill. Raises OSError where there is no space for it."""
@@ -105,12 +142,18 @@ class Scratch:
     def keep(self, key: str, trajectories: Trajectories, about: dict[str, Any]) -> None:
         """Keep `trajectories`, whose arrays were allocated here, under `key`. Raises OSError."""
         np.save(self.folder / "offsets.npy", trajectories.offsets.numpy())
-        final = self.cache.folder / trajectories.digest
-        if final.exists():  # damaged, or the same data from elsewhere
-            shutil.rmtree(final)
-        os.replace(self.folder, final)
+        final, aside = self.cache.folder / trajectories.digest, self.cache.folder / f".scratch-{uuid4().hex[:8]}"
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(final, aside)  # damaged, or the same data from elsewhere
+            shutil.rmtree(aside, ignore_errors=True)
+        try:
+            os.replace(self.folder, final)
+        except OSError as error:  # another process was faster by a moment, with the same data
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
         index = self.cache.folder / "index" / f"{key}.json"
         index.parent.mkdir(exist_ok=True)
         scratch = index.with_name(f".{key}.{uuid4().hex[:8]}")
-        scratch.write_text(json.dumps(about | {"digest": trajectories.digest, "num_actions": trajectories.num_actions}))
+        about = json.loads(json.dumps(about | {"digest": trajectories.digest, "num_actions": trajectories.num_actions}))
+        scratch.write_text(json.dumps(about | {"check": _check(about)}))
         os.replace(scratch, index)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import weakref
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -88,7 +89,7 @@ def _work(pipe: Connection, spec_json: str) -> None:
                         observations[i] = slot.step(payload[i])
             running = any(slot.running for slot in active)
             pipe.send((observations, None if running else [slot.results for slot in active]))
-    except EOFError:
+    except (EOFError, ConnectionError):
         return
     except Exception as error:
         pipe.send((f"{type(error).__name__}: {error}", None))
@@ -103,13 +104,19 @@ class Evaluator:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        for _ in range(workers or os.cpu_count() or 1):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, env_spec), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
+        weakref.finalize(self, _hang_up, self._pipes)
+        # Schedulers signal every process of a job; these go on until the one that asked has saved, and inherit what is blocked here.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
+        try:
+            for _ in range(workers or os.cpu_count() or 1):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_work, args=(theirs, env_spec), daemon=True)
+                process.start()
+                theirs.close()
+                self._pipes.append(ours)
+                self._processes.append(process)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def run(
         self,
@@ -159,8 +166,7 @@ class Evaluator:
         return received, results
 
     def close(self) -> None:
-        for pipe in self._pipes:
-            pipe.close()
+        _hang_up(self._pipes)
         for process in self._processes:
             process.join(timeout=5)
 
@@ -169,3 +175,9 @@ class Evaluator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _hang_up(pipes: Sequence[Connection]) -> None:
+    """Every process ends when its pipe does."""
+    for pipe in pipes:
+        pipe.close()

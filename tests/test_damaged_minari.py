@@ -447,6 +447,38 @@ def test_a_damaged_cache_is_made_again(folder, root):
     assert array.stat().st_size % 4 == 0
 
 
+@pytest.mark.parametrize("what", ["rewards.npy", "observations.npy", "index"])
+def test_a_changed_number_in_the_cache_is_noticed_and_said(folder, root, capsys, what):
+    before = load(NAME).trajectories
+    rewards, observations = before.rewards.clone(), before.observations.clone()
+    (path,) = root.glob(".cache/index/*.json" if what == "index" else f".cache/{before.digest}/{what}")
+    content = path.read_bytes()
+    path.write_bytes(
+        content.replace(b'"clipped": 0', b'"clipped": 1') if what == "index" else content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]
+    )
+    assert path.read_bytes() != content
+    after = load(NAME)
+    assert capsys.readouterr().err == f"{root}/.cache: a copy in it is damaged; the data set is read again\n"
+    assert np.array_equal(after.trajectories.rewards, rewards)
+    assert np.array_equal(after.trajectories.observations, observations)
+    assert after.clipped < 1
+    load(NAME)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_killed_reader_left_is_removed(folder, root):
+    """A scratch folder that nobody holds goes; one that a living process fills stays."""
+    from envs.cache import Cache
+
+    (root / ".cache" / ".scratch-00000000").mkdir(parents=True)
+    alive = Cache(root).scratch()
+    assert alive is not None
+    with alive:
+        load(NAME)
+        assert [p.name for p in root.glob(".cache/.scratch-*")] == [alive.folder.name]
+    assert not list(root.glob(".cache/.scratch-*"))
+
+
 def test_changed_files_are_read_again(hdf5):
     before = load(NAME).trajectories.digest
     replace(hdf5, "rewards", lambda a: a + 1)

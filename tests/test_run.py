@@ -165,21 +165,6 @@ def test_other_settings_are_another_run(config: Config) -> None:
     assert RunDir(config, digest, "cpu").hash != base
 
 
-def test_divergence_is_reported_and_nothing_is_called_finished(config: Config) -> None:
-    config.algo.finetune.learning_rate = 1e38
-    with pytest.raises(RunError, match="iw_sft_q, seed 3: parameters are not finite after update 15; lower the learning rate"):
-        run(config)
-    assert not RunDir(config, resources.data_set(ID).trajectories.digest, "cpu").finished
-
-
-def test_a_damaged_checkpoint_is_named(config: Config) -> None:
-    folder = run(config)
-    (folder.path / "checkpoint.safetensors").write_bytes(b"damaged")
-    (folder.path / "run.json").unlink()
-    with pytest.raises(RunError, match=r"checkpoint.safetensors cannot be read .*; remove .* and run again"):
-        run(config)
-
-
 def test_a_damaged_reference_is_named(config: Config) -> None:
     run(config)
     next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors")).write_bytes(b"damaged")

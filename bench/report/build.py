@@ -23,7 +23,7 @@ from bench.figures.draw import CAPTIONS, draw
 from bench.figures.style import INK
 from bench.files import write_atomic
 from bench.grid import Grid, Runs, config_of, grids
-from bench.leaderboard import board_of, suite_runs
+from bench.leaderboard import board_of, suite_runs, tables_lock
 from bench.raw import reference_of
 from bench.report.defaults import defaults, difference
 from bench.rundir import Row
@@ -52,6 +52,11 @@ assert set(SHOWN) <= set(COLUMNS)
 def write_report(suite: Path, wanted: Wanted = NOTHING) -> Path:
     """Write report.html of folder `suite`, and its figures; returns the page. Raises RunError if there is no finished run, and for runs
     that were not measured alike unless `wanted` says otherwise."""
+    with tables_lock(suite).held():
+        return _write(suite, wanted)
+
+
+def _write(suite: Path, wanted: Wanted) -> Path:
     runs = suite_runs(suite)
     records = [record for record, _ in runs]
     refuse_mixed(suite, records, wanted)

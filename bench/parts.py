@@ -1,0 +1,71 @@
+"""A population that does not fit the memory is trained in parts, one after another; its members are the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from algos.base import Algo, Metrics, State
+from algos.blocks import Draws
+from algos.members import joined
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU or the machine had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate memory", "not enough memory"))
+    )
+
+
+def in_parts(make: Callable[[slice], Algo], members: int, parts: int) -> Algo:
+    """The population of `members`, of which `make` makes any slice, in `parts` parts of about one size."""
+    if parts == 1:
+        return make(slice(0, members))
+    ends = [members * k // parts for k in range(parts + 1)]
+    return Parts([make(slice(first, last)) for first, last in itertools.pairwise(ends)])
+
+
+class Parts(Algo):
+    """Populations `parts` of one method that look like one. Only one at a time computes."""
+
+    def __init__(self, parts: Sequence[Algo]) -> None:
+        self.parts = list(parts)
+        self.data, self.device, self.updates = parts[0].data, parts[0].device, parts[0].updates
+        self.seeds = [seed for part in parts for seed in part.seeds]
+        ends = [sum(p.members for p in parts[:k]) for k in range(len(parts) + 1)]
+        self.places = [slice(first, last) for first, last in itertools.pairwise(ends)]
+
+    @property
+    def state(self) -> State:
+        """A copy of all parts' states."""
+        return joined([part.state for part in self.parts])
+
+    @state.setter
+    def state(self, state: State) -> None:
+        for part, place in zip(self.parts, self.places, strict=True):
+            part.state = {name: value.clone() if value.ndim == 0 else value[place].clone() for name, value in state.items()}
+
+    @property
+    def parameters(self) -> int:
+        return self.parts[0].parameters
+
+    def train(self, start: int, stop: int) -> Metrics:
+        return joined([part.train(start, stop) for part in self.parts])
+
+    def act(self, observations: Tensor) -> Tensor:
+        return torch.cat([part.act(observations[place]) for part, place in zip(self.parts, self.places, strict=True)])
+
+    def diagnostics(self) -> Metrics:
+        return joined([part.diagnostics() for part in self.parts])
+
+    def policy(self) -> dict[str, Tensor]:
+        return joined([part.policy() for part in self.parts])
+
+    def draws(self, update: int) -> Draws:
+        raise NotImplementedError("each part has its own")
+
+    def step(self, phase: int, draws: Draws) -> Metrics:
+        raise NotImplementedError("each part has its own")

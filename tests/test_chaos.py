@@ -1,0 +1,79 @@
+"""A small version of `make chaos`, and that its counts would show what is lost or changed."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import locks, resources
+from bench.run import folders_of, run_all
+from bench.rundir import Resumed, RunDir
+from tests import chaos
+from tests.conftest import random_episodes, write_minari
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
+    """An undisturbed run; environments are stepped in this process from here to the end of the file."""
+    poll = locks.POLL
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
+        write_minari(chaos.ID, random_episodes(30, obs=4, act=1), ref_min_score=5.0, ref_max_score=1000.0)
+        resources._data.clear()
+        chaos.in_process()
+        config = chaos.small(tmp_path_factory.mktemp("whole"))
+        run_all([config])
+        yield folders_of([config])[0]
+        resources._data.clear()
+        resources.close()
+        locks.POLL = poll
+
+
+def test_nothing_is_lost_or_changed(whole: RunDir, tmp_path: Path) -> None:
+    outcomes = [
+        chaos.killed_at_random(tmp_path / "a", whole, 6),
+        chaos.killed_at_random(tmp_path / "b", whole, 2, signal.SIGTERM),
+        chaos.killed_at_every_write(tmp_path / "c", whole, 6),
+        chaos.failing_writes(tmp_path / "d", whole, 4, errno.ENOSPC, "disk full"),
+        chaos.file_too_large(tmp_path / "e", whole, 2),
+        chaos.read_only(tmp_path / "f", whole),
+        chaos.damaged_checkpoints(tmp_path / "g", whole, 3),
+        chaos.damaged_cache(tmp_path / "h", whole, 2),
+    ]
+    assert [(o.lost, o.changed) for o in outcomes] == [(0, 0)] * len(outcomes), outcomes
+    assert all(o.times for o in outcomes), outcomes
+
+
+def test_many_processes_in_one_folder(whole: RunDir, tmp_path: Path) -> None:
+    outcome = chaos.many_processes(tmp_path, 4, 12, 4)
+    assert (outcome.lost, outcome.changed) == (0, 0)
+
+
+def test_a_resume_that_forgets_something_is_counted(whole: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this the zeros above would prove nothing: here Adam's moments are not taken up again."""
+    resume = RunDir.resume
+
+    def forgets(self: RunDir, *point: Any) -> Resumed | None:
+        found = resume(self, *point)
+        return found and found._replace(state={k: v * (0 if k.startswith("adam") else 1) for k, v in found.state.items()})
+
+    monkeypatch.setattr(RunDir, "resume", forgets)
+    assert chaos.killed_at_every_write(tmp_path, whole, 3).changed
+
+
+def test_rows_written_twice_are_counted(whole: RunDir, tmp_path: Path) -> None:
+    config = chaos.small(tmp_path)
+    run_all([config])
+    (folder,) = folders_of([config])
+    found = chaos.comparison(whole)
+    found.add(folder)
+    assert (found.lost, found.changed) == (0, 0)
+    table = folder.path / "episodes.csv"
+    table.write_text(table.read_text() + table.read_text().splitlines()[-1] + "\n")
+    found.add(folder)
+    assert (found.lost, found.changed) == (1, 1)
