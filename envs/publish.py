@@ -17,7 +17,7 @@ def datasets_root() -> Path:
     from minari.storage import get_dataset_path
 
     try:
-        return Path(get_dataset_path())
+        return Path(get_dataset_path()).absolute()  # a relative one would be lost in Minari
     except OSError as error:
         raise DataError(f"Minari's root {error.filename} cannot be made ({error.strerror}); set MINARI_DATASETS_PATH") from error
 

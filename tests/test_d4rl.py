@@ -415,3 +415,11 @@ def test_built_in_references_are_the_measured_ones():
 def test_files_of_different_data_sets_have_different_names():
     names = [url.rsplit("/", 1)[1] for url in d4rl.addresses().values()]
     assert len(set(names)) == len(names)
+
+
+def test_a_relative_root(tmp_path, monkeypatch):
+    path, _ = golden(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", "here")
+    assert d4rl.convert(path, MEDIUM) == tmp_path / "here" / MEDIUM
+    assert load(MEDIUM).trajectories.num_episodes == 4

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.behaviour.policy import squashed
+from envs.behaviour.policy import GRID, squashed
 
 ENVIRONMENT = "FrankaKitchen-v1"
 # Standard deviations of u, where the action is tanh(u); the "snapshots" of a recipe, the steadiest one last.
@@ -71,5 +71,5 @@ class Controller:
         arm = jacobian[:, :ARM]
         joints = arm.T @ np.linalg.solve(arm @ arm.T + DAMPING * np.eye(3), self._velocity())
         wanted = np.zeros(len(self.log_std))
-        wanted[:ARM] = np.clip(joints / UNIT, -0.95, 0.95)
+        wanted[:ARM] = np.rint(np.clip(joints / UNIT, -0.95, 0.95) * GRID) / GRID
         return squashed(np.arctanh(wanted), self.log_std, rng)
