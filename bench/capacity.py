@@ -1,4 +1,7 @@
-"""How many members one population may have: what fits the device's memory, or what `max_members` says."""
+"""How many members one population may have: what fits the device, or what `max_members` says.
+
+On a CPU a batch of whole trajectories fills cores and memory by itself, so that nothing is gained by more members than a run has.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from typing import Any
 import torch
 
 from algos.registry import ALGOS
-from algos.weighted_bc import WeightedBC
+from algos.sampling import Sampler
+from algos.weighted_bc import WeightedBC, WeightedBCConfig
 from bench.config import Config
 from bench.resources import data_set, device_of
 
-ON_A_CPU = 64  # a batch of members costs what they cost one by one, and what is left to gain beyond is noise (docs/populations.md)
+ON_A_CPU = 16  # more share an operation's overhead no better (docs/populations.md)
 SHARE = 0.8  # of a GPU's free memory
 ROWS = 64  # observations a member that are acted on at once, as in evaluation
 
@@ -23,8 +27,9 @@ def members_that_fit(configs: Sequence[Config]) -> int:
     if config.max_members is not None:
         return config.max_members
     device = device_of(config.device)
-    if device.type == "cpu" or sum(len(c.seeds) for c in configs) == 1:
-        return ON_A_CPU
+    if device.type == "cpu":
+        algo = config.algo
+        return 1 if isinstance(algo, WeightedBCConfig) and algo.training.sampler is Sampler.trajectories else ON_A_CPU
     trajectories = data_set(config.dataset, config.eval.workers).trajectories.to(device)
     needed = _peak(config, trajectories, device)
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

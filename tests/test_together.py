@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from algos.errors import ConfigError
+from algos.sampling import Sampler
 from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import resources
 from bench.capacity import exercise, fitting, members_that_fit
@@ -246,9 +247,11 @@ def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> N
         replace(config, max_members=0).check()
 
 
-def test_memory_sets_the_limit_on_a_gpu(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The arithmetic, with a device's memory made up; the trial run itself is real."""
+def test_how_many_members_fit(config: Config) -> None:
+    """A GPU's arithmetic and its trial run, here on a CPU, and what a CPU is given."""
     assert [fitting(1000, 10), fitting(1000, 1001), fitting(5, 0)] == [80, 1, 4]
     exercise(config, resources.data_set(ID).trajectories)
-    assert members_that_fit([config]) == 64
+    assert members_that_fit([config]) == 16
+    whole = replace(config.algo, finetune=replace(config.algo.finetune, sampler=Sampler.trajectories))
+    assert members_that_fit([replace(config, algo=whole)]) == 1
     assert members_that_fit([replace(config, max_members=3)]) == 3
