@@ -243,4 +243,4 @@ def test_advice_names_the_best_and_other_seeds(tmp_path: Path) -> None:
     hydra = {"sweep": {"dir": str(tmp_path)}, "overrides": {"task": task}, "sweeper": {"n_trials": 8}}
     lines = tuning.advice(OmegaConf.create({"hydra": hydra, "seeds": [0, 4]})).splitlines()
     assert lines[0] == "best of 8 trials: algo.weighting.temperature=2.5, 61.25"
-    assert lines[-1] == "  python -m bench algo=iw_sft algo.weighting.temperature=2.5 seeds=[5,6]"
+    assert lines[-1] == "  python -m bench algo=iw_sft algo.weighting.temperature=2.5 'seeds=[5,6]'"
