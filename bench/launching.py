@@ -68,8 +68,8 @@ def check_extras(config: DictConfig) -> None:
 
 def check_single(config: DictConfig) -> None:
     """Raise RunError if a launcher or sweeper is asked for that a single run would not use."""
-    for group, default in (("launcher", "basic"), ("sweeper", "basic")):
-        if (choice := config.hydra.runtime.choices[f"hydra/{group}"]) != default:
+    for group in ("launcher", "sweeper"):
+        if (choice := config.hydra.runtime.choices[f"hydra/{group}"]) != "basic":
             raise RunError(f"hydra/{group}={choice}: this is a single run, which no {group} sees; add -m (a sweep of one job is one, too)")
 
 
@@ -104,9 +104,7 @@ def enter(folder: Path) -> None:
     try:
         os.chdir(folder)
     except OSError as error:
-        raise RunError(
-            f"{platform.node()} has no folder {folder} ({error.strerror}); start sweeps where all machines see the same"
-        ) from error
+        raise RunError(f"{platform.node()} has no folder {folder} ({error.strerror}); sweep from one that all machines have") from error
 
 
 def lost_job(error: BaseException) -> str | None:

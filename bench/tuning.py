@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,5 +86,5 @@ def advice(config: DictConfig) -> str:
     return (
         f"best of {config.hydra.sweeper.n_trials} trials: {' '.join(f'{k}={v}' for k, v in best.items())}, {found['best_value']:.2f}\n"
         f"That number is the one it was chosen by, and so flatters. On other seeds:\n"
-        f"  python -m bench {' '.join(command)}\n"
+        f"  python -m bench {shlex.join(command)}\n"
     )

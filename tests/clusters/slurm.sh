@@ -25,7 +25,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 node=$(hostname -s)
-mkdir -p "$folder"/{state,spool}
+rm -rf "$folder"/{state,spool} && mkdir -p "$folder"/{state,spool} # jobs of an earlier run are not of this one
 head -c 1024 /dev/urandom > "$folder/munge.key" && chmod 600 "$folder/munge.key"
 cat > "$folder/slurm.conf" <<CONF
 ClusterName=bench
