@@ -239,5 +239,5 @@ def test_a_suite_of_nineteen_methods_two_reference_sets_and_published_scores_fit
     found = in_browser(page, width, tmp_path)
     assert found["problems"] == []
     assert found["beyond"] == []
-    assert found["all"] == 19 * 3 * 3  # under every selection rule, but of the first reference set alone
+    assert found["all"] == 19 * 3 * 3  # under every selection rule, but of the larger reference set alone
     assert "<th>method</th>" in page.read_text()

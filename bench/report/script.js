@@ -43,6 +43,8 @@
   choices.forEach((c) => c.select.addEventListener("change", filter));
   const selection = choices[2].select;
   if ([...selection.options].some((o) => o.value === "last")) selection.value = "last";
+  const reference = document.getElementById("filter-reference");
+  if (reference) reference.value = reference.dataset.first;
   filter();
 
   // A run's curve is drawn when it is opened.
