@@ -14,8 +14,8 @@ from bench.grid import Grid
 from bench.statistics import Estimate, aggregate, standard_error, summarise
 
 RULE = (
-    "bold: the best mean of a row and every mean not significantly worse "
-    "(paired t-test over seeds, Holm-corrected within the row, level 0.05; with one seed the best alone)"
+    "bold: the best mean on a data set (or over several) and every mean not significantly worse "
+    "(paired t-test over seeds, Holm-corrected over the methods, level 0.05; with one seed the best alone)"
 )
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.figures.cost import tuning
 from bench.figures.draw import CAPTIONS, draw, figures, svg_of
-from bench.figures.style import COLOURS, RC, looks
+from bench.figures.style import COLOURS, RC, canvas, legend, looks
 from bench.leaderboard import suite_runs
 
 
@@ -66,6 +66,19 @@ def test_an_svg_is_the_same_each_time(tmp_path: Path) -> None:
     runs = suite_runs(tmp_path)
     first, second = (svg_of(figures(runs)["profile"]) for _ in range(2))
     assert first == second
+
+
+def test_a_legend_of_many_methods_leaves_the_axes_their_height() -> None:
+    heights = []
+    for count in (3, 19):
+        with matplotlib.rc_context(RC):
+            figure, axes = canvas()
+            for i in range(count):
+                axes.plot([0, 1], [i, i], label=f"method_{i}")
+            legend(figure, axes)
+            figure.canvas.draw()
+        heights.append(axes.get_position().height * figure.get_figheight())
+    assert heights[1] > 0.9 * heights[0]
 
 
 def test_methods_differ_in_grey_and_neighbours_in_lightness() -> None:

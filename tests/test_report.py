@@ -15,6 +15,7 @@ from fake_suite import make_run, make_suite
 
 from bench.report.build import write_report
 from bench.report.defaults import defaults, difference
+from bench.wanted import Wanted
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
@@ -222,3 +223,21 @@ def test_long_names_and_many_methods_fit_a_phone(tmp_path: Path) -> None:
     found = in_browser(write_report(tmp_path / "suite"), 390, tmp_path)
     assert found["beyond"] == []
     assert found["problems"] == []
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_suite_of_nineteen_methods_two_reference_sets_and_published_scores_fits(tmp_path: Path, width: int) -> None:
+    suite = tmp_path / "suite"
+    for i in range(19):
+        for name in ("hopper/medium-replay", "halfcheetah/medium-replay", "kitchen/mixed"):
+            make_run(suite, f"method_{i}", f"iwsft/{name}-v0", level=200.0 + 10 * i)
+    make_run(suite, "bc", "D4RL/pen/human-v2", reference={"name": "d4rl", "random": 0.0, "expert": 4.0})
+    page = write_report(suite, Wanted(mixed=True, published=True))
+    found = in_browser(page, width, tmp_path)
+    assert found["problems"] == []
+    assert found["beyond"] == []
+    assert found["all"] == 19 * 3 * 3  # under every selection rule, but of the larger reference set alone
+    assert "<th>method</th>" in page.read_text()

@@ -10,7 +10,7 @@ from bench.figures.style import WIDTH, Look, canvas, legend
 from bench.grid import Grid
 from bench.statistics import METRICS, aggregate, probability_of_improvement
 
-TITLES = {"median": "median", "iqm": "IQM", "mean": "mean", "optimality_gap": "optimality gap (less is better)"}
+TITLES = {"median": "median", "iqm": "IQM", "mean": "mean", "optimality_gap": "optimality gap\n(less is better)"}
 
 
 def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:

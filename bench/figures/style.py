@@ -48,9 +48,10 @@ def canvas(height: float = 3.2) -> tuple[Figure, Axes]:
 
 
 def legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """The legend below the axes, where it hides nothing."""
+    """The legend below the axes, where it hides nothing; a figure of many methods grows by its rows."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
+        figure.set_figheight(figure.get_figheight() + 0.17 * max(0, -(-len(labels) // columns) - 2))
         figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
 
 

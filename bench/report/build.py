@@ -36,6 +36,7 @@ HERE = Path(__file__).parent
 VIDEO_BYTES = 8_000_000  # a longer video is named, not embedded
 PAGE_BYTES = 40_000_000  # of all videos together; those beyond it are named
 VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".webp": "image/webp"}
+WIDE = 9  # more columns of methods than this do not fit a page's width
 GROUPS = {
     "Over data sets": ("intervals", "profile", "improvement", "cost"),
     "Tuning": ("tuning",),
@@ -144,7 +145,7 @@ def _warnings(suite: Path, runs: Runs) -> list[str]:
 
 
 def _table(grid: Grid) -> Row:
-    """A grid's means for the page, in the same order as the tables for papers."""
+    """A grid's means for the page, in the same order as the tables for papers; with many methods, these are the rows."""
 
     def cell(line: Line, method: str) -> Row:
         if method not in line.cells:
@@ -158,13 +159,16 @@ def _table(grid: Grid) -> Row:
         }  # fmt: skip
 
     names = {"mean": "", "iqm": " IQM", "mean return": " (raw return)"}
-    rows = [
-        {"name": line.name + (names[line.statistic] if line.statistic != "mean" or line.scope == "data set" else " mean"),
-         "cells": [cell(line, m) for m in grid.methods]}
-        for line in lines(grid)
-    ]  # fmt: skip
+    found = list(lines(grid))
+    titles = [line.name + (names[line.statistic] if line.statistic != "mean" or line.scope == "data set" else " mean") for line in found]
+    cells = [[cell(line, method) for method in grid.methods] for line in found]
     episodes = ", ".join(sorted({str(r["final_episodes"]) for r in grid.records.values()}))
-    return {"methods": grid.methods, "rows": rows, "reference": grid.reference, "episodes": episodes}
+    corner, head, names_of_rows = "data set", grid.methods, titles
+    if len(grid.methods) > max(WIDE, len(found)):
+        corner, head, names_of_rows = "method", titles, grid.methods
+        cells = [list(column) for column in zip(*cells, strict=True)]
+    rows = [{"name": name, "cells": row} for name, row in zip(names_of_rows, cells, strict=True)]
+    return {"corner": corner, "head": head, "rows": rows, "reference": grid.reference, "episodes": episodes}
 
 
 def _board(board: pd.DataFrame) -> list[list[tuple[str, str]]]:

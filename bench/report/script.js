@@ -23,9 +23,9 @@
     h.firstElementChild.addEventListener("click", () => sort(index, h.getAttribute("aria-sort") === "descending" || (h.getAttribute("aria-sort") === "none" && index < 3)));
   });
 
-  // Filtering: every word of the search, and the choices.
+  // Filtering: every word of the search, and the choices. Reference sets never share the column of scores: one is always chosen.
   const search = document.getElementById("search");
-  const choices = ["dataset", "algo", "selection"].map((name) => ({ select: document.getElementById(`filter-${name}`), index: column(name) }));
+  const choices = ["dataset", "algo", "selection", "reference"].filter((name) => document.getElementById(`filter-${name}`)).map((name) => ({ select: document.getElementById(`filter-${name}`), index: column(name) }));
   for (const { select, index } of choices) {
     for (const value of new Set([...body.rows].map((r) => r.cells[index].dataset.key))) select.add(new Option(value, value));
   }
@@ -43,6 +43,8 @@
   choices.forEach((c) => c.select.addEventListener("change", filter));
   const selection = choices[2].select;
   if ([...selection.options].some((o) => o.value === "last")) selection.value = "last";
+  const reference = document.getElementById("filter-reference");
+  if (reference) reference.value = reference.dataset.first;
   filter();
 
   // A run's curve is drawn when it is opened.
