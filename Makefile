@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl
+.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl speed scale
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
@@ -82,3 +82,9 @@ d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tab
 baselines: .venv/.ready ## every method on six tasks, with what they cost: a night on two cores
 	@$(BIN)/python -m bench suite=baselines
 	@$(BIN)/python -m bench.costs results/baselines
+
+speed: .venv/.ready ## updates per second beside a plain loop and the machine's arithmetic, on a quiet machine: results/speed, 6 minutes
+	@$(BIN)/python -m bench.speed
+
+scale: .venv/.ready ## what an update costs against members, batch, width, data and method, and an estimate of the full protocol
+	@$(BIN)/python -m bench.speed scale
