@@ -20,13 +20,14 @@ from bench.errors import RunError
 from bench.speed import flops
 from bench.speed.__main__ import main
 from bench.speed.estimate import estimate, write_estimate
+from bench.speed.measure import compared, table
 from bench.speed.options import ProfileOptions, ScaleOptions, parse
 from bench.speed.profile import KINDS, OPTIMISER, SAMPLING, kind_of, profile
 from bench.speed.rows import COLUMNS, ROUND_COLUMNS, read_csv, write_csv
 from bench.speed.scale import COLUMNS as SCALE_COLUMNS
 from bench.speed.scale import curves
 from bench.speed.stopwatch import Stopwatch
-from bench.speed.turns import at_work
+from bench.speed.turns import at_work, peak, take_turns
 from bench.speed.worker import Setting
 from bench.speed.workload import Work, Workload, population, resized, rhythm
 from bench.speed.yardstick import TRAINERS, Trainer
@@ -34,14 +35,17 @@ from envs.trajectories import Trajectories
 
 ROOT = Path(__file__).parent.parent
 HIDDEN, BATCH, UPDATES = [7, 6], 16, 5
-QUIET = {"td3_bc": ("algo.policy_noise=0",)}  # its noise is drawn by another generator; without it both do the same
+OWN = {
+    "td3_bc": ["algo.policy_noise=0"],  # its noise is drawn by another generator; without it both do the same
+    "iw_sft_q": ["algo.finetune.warmup=0", "algo.finetune.learning_rate=0.01", "algo.weighting.refresh_every=2"],  # so that weights differ
+}
 """What sets a method's test configuration apart."""
 
 
 def config_of(method: str, hidden: list[int] = HIDDEN, batch: int = BATCH) -> Any:
     learner = method in ("iql", "td3_bc")
     size = [f"algo.batch_size={batch}"] if learner else [f"algo.{part}.batch_size={batch}" for part in ("scratch", "finetune")]
-    return configured(method, f"algo.hidden={hidden}", "budget.value=20", "budget.finetune=400", *size, *QUIET.get(method, ()))
+    return configured(method, f"algo.hidden={hidden}", "budget.value=20", "budget.finetune=400", *size, *OWN.get(method, []))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,8 @@ def test_the_yardstick_does_the_suites_work(method: str, data: Trajectories) -> 
             if name in ours:
                 torch.testing.assert_close(loss.detach(), ours[name][0], rtol=1e-5, atol=1e-5, check_dtype=False)
         assert losses
+    if method == "iw_sft_q":
+        assert algo.state["weights"].std() > 0.01  # else they were not looked at
     for name, network in networks(plain).items():
         torch.testing.assert_close(flat_of(network), algo.state[name][0], rtol=1e-4, atol=1e-5)
 
@@ -355,3 +361,50 @@ def test_the_profile_adds_up(pendulum_data: Any) -> None:
     assert sum(int(row[2].split("%")[0]) for row in table) == pytest.approx(100, abs=3)
     assert not hasattr(Adam.step, "__wrapped__")
     assert Adam.step.__qualname__ == "Adam.step"  # what was marked is as before
+
+
+class Fake:
+    """A worker without a process, that notes its turns."""
+
+    def __init__(self, setting: Setting, rates: tuple[float, ...] = (), turns: list[str] | None = None) -> None:
+        self.setting, self.rates, self.memory_mib, self.turns = setting, list(rates), 300.0, turns
+
+    def measure(self, seconds: float, keep: bool) -> None:
+        self.turns.append(f"{self.setting.who}{self.setting.what.members} {seconds:g} {keep}")  # type: ignore[union-attr]
+
+
+def test_the_suite_is_compared_round_by_round_with_the_yardsticks_best_setting() -> None:
+    one, four = Workload("iql", 1, 256, (256, 256)), Workload("iql", 4, 256, (256, 256))
+    workers: Any = [
+        Fake(Setting("suite", four, 2), (300.0, 600.0, 330.0)),
+        Fake(Setting("yardstick", one, 1), (90.0, 900.0, 95.0)),  # a lucky round makes no best setting
+        Fake(Setting("yardstick", one, 2), (100.0, 200.0, 110.0)),
+        Fake(Setting("yardstick", replace(one, members=2), 1, 2), (150.0, 200.0, 150.0)),
+    ]
+    suite, *others = compared(workers, 5e8, 300e9, 0.01)
+    assert (suite["ratio"], suite["ratio_low"], suite["ratio_high"]) == pytest.approx((3.0, 3.0, 3.0))
+    assert suite["ratio_processes"] == pytest.approx(2.2)
+    assert (suite["member_updates_per_s"], suite["updates_per_s_member"]) == (330.0, 82.5)
+    assert suite["share_of_limit"] == pytest.approx(330 * 5e8 / 300e9)
+    assert suite["spread"] == pytest.approx(300 / 330)
+    assert all("ratio" not in row for row in others)
+    assert "| iql | suite | 4 | 1 x 2 | 82.5 | 330 | 91% | 3.00 (3.00 to 3.00) | 2.20 | 165 | 55% | 300 |" in table([suite, *others])
+
+
+def test_the_limit_is_the_fastest_product() -> None:
+    square, layer = (Setting("limit", Workload(name, 4, 256, (256,)), 2) for name in ("square", "batched"))
+    products: Any = [Fake(square, (10.0, 12.0, 1.0)), Fake(layer, (1e3, 5e3, 1e4))]
+    assert peak(products) == pytest.approx(10 * 2 * 2048**3)
+    products[1].rates = [1e4] * 3
+    assert peak(products) == pytest.approx(1e4 * 2 * 256**3)
+
+
+def test_all_take_turns() -> None:
+    turns: list[str] = []
+    suite: Any = [Fake(Setting("suite", Workload("bc", p), 1), turns=turns) for p in (1, 4)]
+    plain: Any = [Fake(Setting("yardstick", Workload("bc"), 1), turns=turns)]
+    product: Any = [Fake(Setting("limit", Workload("square"), 1), turns=turns)]
+    take_turns([suite, plain, product], rounds=2, seconds=2.0)
+    once = ["suite1 2 True", "yardstick1 2 True", "limit1 0.5 True", "suite4 2 True"]
+    assert turns[:4] == ["suite1 1 False", "yardstick1 1 False", "limit1 0.25 False", "suite4 1 False"]  # warm-up
+    assert turns[4:] == [*once, *reversed(once)]

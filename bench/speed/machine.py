@@ -53,4 +53,4 @@ def describe(device: str, threads: int) -> str:
     """The machine in a line."""
     load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
     gpu = "" if device == "cpu" else f"{device_name(device)}; "
-    return f"{gpu}{cpu_model()}, {cores()} cores, {threads} threads, torch {torch.__version__}, load average {load}"
+    return f"{gpu}{cpu_model()}, cores: {cores()}, threads: {threads}, torch {torch.__version__}, load average {load}"
