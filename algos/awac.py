@@ -27,6 +27,7 @@ from algos.base import Episodes, Metrics, State
 from algos.critics import QEnsemble, polyak, td_losses
 from algos.errors import require_positive, require_share
 from algos.learner import Learner, LearnerConfig
+from algos.members import batchable
 from algos.policies import GaussianPolicy
 from algos.transitions import Noise, Transitions
 from algos.weights import advantage_weights
@@ -60,14 +61,14 @@ class AWACConfig(LearnerConfig):
     name: str = "awac"
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
     normalize_observations: bool = True
-    temperature: float = 1 / 3  # divides the advantage
-    max_weight: float = 100.0
+    temperature: float = batchable(1 / 3)  # divides the advantage
+    max_weight: float = batchable(100.0)
     critics: int = 2
     samples: int = 1
     baseline: Baseline = Baseline.mean
     weight: Weight = Weight.exp
     next_action: NextAction = NextAction.policy
-    target_rate: float = 0.005
+    target_rate: float = batchable(0.005)
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

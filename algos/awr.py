@@ -31,6 +31,7 @@ from algos.base import Episodes, Metrics, State
 from algos.critics import ValueNetwork
 from algos.errors import require, require_positive, require_share
 from algos.learner import Learner, LearnerConfig
+from algos.members import batchable
 from algos.returns import lambda_returns
 from algos.transitions import Transitions
 from algos.weights import advantage_weights
@@ -59,12 +60,12 @@ class AWRConfig(LearnerConfig):
     """AWR; RWR and MARWIL are points of it."""
 
     name: str = "awr"
-    trace: float = 0.95  # lambda
-    temperature: float = 1.0  # inverse: multiplies the advantage
-    max_weight: float = 20.0
+    trace: float = batchable(0.95)  # lambda
+    temperature: float = batchable(1.0)  # inverse: multiplies the advantage
+    max_weight: float = batchable(20.0)
     baseline: Baseline = Baseline.refreshed
     scale: Scale = Scale.standardise
-    norm_rate: float = 0.01  # of running_norm
+    norm_rate: float = batchable(0.01)  # of running_norm
     refresh_every: int = 1000
     actor: Actor = Actor.gaussian
 
@@ -119,7 +120,7 @@ class AWR(Learner):
             return torch.zeros_like(state["returns"]), torch.zeros(self.members, len(self.data.lengths), device=self.device)
         parts = []
         for observations in (self.data.observations, self.data.next_observations[self.data.offsets[1:] - 1]):
-            normalised = (observations - self.stream.shift) / self.stream.scale
+            normalised = self.stream.normalise(observations)
             chunks = [self.values(state["value"], x.expand(self.members, -1, -1)) for x in normalised.split(CHUNK)]
             parts.append(torch.cat(chunks, 1))
         return parts[0], parts[1]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from algos.blocks import Draws
 from algos.errors import ConfigError
 
 State = dict[str, Tensor]
-"""Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming."""
+"""Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming.
+The first dimension is the member; what has no dimension is common to all."""
 
 Metrics = dict[str, Tensor]
 """Named values, each [P]."""
+
+
+Engine = Callable[[int, Draws], Metrics]
+"""Does one update of a kind, given its random numbers."""
 
 
 class Episodes(Protocol):
@@ -46,11 +52,13 @@ class Algo(ABC):
 
     Members share the data and nothing else: each has its own parameters, initialisation and sampling stream, so member k of a
     population equals the same member trained alone. What happens in update number t depends on (state, data, seeds, t) only.
+    The configuration of members that differ in more than their seeds comes from algos.members.stacked.
     """
 
     state: State
     updates: int
     actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # the kinds that the method can learn from
+    shapes_vary: bool = False  # from update to update; what is recorded or compiled once cannot be used again then
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
         given = "discrete" if data.num_actions else "continuous"
@@ -59,15 +67,17 @@ class Algo(ABC):
         self.data = data
         self.seeds = list(seeds)
         self.device = data.observations.device
+        self.engine: Engine = self.step  # what does an update: algos/engines.py has others
 
     @property
     def members(self) -> int:
         """P."""
         return len(self.seeds)
 
-    def scalar(self, value: float) -> Tensor:
-        """A hyperparameter as a tensor [P], so that members may differ in it."""
-        return torch.full((self.members,), value, device=self.device)
+    def scalar(self, value: float | Sequence[float]) -> Tensor:
+        """A setting as a tensor [P]: one for all members, or one each (algos/members.py: stacked)."""
+        values = value if isinstance(value, Sequence) else [value] * self.members
+        return torch.tensor(values, dtype=torch.get_default_dtype(), device=self.device)
 
     def generators(self, stream: int) -> list[torch.Generator]:
         """One CPU generator a member (so that every device starts alike), seeded by (seed, stream)."""
@@ -78,9 +88,29 @@ class Algo(ABC):
         """Trained parameters a member, critics included."""
         return sum(p[0].numel() for p in self.policy().values())
 
-    @abstractmethod
+    @torch.no_grad()
     def train(self, start: int, stop: int) -> Metrics:
         """Do updates number `start` to `stop` - 1 on `self.state`; returns the last update's metrics."""
+        metrics: Metrics = {}
+        for t in range(start, stop):
+            self.before(t)
+            metrics = self.engine(self.phase(t), self.draws(t))
+        return {name: value.clone() for name, value in metrics.items()}  # an engine may use theirs again
+
+    def before(self, update: int) -> None:  # noqa: B027 (most methods have nothing to do here)
+        """What is done now and then, before update number `update`: in place on `self.state`, whatever the engine."""
+
+    def phase(self, update: int) -> int:
+        """Which kind of update number `update` is; updates of one kind are the same operations."""
+        return 0
+
+    @abstractmethod
+    def draws(self, update: int) -> Draws:
+        """The random numbers of update number `update`."""
+
+    @abstractmethod
+    def step(self, phase: int, draws: Draws) -> Metrics:
+        """One update of kind `phase`, in place on `self.state`. Reads nothing back to the host and makes no random number."""
 
     @abstractmethod
     def act(self, observations: Tensor) -> Tensor:

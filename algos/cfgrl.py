@@ -10,9 +10,9 @@ with means over action dimensions. It acts by `steps` Euler steps from a standar
 
     v(x, tau, s, 0) + guidance * (v(x, tau, s, 1) - v(x, tau, s, 0))
 
-clipped to the unit box. `guidance` plays no part in training: bench/guidance.py scores one run at many. Evaluation keeps each episode's
-first x for all its steps, a function of the member's seed and the row of the batch (the code draws anew at every step). ReLU without
-LayerNorm (the code: mish with it).
+clipped to the unit box. `guidance` plays no part in training: bench/guidance.py scores one run at many. Evaluation starts from one
+x for all episodes and steps, a function of the member's seed alone (the code draws anew at every step): what a policy does depends
+neither on who is evaluated beside it nor on how many episodes run at once. ReLU without LayerNorm (the code: mish with it).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from torch import Tensor
 from algos.base import Episodes, State
 from algos.errors import require, require_positive
 from algos.iql import IQL, IQLConfig
+from algos.members import batchable
 from algos.networks import MLP, Layout, Params
 from algos.transitions import Noise, Transitions
 
@@ -83,9 +84,9 @@ class CFGRLConfig(IQLConfig):
     batch_size: int = 1024
     hidden: list[int] = field(default_factory=lambda: [512, 512, 512])
     expectile: float = 0.9
-    unconditional: float = 0.1  # of the flow without the flag, in the loss
+    unconditional: float = batchable(0.1)  # of the flow without the flag, in the loss
     steps: int = 32
-    guidance: float = 1.5
+    guidance: float = batchable(1.5)
 
     def check(self, key: str = "algo") -> None:
         super().check(key)
@@ -93,7 +94,8 @@ class CFGRLConfig(IQLConfig):
         require(0 <= self.guidance < float("inf"), f"{key}.guidance", self.guidance, "a number of at least 0")
 
     def determinants(self) -> dict[str, Any]:
-        return {k: v for k, v in super().determinants().items() if k not in ("temperature", "max_weight", "actor")}  # of IQL's own policy
+        used = {k: v for k, v in super().determinants().items() if k not in ("temperature", "max_weight", "actor")}  # those: IQL's policy
+        return used | {"start": "a member"}  # runs that started each episode from its own x are others
 
 
 class CFGRL(IQL):
@@ -124,8 +126,8 @@ class CFGRL(IQL):
 
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
-        shape = observations.shape[1], self.action_width
         streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([s, START_STREAM]))) for s in self.seeds)
-        start = torch.from_numpy(np.stack([g.standard_normal(shape) for g in streams])).to(observations)
-        normalised = (observations - self.stream.shift) / self.stream.scale
+        start = torch.from_numpy(np.stack([g.standard_normal((1, self.action_width)) for g in streams])).to(observations)
+        start = start.expand(-1, observations.shape[1], -1)
+        normalised = self.stream.normalise(observations)
         return self.policy_net.act(self.params(self.state["policy"]), normalised, start, self.guidance, self.steps)

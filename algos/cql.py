@@ -22,6 +22,7 @@ from torch import Tensor
 from algos.base import Episodes, Metrics, State
 from algos.critics import polyak, td_losses
 from algos.errors import require, require_positive
+from algos.members import batchable
 from algos.sac import SAC, SACConfig
 from algos.transitions import Noise, Transitions
 
@@ -35,7 +36,7 @@ class CQLConfig(SACConfig):
     entropy_learning_rate: float = 3e-5
     normalize_observations: bool = True
     log_std_offset: float = -1.0
-    alpha: float = 10.0  # of the conservative term
+    alpha: float = batchable(10.0)  # of the conservative term
     samples: int = 10  # n
 
     def check(self, key: str = "algo") -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from algos.base import Episodes, Metrics, State
 from algos.critics import polyak, td_losses
 from algos.errors import require
+from algos.members import batchable
 from algos.sac import SAC, SACConfig
 from algos.transitions import Transitions
 
@@ -31,7 +32,7 @@ class EDACConfig(SACConfig):
     name: str = "edac"
     critics: int = 10  # N
     log_std_min: float = -5.0
-    eta: float = 1.0
+    eta: float = batchable(1.0)
 
     def check(self, key: str = "algo") -> None:
         super().check(key)
@@ -41,7 +42,8 @@ class EDACConfig(SACConfig):
 class EDAC(SAC):
     def __init__(self, config: EDACConfig, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)
-        self.eta, self.diversify = self.scalar(config.eta), config.eta > 0
+        self.eta = self.scalar(config.eta)
+        self.diversify = bool((self.eta > 0).any())
 
     def critic_losses(self, flat: Tensor, batch: Transitions, target: Tensor) -> Tensor:
         if not self.diversify:

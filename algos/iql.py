@@ -27,6 +27,7 @@ from algos.base import Episodes, Metrics, State
 from algos.critics import QEnsemble, ValueNetwork, expectile_losses, polyak, td_losses
 from algos.errors import require, require_positive, require_share
 from algos.learner import Learner, LearnerConfig
+from algos.members import batchable
 from algos.transitions import Transitions
 from algos.weights import advantage_weights
 
@@ -43,11 +44,11 @@ class IQLConfig(LearnerConfig):
     """Implicit Q-learning."""
 
     name: str = "iql"
-    expectile: float = 0.7
-    temperature: float = 3.0  # inverse: multiplies the advantage
-    max_weight: float = 100.0
+    expectile: float = batchable(0.7)
+    temperature: float = batchable(3.0)  # inverse: multiplies the advantage
+    max_weight: float = batchable(100.0)
     critics: int = 2
-    target_rate: float = 0.005
+    target_rate: float = batchable(0.005)
     value_used: ValueUsed = ValueUsed.new
     actor: Actor = Actor.gaussian
 

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Episodes, Metrics, State
+from algos.blocks import Draws
 from algos.errors import ConfigError, require, require_positive
+from algos.members import batchable
 from algos.networks import Params
 from algos.optim import Adam, Schedule, learning_rate
 from algos.transitions import Noise, RewardScaling, Transitions, TransitionStream
@@ -31,10 +33,10 @@ class LearnerConfig:
     updates: int = 1_000_000
     batch_size: int = 256
     hidden: list[int] = field(default_factory=lambda: [256, 256])  # of every network
-    learning_rate: float = 3e-4  # of the policy
-    critic_learning_rate: float = 3e-4  # of Q and V
+    learning_rate: float = batchable(3e-4)  # of the policy
+    critic_learning_rate: float = batchable(3e-4)  # of Q and V
     schedule: Schedule = Schedule.constant  # of the policy's learning rate
-    discount: float = 0.99
+    discount: float = batchable(0.99)
     reward_scaling: RewardScaling = RewardScaling.none
     reward_scale: float = 1.0  # then times this
     reward_shift: float = 0.0  # then plus this
@@ -99,22 +101,19 @@ class Learner(Algo):
     def update(self, state: State, batch: Transitions) -> Metrics:
         """One update of `state`, in place. Reads nothing back to the host."""
 
-    @torch.no_grad()
-    def train(self, start: int, stop: int) -> Metrics:
-        metrics: Metrics = {}
-        for t in range(start, stop):
-            self.before(t)
-            batch = self.stream.batch(t)
-            metrics = self.update(self.state, batch)
-            self.after(t, batch)
-            self.state["update"] += 1
+    def delayed(self, state: State, batch: Transitions) -> None:
+        """What only every so many updates do, after `update`: those whose `phase` is 1. In place."""
+
+    def draws(self, update: int) -> Draws:
+        return self.stream.draws(update)
+
+    def step(self, phase: int, draws: Draws) -> Metrics:
+        batch = self.stream.of(draws)
+        metrics = self.update(self.state, batch)
+        if phase:
+            self.delayed(self.state, batch)
+        self.state["update"] += 1
         return metrics
-
-    def before(self, update: int) -> None:
-        """What is done now and then, before update number `update`."""
-
-    def after(self, update: int, batch: Transitions) -> None:
-        """What is done now and then, after update number `update` on its batch."""
 
     # The losses and quantities that several methods share.
 
@@ -138,7 +137,7 @@ class Learner(Algo):
 
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
-        normalised = (observations - self.stream.shift) / self.stream.scale
+        normalised = self.stream.normalise(observations)
         return self.policy_net.mean(self.params(self.state["policy"]), normalised)
 
     def policy(self) -> dict[str, Tensor]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from algos.dense import Dense
+from algos.tracing import tracing
 
 Params = Mapping[str, Tensor]
 """Named parameters, each [P, ...]."""
@@ -25,14 +28,35 @@ class Layout:
         """N, parameters a member."""
         return sum(math.prod(shape) for _, shape in self.shapes)
 
-    def views(self, flat: Tensor) -> dict[str, Tensor]:
+    def views(self, flat: Tensor) -> Views:
         """Views [P, *shape] of `flat` [P, N]."""
-        parts = flat.split([math.prod(shape) for _, shape in self.shapes], dim=1)
-        return {name: part.view(len(flat), *shape) for (name, shape), part in zip(self.shapes, parts, strict=True)}
+        return Views(self, flat)
 
     def flatten(self, params: Params) -> Tensor:
         """One tensor [P, N] of named parameters (a copy)."""
         return torch.cat([params[name].reshape(len(params[name]), -1) for name, _ in self.shapes], dim=1)
+
+
+class Views(Mapping[str, Tensor]):
+    """Named parameters [P, *shape] in `flat` [P, N], each made when it is asked for."""
+
+    def __init__(self, layout: Layout, flat: Tensor) -> None:
+        self.layout, self.flat = layout, flat
+
+    def __getitem__(self, name: str) -> Tensor:
+        at = 0
+        for other, shape in self.layout.shapes:
+            size = math.prod(shape)
+            if other == name:
+                return self.flat[:, at : at + size].unflatten(1, shape)
+            at += size
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.layout.shapes)
+
+    def __len__(self) -> int:
+        return len(self.layout.shapes)
 
 
 @dataclass(frozen=True)
@@ -61,7 +85,9 @@ class MLP:
         }
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
-        """[P, B, in] -> [P, B, out]."""
+        """[P, B, in] -> [P, B, out]. Views of a flat tensor have to begin with this network's parameters."""
+        if isinstance(params, Views) and not self.layer_norm and not tracing():
+            return Dense.apply(params.flat, x, self.sizes)
         last = len(self.sizes) - 2
         for i in range(last + 1):
             x = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), x, params[f"{i}.weight"])

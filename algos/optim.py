@@ -9,12 +9,19 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from algos.tracing import tracing
+
 
 class Schedule(Enum):
     """How the learning rate moves after the warm-up."""
 
     constant = "constant"
     cosine = "cosine"
+
+
+def on_host(tensor: Tensor) -> bool:
+    """Whether the host can read `tensor` now, without waiting for a device."""
+    return tensor.device.type == "cpu" and not tracing()
 
 
 def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
@@ -41,6 +48,9 @@ class Adam:
 
     def step(self, params: Tensor, grad: Tensor, state: dict[str, Tensor], update: Tensor, rate: Tensor) -> None:
         """Move `params` [P, N] in place along `grad` [P, N]; `update` counts from 0, `rate` is [P]."""
+        if on_host(params):  # where reading a number costs nothing
+            self._fused_step(params, grad, state, int(update) + 1, rate.tolist())
+            return
         mean, square, t = state["adam_mean"], state["adam_square"], (update + 1).double()
         mean.lerp_(grad, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
@@ -49,3 +59,14 @@ class Adam:
         scale = (rate * root / (1 - self.beta1**t)).to(params.dtype).unsqueeze(1)
         denominator = square.sqrt().add_((self.epsilon * root).to(params.dtype)).div_(scale)  # infinite where the rate is 0: no step
         params.addcdiv_(mean, denominator, value=-1)
+
+    def _fused_step(self, params: Tensor, grad: Tensor, state: dict[str, Tensor], count: int, rates: list[float]) -> None:
+        """The same in one pass over memory, for all members that share a rate."""
+        tensors = params, grad, state["adam_mean"], state["adam_square"]
+        rows = [tensors] if len(set(rates)) == 1 else [tuple(t[k] for t in tensors) for k in range(len(rates))]
+        for row, rate in zip(rows, rates, strict=False):
+            p, g, mean, square = ([t] for t in row)
+            torch._fused_adam_(
+                p, g, mean, square, [], [torch.tensor(float(count))], lr=rate, beta1=self.beta1, beta2=self.beta2,
+                weight_decay=0.0, eps=self.epsilon, amsgrad=False, maximize=False,
+            )  # fmt: skip

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from algos.base import Episodes, State
 from algos.errors import require
+from algos.members import batchable
 from algos.td3_bc import TD3, TD3Config
 from algos.transitions import Transitions
 
@@ -34,8 +35,8 @@ class ReBRACConfig(TD3Config):
     learning_rate: float = 1e-3
     critic_learning_rate: float = 1e-3
     layer_norm: bool = True
-    policy_penalty: float = 0.01
-    critic_penalty: float = 0.01
+    policy_penalty: float = batchable(0.01)
+    critic_penalty: float = batchable(0.01)
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

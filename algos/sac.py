@@ -17,6 +17,7 @@ from algos.base import Episodes, State
 from algos.critics import QEnsemble
 from algos.errors import require, require_share
 from algos.learner import Learner, LearnerConfig
+from algos.members import batchable
 from algos.transitions import Noise, Transitions
 
 
@@ -26,8 +27,8 @@ class SACConfig(LearnerConfig):
 
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
     critics: int = 2
-    target_rate: float = 0.005
-    entropy_learning_rate: float = 3e-4
+    target_rate: float = batchable(0.005)
+    entropy_learning_rate: float = batchable(3e-4)
     log_std_min: float = -20.0
     log_std_max: float = 2.0
     log_std_offset: float = 0.0

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from algos.base import Episodes
+from algos.blocks import Blocks, Draws
 
 BLOCK = 64  # updates whose random numbers are drawn at once
 TRAINING_STREAM = 0x5A3
@@ -62,21 +63,24 @@ class BatchStream:
         self.seeds, self.batch_size, self.sampler, self.length_weighting = list(seeds), batch_size, sampler, length_weighting
         self.ends = self.lengths.cumsum(0)  # [M], in steps of the multiset laid out end to end
         self.total = int(self.ends[-1])
-        self._block = -1
+        self.blocks = Blocks(self._numbers, BLOCK, self.device)
 
-    def _draws(self, update: int) -> Tensor:
-        """[P, batch_size, 2] uniform float64 numbers of `update`."""
-        block, row = divmod(update, BLOCK)
-        if block != self._block:
-            shape = (BLOCK, self.batch_size, 2)
-            streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([s, TRAINING_STREAM, block]))) for s in self.seeds)
-            self._numbers = torch.from_numpy(np.stack([g.random(shape) for g in streams])).to(self.device)
-            self._block = block
-        return self._numbers[:, row]
+    def _numbers(self, block: int) -> Draws:
+        shape = (BLOCK, self.batch_size, 2)
+        streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([s, TRAINING_STREAM, block]))) for s in self.seeds)
+        return {"position": torch.from_numpy(np.stack([g.random(shape) for g in streams], 1))}
+
+    def draws(self, update: int) -> Draws:
+        """position: [P, batch_size, 2] uniform float64 numbers of update number `update`."""
+        return self.blocks.row(update)
 
     def batch(self, update: int) -> Batch:
         """The batch of update number `update`."""
-        draws = self._draws(update)
+        return self.of(self.draws(update))
+
+    def of(self, random: Draws) -> Batch:
+        """The batch that random numbers stand for."""
+        draws = random["position"]
         if self.sampler is Sampler.trajectories:
             return self._whole(draws[..., 0])
         if self.length_weighting is LengthWeighting.per_step:

@@ -22,6 +22,7 @@ from algos.base import Episodes, Metrics, State
 from algos.critics import QEnsemble, polyak, td_losses
 from algos.errors import require, require_positive, require_share
 from algos.learner import Learner, LearnerConfig
+from algos.members import batchable
 from algos.transitions import Noise, Transitions
 
 
@@ -31,10 +32,10 @@ class TD3Config(LearnerConfig):
 
     critics: int = 2
     layer_norm: bool = False  # in the critics
-    policy_noise: float = 0.2
-    noise_clip: float = 0.5
+    policy_noise: float = batchable(0.2)
+    noise_clip: float = batchable(0.5)
     policy_delay: int = 2
-    target_rate: float = 0.005
+    target_rate: float = batchable(0.005)
 
     def check(self, key: str = "algo") -> None:
         super().check(key)
@@ -49,7 +50,7 @@ class TD3BCConfig(TD3Config):
     """TD3+BC."""
 
     name: str = "td3_bc"
-    alpha: float = 2.5  # of Q against imitation; 0 is behaviour cloning
+    alpha: float = batchable(2.5)  # of Q against imitation; 0 is behaviour cloning
     normalize_observations: bool = True
 
     def check(self, key: str = "algo") -> None:
@@ -96,12 +97,11 @@ class TD3(Learner):
         critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
         return {"critic_loss": critic_loss, "q_target": target.mean(-1)}
 
-    def after(self, update: int, batch: Transitions) -> None:
-        if (update + 1) % self.policy_delay == 0:
-            self.update_policy(self.state, batch)
+    def phase(self, update: int) -> int:
+        return int((update + 1) % self.policy_delay == 0)
 
-    def update_policy(self, state: State, batch: Transitions) -> None:
-        """The policy's step and the targets', in place. Reads nothing back to the host."""
+    def delayed(self, state: State, batch: Transitions) -> None:
+        """The policy's step and the targets'."""
         self.minimise(state, "policy", lambda flat: self.policy_losses(flat, state, batch))
         polyak(state["target"], state["critic"], self.target_rate)
         polyak(state["policy_target"], state["policy"], self.target_rate)

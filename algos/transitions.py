@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from algos.base import Episodes
+from algos.blocks import Blocks, Draws
 from algos.errors import ConfigError
 from algos.sampling import BatchStream, LengthWeighting, Sampler
 
 NOISE_STREAM = 0x2E15
+BLOCK = 16  # updates whose noise is drawn at once
 
 
 class Transitions(NamedTuple):
@@ -75,34 +77,53 @@ class TransitionStream:
     ) -> None:
         self.data, self.rewards, self.seeds, self.noise = data, rewards, list(seeds), noise
         self.shift, self.scale = shift, scale
+        self.normalises = bool((shift != 0).any() or (scale != 1).any())
         self.goes_on = torch.ones(len(rewards), dtype=torch.bool, device=rewards.device)
         self.goes_on[data.offsets[1:] - 1] = False
         everything = torch.arange(len(data.lengths), device=data.offsets.device)
         self.steps = BatchStream(data, everything, seeds, batch_size, Sampler.transitions, LengthWeighting.per_step)
 
+        self.blocks = Blocks(self._noises, BLOCK, rewards.device)
+
+    def draws(self, update: int) -> Draws:
+        """The random numbers of update number `update`: the batch's (algos/sampling.py) and the method's."""
+        return self.steps.draws(update) | (self.blocks.row(update) if self.noise else {})
+
     def batch(self, update: int) -> Transitions:
         """The batch of update number `update`."""
-        return self.gather(self.steps.batch(update).step, self._noise(update))
+        return self.of(self.draws(update))
+
+    def of(self, random: Draws) -> Transitions:
+        """The batch that random numbers stand for."""
+        return self.gather(self.steps.of(random).step, {name: random[name] for name in self.noise})
 
     def gather(self, step: Tensor, noise: Mapping[str, Tensor]) -> Transitions:
         """The transitions at `step` [P, B]."""
         data = self.data
-        observations, following = ((x[step] - self.shift) / self.scale for x in (data.observations, data.next_observations))
+        observations, following = (self.normalise(x[step]) for x in (data.observations, data.next_observations))
         live = (~data.terminated[step]).to(self.rewards.dtype)
         return Transitions(step, observations, data.actions[step], self.rewards[step], following, live, noise)
+
+    def normalise(self, observations: Tensor) -> Tensor:
+        """`observations` [..., obs] as the networks see them."""
+        return (observations - self.shift) / self.scale if self.normalises else observations
 
     def next_actions(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The actions [P, B, act] logged after `step` [P, B], and 1 where the episode goes on there, 0 at its last step: [P, B]."""
         following = (step + 1).clamp(max=len(self.data.actions) - 1)
         return self.data.actions[following], self.goes_on[step].to(self.rewards.dtype)
 
-    def _noise(self, update: int) -> dict[str, Tensor]:
+    def _noise(self, update: int) -> Draws:
+        """[P, *shape] of update number `update`, on the host."""
         members = []
-        for seed in self.seeds if self.noise else ():
+        for seed in self.seeds:
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, NOISE_STREAM, update])))
             members.append({name: _draw(rng, wanted) for name, wanted in self.noise.items()})
-        device = self.rewards.device
-        return {name: torch.from_numpy(np.stack([m[name] for m in members])).to(device) for name in self.noise}
+        return {name: torch.from_numpy(np.stack([m[name] for m in members])) for name in self.noise}
+
+    def _noises(self, block: int) -> Draws:
+        rows = [self._noise(update) for update in range(block * BLOCK, (block + 1) * BLOCK)]
+        return {name: torch.stack([row[name] for row in rows]) for name in self.noise}
 
 
 def _draw(rng: np.random.Generator, wanted: Noise) -> np.ndarray:

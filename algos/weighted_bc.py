@@ -26,8 +26,10 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Episodes, Metrics, State
+from algos.blocks import Draws
 from algos.curation import SCORES, check_percentiles, strata
 from algos.errors import ConfigError, require
+from algos.members import batchable
 from algos.optim import Adam, Schedule, learning_rate
 from algos.policies import policy_for
 from algos.sampling import Batch, BatchStream, LengthWeighting, Sampler
@@ -64,7 +66,7 @@ class Training:
 
     updates: int = 10_000
     batch_size: int = 256  # transitions, or whole trajectories, by `sampler`
-    learning_rate: float = 1e-3
+    learning_rate: float = batchable(1e-3)
     warmup: int = 0  # updates over which the learning rate rises from 0
     schedule: Schedule = Schedule.constant
     sampler: Sampler = Sampler.transitions
@@ -95,11 +97,11 @@ class Weighting:
     """How a curated log-likelihood is weighted."""
 
     kind: Kind = Kind.none
-    temperature: float = 10.0
-    minimum: float = 0.0  # of a step's weight; a trajectory's has no lower clip
-    maximum: float = 1000.0
+    temperature: float = batchable(10.0)
+    minimum: float = batchable(0.0)  # of a step's weight; a trajectory's has no lower clip
+    maximum: float = batchable(1000.0)
     normalize: bool = True  # scale the batch's weights to mean 1
-    ema_rate: float = 0.1  # q <- (1 - rate) q + rate theta, before every gradient step
+    ema_rate: float = batchable(0.1)  # q <- (1 - rate) q + rate theta, before every gradient step
     refresh_every: int = 100  # updates between two computations of trajectory weights (transitions sampler only)
 
     def check(self, key: str) -> None:
@@ -179,6 +181,7 @@ class WeightedBC(Algo):
         self.curated = torch.from_numpy(curated).to(self.device)  # [M] episode numbers with repetition
         training = config.training
         self.stream = BatchStream(data, self.curated, seeds, training.batch_size, training.sampler, training.length_weighting)
+        self.shapes_vary = training.sampler is Sampler.trajectories
         self.rate = self.scalar(training.learning_rate)
         w = config.weighting
         self.temperature, self.minimum, self.maximum, self.ema_rate = map(self.scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))
@@ -281,23 +284,25 @@ class WeightedBC(Algo):
         if "q" in state:
             state["q"].lerp_(state["policy"], self.ema_rate.unsqueeze(1))
         weights = self.weights(state, batch)
-        params = {name: p.detach().requires_grad_() for name, p in self.net.layout.views(state["policy"]).items()}
-        losses = self.losses(params, weights, batch)
-        grads = torch.autograd.grad(losses.sum(), list(params.values()))
-        grad = torch.cat([g.reshape(self.members, -1) for g in grads], dim=1)
+        flat = state["policy"].detach().requires_grad_()
+        with torch.enable_grad():
+            losses = self.losses(self.net.layout.views(flat), weights, batch)
+            (grad,) = torch.autograd.grad(losses.sum(), flat)
         training = self.config.training
         rate = learning_rate(state["update"], self.rate, training.warmup, training.updates, training.schedule)
         self.optimizer.step(state["policy"], grad, state, state["update"], rate)
         state["update"] += 1
         return {"loss": losses.detach(), "learning_rate": rate}
 
-    def train(self, start: int, stop: int) -> Metrics:
-        metrics: Metrics = {}
-        for t in range(start, stop):
-            if self.uses_table and t % self.config.weighting.refresh_every == 0:
-                self.state["weights"] = trajectory_weights(self._mean_log_ratio(), self.temperature, self.maximum)
-            metrics = self.update(self.state, self.stream.batch(t))
-        return metrics
+    def before(self, update: int) -> None:
+        if self.uses_table and update % self.config.weighting.refresh_every == 0:
+            self.state["weights"].copy_(trajectory_weights(self._mean_log_ratio(), self.temperature, self.maximum))
+
+    def draws(self, update: int) -> Draws:
+        return self.stream.draws(update)
+
+    def step(self, phase: int, draws: Draws) -> Metrics:
+        return self.update(self.state, self.stream.of(draws))
 
     # What others see of it.
 
@@ -306,7 +311,7 @@ class WeightedBC(Algo):
         return self.net.mean(self.policy(), observations)
 
     def policy(self) -> dict[str, Tensor]:
-        return self.net.layout.views(self.state["policy"])
+        return dict(self.net.layout.views(self.state["policy"]))
 
     @torch.no_grad()
     def diagnostics(self) -> Metrics:

@@ -13,12 +13,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
 from bench import progress
-from bench.config import Config, to_config
 from bench.explain import framed
 from bench.preflight import preflight
+from bench.sweep import composed
 
 
 class Preflight(Callback):
@@ -28,10 +28,10 @@ class Preflight(Callback):
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             return  # only a grid is known in advance
         with framed():
-            jobs = grid(config)
-            print(f"suite {config.suite}: {len(jobs)} runs, checked before the first one starts", file=sys.stderr, flush=True)
-            preflight([composed(config, job) for job in jobs])
-        progress.job_numbers["total"] = len(jobs)
+            runs = [run for job in grid(config) for run in composed(config, job)]
+            print(f"suite {config.suite}: {len(runs)} runs, checked before the first one starts", file=sys.stderr, flush=True)
+            preflight(runs)
+        progress.job_numbers["total"] = len(runs)
 
 
 def grid(config: DictConfig) -> list[list[str]]:
@@ -40,14 +40,6 @@ def grid(config: DictConfig) -> list[list[str]]:
     arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
     return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
-
-
-def composed(config: DictConfig, job: list[str]) -> Config:
-    """The checked configuration of one job, without Hydra's own part."""
-    whole = GlobalHydra.instance().config_loader().load_sweep_config(config, job)
-    with read_write(whole), open_dict(whole):
-        del whole["hydra"]
-    return to_config(whole)
 
 
 class Tables(Callback):

@@ -10,16 +10,17 @@ from omegaconf import DictConfig
 
 from bench.config import register, to_config
 from bench.explain import MISTAKES, stop
+from bench.population import expanded
 from bench.preflight import preflight
-from bench.run import run
+from bench.run import run_all
 
 
 def _job(composed: DictConfig) -> None:
     """One job of a sweep, or the only one."""
     try:
-        config = to_config(composed)
-        preflight([config])
-        run(config)
+        configs = expanded(to_config(composed))
+        preflight(configs)
+        run_all(configs)
     except MISTAKES as error:
         stop(error)
 

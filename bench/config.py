@@ -53,7 +53,7 @@ class Budget:
     finetune: int = 4_500  # imitation from pi_ref
     finetune_rate: float = 4e-5  # its learning rate
     value: int = 1_000_000  # methods that learn values or policies from transitions
-    costly: int = 1_000_000  # those of them with many critics, actions a step or wide networks: CQL, EDAC, SAC-N, CFGRL
+    costly: int = 1_000_000  # those of them with many critics, actions a step or large batches: CQL, EDAC, SAC-N, CFGRL, ReBRAC
 
     def check(self) -> None:
         require_positive(self, "budget", "scratch", "finetune", "finetune_rate", "value", "costly")
@@ -71,9 +71,13 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda
+    engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs; what auto takes on a GPU)
+    precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
     results_dir: str = "results"
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
+    population: dict[str, Any] = field(default_factory=dict)  # values of settings of algo: a run each, all trained together
+    max_members: int | None = None  # of a population of several runs; what fits the device if null
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
@@ -82,6 +86,10 @@ class Config:
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
+        require(self.precision in ("float32", "tf32", "bf16"), "precision", self.precision, "float32, tf32 or bf16")
+        limit = self.max_members
+        require(limit is None or limit > 0, "max_members", limit, "a positive number, or null for what fits the device")
         self.budget.check()
         self.eval.check()
         self.logger.check()
@@ -91,9 +99,11 @@ class Config:
 def register() -> None:
     """Make the classes known to Hydra; conf/ refers to them as `schema`."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for schema in ALGOS:
-        store.store(group="algo/schema", name=schema_name(schema), node=schema)
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.population, False)  # its keys are those of the method
+    store.store(name="schema", node=schema)
+    for algo in ALGOS:
+        store.store(group="algo/schema", name=schema_name(algo), node=algo)
     OmegaConf.register_new_resolver("domain", domain_value, replace=True)
 
 

@@ -12,11 +12,11 @@ from bench.rundir import Row
 from envs.logged_data import LoggedData
 from envs.rollout import Evaluator, Returns, episode_seeds
 
-ENVIRONMENTS = 64  # at most so many side by side; more episodes are played one after another in them
+ENVIRONMENTS = 64  # at most so many side by side, or one a member; more episodes are played one after another in them
 
 
-def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> list[Row]:
-    """Play `episodes` episodes of every member's mean actions; a row an episode (RunDir's columns)."""
+def play(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> Returns:
+    """Play `episodes` episodes of every member's mean actions: [P, episodes]. Two members of one seed play from the same starts."""
     members, device = algo.members, algo.device
     side_by_side = max(1, min(episodes, ENVIRONMENTS // members))
     rounds = -(-episodes // side_by_side)
@@ -29,11 +29,16 @@ def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int,
     # Environment i of a member plays its episodes i, i + side_by_side, ...
     queues = seeds.reshape(members, rounds, side_by_side).transpose(0, 2, 1).reshape(members * side_by_side, rounds)
     played = environments.run(act, queues, on_step)
-    by_member = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
-    return _rows(algo.seeds, update, by_member)
+    return Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
 
 
-def _rows(seeds: Sequence[int], update: int, played: Returns) -> list[Row]:
+def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> list[Row]:
+    """`play` as rows, one an episode (RunDir's columns)."""
+    return episode_rows(algo.seeds, update, play(algo, data, environments, update, episodes, on_step))
+
+
+def episode_rows(seeds: Sequence[int], update: int, played: Returns) -> list[Row]:
+    """A row an episode of `played` [len(seeds), episodes]."""
     return [
         {"update": update, "seed": seed, "episode": e, "return": float(played.returns[k, e]), "length": int(played.lengths[k, e])}
         for k, seed in enumerate(seeds)

@@ -12,12 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 job_numbers: dict[str, int] = {}
 
 
-def next_label(text: str) -> str:
-    """`text` behind the number of the job, in a sweep."""
+def next_label(text: str, jobs: int = 1) -> str:
+    """`text` behind the number of the job, or of the first and the last of `jobs`, in a sweep."""
     if "total" not in job_numbers:
         return text
-    job_numbers["current"] = job_numbers.get("current", 0) + 1
-    return f"[{job_numbers['current']}/{job_numbers['total']}] {text}"
+    first = job_numbers.get("current", 0) + 1
+    job_numbers["current"] = last = first + jobs - 1
+    return f"[{first if jobs == 1 else f'{first}-{last}'}/{job_numbers['total']}] {text}"
 
 
 class Reporter:

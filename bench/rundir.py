@@ -45,18 +45,18 @@ def digest_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=plain).encode()).hexdigest()[:12]
 
 
-def config_hash(config: Config, dataset_digest: str, device: str, pi_ref_digest: str | None = None) -> str:
-    """The hash of what determines a run's result: method, data (and pi_ref's, if others), seeds, evaluation and kind of device."""
+def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
+    """The hash of what determines a run's result: method, data (and pi_ref's, if others), seeds, evaluation, arithmetic."""
     evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
-    parts = (FORMAT, config.algo.determinants(), config.dataset, dataset_digest, list(config.seeds), evaluation, device)
+    parts = (FORMAT, config.algo.determinants(), config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
     return digest_of(parts if pi_ref_digest is None else (*parts, pi_ref_digest))
 
 
 class RunDir:
     """The directory of one run of `config`."""
 
-    def __init__(self, config: Config, dataset_digest: str, device: str, pi_ref_digest: str | None = None) -> None:
-        self.config, self.hash = config, config_hash(config, dataset_digest, device, pi_ref_digest)
+    def __init__(self, config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> None:
+        self.config, self.hash = config, config_hash(config, dataset_digest, arithmetic, pi_ref_digest)
         data = re.sub(r"[^\w.+-]+", "-", config.dataset)[:150]
         folder = f"{data}-{config.algo.name}-{self.hash}"
         self.path = Path(config.results_dir) / config.suite / "runs" / folder

@@ -103,12 +103,12 @@ def test_mistakes_get_one_line(override: str, line: str) -> None:
     assert "\n" not in found
 
 
-def test_the_quick_suite_is_the_family_on_three_tasks() -> None:
+def test_the_quick_suite_is_the_family_and_two_baselines_on_three_tasks() -> None:
     register()
     with initialize_config_module("conf", version_base="1.3"):
         whole = compose("config", ["suite=quick"], return_hydra_config=True)
     params = whole.hydra.sweeper.params
-    assert params.algo.split(",") == ["bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q"]
+    assert params.algo.split(",") == ["bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "awr", "iql"]
     assert params.dataset.split(",") == [f"iwsft/{n}/medium-replay-v0" for n in ("hopper", "halfcheetah", "walker2d")]
     assert (list(whole.seeds), whole.eval.final_episodes) == ([0, 1, 2], 20)
 

@@ -49,4 +49,4 @@ def test_it_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
 
 def test_it_carries_nothing_else(installed: Path) -> None:
     tops = {p.name.split("-")[0] for p in installed.iterdir()}
-    assert tops == {"algos", "bench", "conf", "envs", "iwsft_bench"}
+    assert tops == {"algos", "bench", "conf", "envs", "hydra_plugins", "iwsft_bench"}

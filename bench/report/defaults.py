@@ -16,7 +16,18 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.config import register
 from bench.grid import flat
 
-OWN = ("results_dir", "force", "logger.", "device", "suite", "dataset", "seeds", "eval.workers")  # where and on what, told elsewhere
+OWN = (
+    "results_dir",
+    "force",
+    "logger.",
+    "device",
+    "suite",
+    "dataset",
+    "seeds",
+    "eval.workers",
+    "population",
+    "max_members",
+)  # where and on what, told elsewhere
 
 
 @cache

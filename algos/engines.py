@@ -1,0 +1,134 @@
+"""Ways to do an update other than operation by operation: recorded as a CUDA graph, or compiled.
+
+An engine is called with the kind of update and its random numbers and moves `algo.state` in place (algos/base.py). What an update reads
+beside them must not move in memory: the data, the settings and the state's tensors. A state that was replaced is recorded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from algos.base import Algo, Engine, Metrics
+from algos.blocks import Draws
+from algos.tracing import ordinary_operations
+
+WARM_UP = 3  # eager updates before a recording, as CUDA graphs want
+
+
+class Graph(Protocol):
+    """A recorded update."""
+
+    def replay(self) -> Any: ...
+
+
+class Recording(NamedTuple):
+    """A graph with the tensors that it reads anew and the ones that it writes."""
+
+    graph: Graph
+    draws: Draws
+    metrics: Metrics
+
+
+Recorder = Callable[[Callable[[], Metrics]], tuple[Graph, Metrics]]
+
+
+def record_cuda(update: Callable[[], Metrics]) -> tuple[Graph, Metrics]:
+    """`update` as a CUDA graph. Runs it a few times first."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            update()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        metrics = update()
+    return graph, metrics
+
+
+class Captured:
+    """Replays one recording for each kind of update: the host launches one graph instead of hundreds of kernels."""
+
+    def __init__(self, algo: Algo, record: Recorder = record_cuda, inner: Engine | None = None) -> None:
+        self.algo, self.record, self.inner = algo, record, inner or algo.step
+        self.state = algo.state
+        self.recordings: dict[int, Recording] = {}
+
+    def __call__(self, phase: int, draws: Draws) -> Metrics:
+        if self.algo.state is not self.state:  # somebody loaded another
+            self.recordings.clear()
+            self.state = self.algo.state
+        if phase not in self.recordings:
+            self.recordings[phase] = self._recorded(phase, draws)
+        recording = self.recordings[phase]
+        for name, value in draws.items():
+            recording.draws[name].copy_(value)
+        recording.graph.replay()
+        return recording.metrics
+
+    def _recorded(self, phase: int, draws: Draws) -> Recording:
+        """Record an update of kind `phase`; the state is afterwards what it was."""
+        inputs = {name: value.clone() for name, value in draws.items()}
+        before = {name: value.clone() for name, value in self.state.items()}
+        try:
+            graph, metrics = self.record(lambda: self.inner(phase, inputs))
+        finally:
+            for name, value in before.items():
+                self.state[name].copy_(value)
+        return Recording(graph, inputs, metrics)
+
+
+class Compiled:
+    """Traces an update of each kind, its gradients included, into one graph of operations and compiles that (torch.compile, inductor)."""
+
+    def __init__(self, algo: Algo) -> None:
+        self.algo = algo
+        self.updates: dict[int, Callable[..., Metrics]] = {}
+
+    def __call__(self, phase: int, draws: Draws) -> Metrics:
+        names, state = list(self.algo.state), list(self.algo.state.values())
+        if phase not in self.updates:
+            self.updates[phase] = self._compiled(phase, names, [x.clone() for x in state], draws)
+        return self.updates[phase](state, {name: x.contiguous() for name, x in draws.items()})
+
+    def _compiled(self, phase: int, names: list[str], state: list[Tensor], draws: Draws) -> Callable[..., Metrics]:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        algo = self.algo
+
+        def update(values: list[Tensor], random: Draws) -> Metrics:
+            kept, algo.state = algo.state, dict(zip(names, values, strict=True))
+            try:
+                return algo.step(phase, random)
+            finally:
+                algo.state = kept
+
+        with ordinary_operations():
+            traced = make_fx(update)(state, {name: x.contiguous() for name, x in draws.items()})
+        return torch.compile(traced, dynamic=False)
+
+
+class WithFallback:
+    """`engine` until it fails to get ready, which is said once; then operation by operation."""
+
+    def __init__(self, algo: Algo, engine: Engine, name: str, say: Callable[[str], Any]) -> None:
+        self.algo, self.engine, self.name, self.say = algo, engine, name, say
+        self.ready: set[int] = set()
+
+    def __call__(self, phase: int, draws: Draws) -> Metrics:
+        try:
+            metrics = self.engine(phase, draws)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if phase in self.ready:
+                raise
+            self.say(f"engine = {self.name}: {type(error).__name__}: {str(error).strip().splitlines()[0]}; going on with engine=eager")
+            self.algo.engine = self.algo.step
+            return self.algo.step(phase, draws)
+        self.ready.add(phase)
+        return metrics

@@ -1,0 +1,74 @@
+"""What the members of a population may differ in beside their seeds, and how their states come apart and together.
+
+A field of a method's configuration that is marked `batchable` becomes a tensor [P] in training (Algo.scalar). What changes shapes, the
+data, or the length of a schedule cannot be marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import field, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+
+from algos.base import State
+from algos.errors import ConfigError
+
+C = TypeVar("C")
+
+
+def batchable(default: float) -> Any:
+    """A dataclass's field in which members may differ: `temperature: float = batchable(10.0)`.
+
+    The mark holds in classes derived from the one that has it, whatever default they give the field.
+    """
+    return field(default=default, metadata={"batchable": True})
+
+
+def batchable_settings(config: Any, prefix: str = "") -> dict[str, float]:
+    """The marked settings of `config` and their values, dotted: {"weighting.temperature": 10.0, ...}."""
+    found: dict[str, float] = {}
+    for name, value, marked in _settings(config):
+        if marked:
+            found[prefix + name] = value
+        elif is_dataclass(value):
+            found |= batchable_settings(value, f"{prefix}{name}.")
+    return found
+
+
+def with_settings(config: C, values: dict[str, Any]) -> C:
+    """A copy of `config` with the dotted settings `values`."""
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        name, _, rest = key.partition(".")
+        changes[name] = with_settings(changes.get(name, getattr(config, name)), {rest: value}) if rest else value
+    return replace(config, **changes)  # type: ignore[type-var]
+
+
+def stacked(configs: Sequence[C]) -> C:
+    """One configuration of the members that have `configs` [P]: a marked setting in which they differ is a tuple, one value a member.
+
+    Raises ConfigError if they differ in anything else.
+    """
+    settings = [batchable_settings(config) for config in configs]
+    differing = {k: tuple(s[k] for s in settings) for k in settings[0] if len({s.get(k) for s in settings}) > 1}
+    if any(with_settings(config, {k: settings[0][k] for k in differing}) != configs[0] for config in configs):
+        raise ConfigError(f"the members of a population may differ in {', '.join(settings[0])} and their seeds alone")
+    return with_settings(configs[0], differing) if differing else configs[0]
+
+
+def _settings(config: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Name, value and whether it is marked, of every field."""
+    marked = {f.name for cls in type(config).__mro__ if is_dataclass(cls) for f in fields(cls) if f.metadata.get("batchable")}
+    return ((f.name, getattr(config, f.name), f.name in marked) for f in fields(config))
+
+
+def part(state: State, members: slice) -> State:
+    """The state of some members (views). A tensor without dimensions is common to all, any other has the member first."""
+    return {name: value if value.ndim == 0 else value[members] for name, value in state.items()}
+
+
+def joined(states: Sequence[State]) -> State:
+    """The state of all the members that `states` hold, in their order; they stand at the same update."""
+    return {name: value if value.ndim == 0 else torch.cat([s[name] for s in states]) for name, value in states[0].items()}
