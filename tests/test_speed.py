@@ -22,7 +22,7 @@ from bench.speed.__main__ import main
 from bench.speed.estimate import estimate, write_estimate
 from bench.speed.measure import compared, table
 from bench.speed.options import ProfileOptions, ScaleOptions, parse
-from bench.speed.profile import KINDS, OPTIMISER, SAMPLING, kind_of, profile
+from bench.speed.profile import KINDS, OPTIMISER, SAMPLING, kind_of, kind_of_kernel, profile
 from bench.speed.rows import COLUMNS, ROUND_COLUMNS, read_csv, write_csv
 from bench.speed.scale import COLUMNS as SCALE_COLUMNS
 from bench.speed.scale import curves
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 HIDDEN, BATCH, UPDATES = [7, 6], 16, 5
 OWN = {
     "td3_bc": ["algo.policy_noise=0"],  # its noise is drawn by another generator; without it both do the same
-    "iw_sft_q": ["algo.finetune.warmup=0", "algo.finetune.learning_rate=0.01", "algo.weighting.refresh_every=2"],  # so that weights differ
+    "iw_sft_q": ["algo.finetune.warmup=0", "algo.finetune.learning_rate=0.05", "algo.weighting.refresh_every=2"],  # so that weights differ
 }
 """What sets a method's test configuration apart."""
 
@@ -93,13 +93,13 @@ def networks(plain: Any) -> dict[str, nn.Module]:
 
 def recorded(algo: Any) -> list[Any]:
     """The batches that the suite will use."""
-    seen, draw = [], algo.stream.batch
+    seen, make = [], algo.stream.of
 
-    def batch(update: int) -> Any:
-        seen.append(draw(update))
+    def of(draws: Any) -> Any:
+        seen.append(make(draws))
         return seen[-1]
 
-    algo.stream.batch = batch
+    algo.stream.of = of
     return seen
 
 
@@ -224,9 +224,9 @@ def test_measuring_leaves_tables_and_a_figure(pendulum_data: Any, tmp_path: Path
     assert {p.name for p in folder.iterdir()} == {"speed-cpu.csv", "rounds-cpu.csv", "speed-cpu.svg", "speed-cpu.png"}
     header = (folder / "speed-cpu.csv").read_text().splitlines()[0].split(",")
     assert header == [
-        "device", "cpu_model", "cores", "threads", "processes", "wait", "torch_version", "code_revision", "dataset", "method", "members",
-        "batch", "hidden", "who", "updates_per_s_member", "member_updates_per_s", "flops_per_update", "gflops", "share_of_limit",
-        "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
+        "device", "cpu_model", "cores", "threads", "processes", "wait", "engine", "precision", "torch_version", "code_revision", "dataset",
+        "method", "members", "batch", "hidden", "who", "updates_per_s_member", "member_updates_per_s", "flops_per_update", "gflops",
+        "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
     ]  # fmt: skip
     rows, rounds = read_csv(folder / "speed-cpu.csv", COLUMNS), read_csv(folder / "rounds-cpu.csv", ROUND_COLUMNS)
     assert [(r["who"], r["members"]) for r in rows] == [("suite", 2), ("yardstick", 1), ("limit", 1), ("limit", 2)]
@@ -349,6 +349,9 @@ def test_kinds_of_work() -> None:
     assert kind_of("aten::baddbmm", {OPTIMISER}) == OPTIMISER
     assert kind_of("aten::index", set()) == kind_of("aten::add", {SAMPLING}) == SAMPLING
     assert kind_of("aten::relu", set()) == "elementwise and reductions"
+    assert kind_of_kernel("sm90_xmma_gemm_f32f32_f32f32_f32_nn_n_tilesize32x32x8") == "matrix products"
+    assert kind_of_kernel("void at::native::index_elementwise_kernel<128, 4>") == kind_of_kernel("Memcpy DtoD") == SAMPLING
+    assert kind_of_kernel("void at::native::vectorized_elementwise_kernel<4>") == "elementwise and reductions"
 
 
 def test_the_profile_adds_up(pendulum_data: Any) -> None:

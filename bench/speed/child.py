@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from bench.execution import PRECISIONS
 from bench.speed import limit, workload
 from bench.speed.stopwatch import Stopwatch
 from bench.speed.workload import Work, Workload
@@ -53,6 +54,7 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     what = Workload(**order["what"] | {"hidden": tuple(order["what"]["hidden"])})
     torch.set_num_threads(order["threads"])
+    torch.set_float32_matmul_precision(PRECISIONS[what.precision])
     stopwatch = Stopwatch(make(order["who"], what), what.device)
     answer("ready")
     for line in sys.stdin:

@@ -14,19 +14,23 @@ from bench.speed.worker import Setting, Worker
 from bench.speed.workload import Workload, configured, data_for, population
 
 
+def workload(method: str, members: int, o: MeasureOptions) -> Workload:
+    """`members` of `method`, as the options say."""
+    return Workload(method, members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
+
+
 def settings(method: str, o: MeasureOptions) -> tuple[list[Setting], list[Setting]]:
     """The suite's, and the yardstick's: with one thread and with all, waiting either way, and on a CPU in as many processes as there are
     threads: what somebody does who has several seeds to train. It is compared at the best of them."""
-    what = {p: Workload(method, p, o.batch, tuple(o.hidden), 0, o.dataset, o.device) for p in {1, *o.members}}
+    what = {p: workload(method, p, o) for p in {1, o.all_threads, *o.members}}
     suite = [Setting("suite", what[p], o.all_threads) for p in o.members]
     yardstick = [Setting("yardstick", what[1], 1)]
     if o.all_threads > 1:
-        yardstick += [Setting("yardstick", what[1], o.all_threads, wait=wait) for wait in ("passive", "brief")]
+        yardstick += [Setting("yardstick", what[1], o.all_threads, wait=wait) for wait in ("suite", "runtime")]
         if o.split:
             suite += [Setting("suite", what[p], 1, o.all_threads) for p in o.members if p >= o.all_threads]
         if o.device == "cpu":
-            several = Workload(method, o.all_threads, o.batch, tuple(o.hidden), 0, o.dataset, o.device)
-            yardstick.append(Setting("yardstick", several, 1, o.all_threads))
+            yardstick.append(Setting("yardstick", what[o.all_threads], 1, o.all_threads))
     return suite, yardstick
 
 
@@ -44,7 +48,7 @@ def measure(o: MeasureOptions, say: Say) -> tuple[list[Row], list[Row]]:
     """Rows of `rows.COLUMNS`, and of every round. Raises RunError if a measured process ends early."""
     operations = {method: needed_flops(method, o) for method in o.methods}
     groups: list[tuple[list[Worker], float, float]] = []
-    with at_work(limits(o.members, o.batch, o.hidden[0], o.device, o.all_threads)) as products:
+    with at_work(limits(o.members, o)) as products:
         for method in o.methods:
             say(f"measuring {method}")
             suite, yardstick = settings(method, o)
@@ -89,7 +93,7 @@ def table(rows: Sequence[Row]) -> str:
     for r in rows:
         ratio = f"{r['ratio']:.2f} ({r['ratio_low']:.2f} to {r['ratio_high']:.2f})" if r.get("ratio") else ""
         processes = f"{r['ratio_processes']:.2f}" if r.get("ratio_processes") else ""
-        wait = "" if r["wait"] == "passive" else f", {r['wait']} waits"
+        wait = "" if r["wait"] == "suite" else f", {r['wait']}'s wait"
         cells = [
             r["method"], r["who"], str(r["members"]), f"{r['processes']} x {r['threads']}{wait}", f"{r['updates_per_s_member']:.4g}",
             f"{r['member_updates_per_s']:.4g}", f"{r['spread']:.0%}", ratio, processes, f"{r['gflops']:.4g}", f"{r['share_of_limit']:.0%}",

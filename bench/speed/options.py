@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.errors import ConfigError, require
+from bench.execution import PRECISIONS
 from bench.resources import device_of
 from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
@@ -22,6 +23,8 @@ class Options:
 
     dataset: str = "iwsft/hopper/medium-replay-v0"
     device: str = "auto"  # auto | cpu | cuda
+    engine: str = "auto"  # of the suite: auto | eager | compiled | captured
+    precision: str = "float32"  # of matrix products, the suite's, the yardstick's and the limit's: float32 | tf32 | bf16
     threads: int | None = None  # of a process that uses all it can; all cores if null
     batch: int = 256
     hidden: list[int] = field(default_factory=lambda: [256, 256])
@@ -29,6 +32,8 @@ class Options:
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
+        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         require(self.threads is None or self.threads > 0, "threads", self.threads, "a positive number, or null for all cores")
         require(self.batch > 0, "batch", self.batch, "a positive number")
         require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")

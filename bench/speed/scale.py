@@ -26,14 +26,14 @@ EPISODES = 6  # of each member in the timed evaluation: as many side by side as 
 
 def curves(o: ScaleOptions) -> list[tuple[str, float | str, Workload]]:
     """(curve, x, workload) of everything to measure."""
-    base = Workload(o.algo, o.at, o.batch, tuple(o.hidden), 0, o.dataset, o.device)
+    base = Workload(o.algo, o.at, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
     depth = len(o.hidden)
     found: list[tuple[str, float | str, Workload]] = [("members", p, replace(base, members=p)) for p in o.members]
     found += [("batch", b, replace(base, batch=b)) for b in o.batches]
     found += [("width", w, replace(base, hidden=(w,) * depth)) for w in o.widths]
     found += [("steps", n, replace(base, steps=n)) for n in o.steps]
     for method in o.methods:
-        own = Workload(method, o.seeds, dataset=o.dataset, device=o.device)
+        own = replace(base, method=method, members=o.seeds, batch=0, hidden=())
         config = configured(own)
         found.append(("method", method, replace(own, batch=batch_of(config), hidden=tuple(config.hidden))))
     return found
@@ -42,7 +42,7 @@ def curves(o: ScaleOptions) -> list[tuple[str, float | str, Workload]]:
 def update_flops(what: Workload) -> float:
     """Of a member's update: by formula, or counted where there is none."""
     config = configured(what)
-    one = replace(what, members=1, device="cpu")
+    one = replace(what, members=1, device="cpu", engine="eager")  # a recorded update cannot be counted
     data = data_for(replace(one, steps=0))
     algo = population(config, data, [0])
     widths = data.observations.shape[1], data.actions.shape[1]
@@ -55,7 +55,7 @@ def scale(o: ScaleOptions, say: Say) -> list[Row]:
     points = curves(o)
     operations = [update_flops(what) for _, _, what in points]
     done: list[tuple[str, float | str, Worker, float, float]] = []
-    with at_work(limits([o.at], o.batch, o.hidden[0], o.device, o.all_threads)) as products:
+    with at_work(limits([1, o.at], o)) as products:
         for curve in dict.fromkeys(name for name, _, _ in points):
             say(f"measuring cost against {curve}")
             own = [(x, what, needed) for (name, x, what), needed in zip(points, operations, strict=True) if name == curve]

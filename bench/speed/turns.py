@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, zip_longest
 from statistics import median
 
 from bench.speed import limit
 from bench.speed.machine import QUIET, others_busy
+from bench.speed.options import Options
 from bench.speed.worker import Setting, Worker
 from bench.speed.workload import Workload
 
@@ -33,11 +35,11 @@ def at_work(settings: Sequence[Setting]) -> Iterator[list[Worker]]:
             worker.stop()
 
 
-def limits(members: Sequence[int], batch: int, width: int, device: str, threads: int) -> list[Setting]:
+def limits(members: Sequence[int], o: Options) -> list[Setting]:
     """The large square product, and a population's hidden layer for each number of members."""
-    shapes = [Workload("square", 1, device=device)]
-    shapes += [Workload("batched", p, batch, (width,), device=device) for p in members]
-    return [Setting("limit", shape, threads) for shape in shapes]
+    square = Workload("square", 1, device=o.device, precision=o.precision)
+    layers = [replace(square, method="batched", members=p, batch=o.batch, hidden=(o.hidden[0],)) for p in members]
+    return [Setting("limit", shape, o.all_threads) for shape in (square, *layers)]
 
 
 def product_flops(setting: Setting) -> float:

@@ -13,10 +13,9 @@ from typing import Any
 from bench.errors import RunError
 from bench.speed.workload import Workload
 
-SPIN = {"passive": "0", "brief": "300000"}
-"""Turns of a loop that an OpenMP thread waits for work in before it sleeps. brief: what the runtime does unless told otherwise, about a
-millisecond. passive: what the suite asks for (bench/__init__.py)."""
-
+SPIN = {"suite": None, "runtime": "300000"}
+"""Turns of a loop in which an OpenMP thread waits for work before it sleeps. suite: as bench/__init__.py has it. runtime: what libgomp does
+unless told otherwise, and with it most code of the field."""
 
 HERE = Path(__file__).parents[2]  # where this very package lies, for the processes to find the same
 
@@ -29,7 +28,7 @@ class Setting:
     what: Workload
     threads: int
     processes: int = 1
-    wait: str = "passive"
+    wait: str = "suite"
 
     def each(self) -> list[Workload]:
         """What every process does."""
@@ -47,10 +46,11 @@ class Worker:
 
     def __post_init__(self) -> None:
         s = self.setting
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(s.threads), "MKL_NUM_THREADS": str(s.threads), "OMP_WAIT_POLICY": "passive",
-            "GOMP_SPINCOUNT": SPIN[s.wait], "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        }  # fmt: skip
+        environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+        environment |= {"OMP_NUM_THREADS": str(s.threads), "MKL_NUM_THREADS": str(s.threads)}
+        environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        if spin := SPIN[s.wait]:
+            environment["GOMP_SPINCOUNT"] = spin
         command = [sys.executable, "-m", "bench.speed.child"]
         self.members = [what.members for what in s.each()]
         self.processes = [

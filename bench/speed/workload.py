@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +13,8 @@ from hydra import compose, initialize_config_module
 from algos.base import Algo, Episodes
 from algos.registry import ALGOS
 from algos.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
-from bench.config import register, to_config
+from bench.config import Config, register, to_config
+from bench.execution import set_engine
 from envs.minari_data import load
 from envs.trajectories import TENSORS, Trajectories
 
@@ -30,6 +32,8 @@ class Workload:
     steps: int = 0  # of data; the set's episodes are repeated, or cut, to about so many
     dataset: str = "iwsft/hopper/medium-replay-v0"
     device: str = "cpu"
+    engine: str = "auto"  # of the suite: auto | eager | compiled | captured (bench/execution.py)
+    precision: str = "float32"  # of matrix products, whoever multiplies: float32 | tf32 | bf16
 
 
 class Work(NamedTuple):
@@ -44,19 +48,26 @@ class Work(NamedTuple):
     rare: int = 0
 
 
-def configured(workload: Workload, own_budget: bool = False) -> Any:
-    """The method's configuration as the command line gives it, with the batch and widths of `workload`, laid out for UPDATES updates
-    unless its own number of them is wanted."""
+def composed(workload: Workload, own_budget: bool = False) -> Config:
+    """The configuration of a run as the command line gives it, with the batch and widths of `workload`, laid out for UPDATES updates
+    unless the method's own number of them is wanted."""
     register()
-    budgets = [] if own_budget else [f"budget.{name}={UPDATES}" for name in ("scratch", "finetune", "value", "costly")]
+    overrides = [f"{key}={getattr(workload, key)}" for key in ("dataset", "engine", "precision")]
+    overrides += [] if own_budget else [f"budget.{name}={UPDATES}" for name in ("scratch", "finetune", "value", "costly")]
     with initialize_config_module("conf", version_base="1.3"):
-        config = to_config(compose("config", [f"algo={workload.method}", f"dataset={workload.dataset}", *budgets])).algo
+        found = to_config(compose("config", [f"algo={workload.method}", *overrides]))
+    config = found.algo
     if workload.hidden:
         config.hidden = list(workload.hidden)
     if workload.batch:
         for part in (config.scratch, config.finetune) if isinstance(config, WeightedBCConfig) else (config,):
             part.batch_size = workload.batch
-    return config
+    return found
+
+
+def configured(workload: Workload, own_budget: bool = False) -> Any:
+    """The method's part of that."""
+    return composed(workload, own_budget).algo
 
 
 def batch_of(config: Any) -> int:
@@ -101,6 +112,8 @@ def rhythm(config: Any) -> tuple[int, int]:
 
 
 def suite(workload: Workload) -> Work:
-    """The suite at work."""
-    config = configured(workload)
-    return Work(population(config, data_for(workload), range(workload.members)).train, *rhythm(config))
+    """The suite at work, with the engine that a run would have."""
+    config = composed(workload)
+    algo = population(config.algo, data_for(workload), range(workload.members))
+    set_engine(algo, config, lambda line: print(line, file=sys.stderr))
+    return Work(algo.train, *rhythm(config.algo))
