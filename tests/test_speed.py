@@ -213,7 +213,7 @@ QUICK = ("members=[2]", "rounds=2", "seconds=0.05", "threads=1", "hidden=[8,8]",
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """From a folder that is not the checkout."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from bench.speed.__main__ import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, timeout=900)
 
 
 def test_measuring_leaves_tables_and_a_figure(pendulum_data: Any, tmp_path: Path) -> None:

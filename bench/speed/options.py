@@ -94,7 +94,7 @@ class ScaleOptions(Measured):
         ]
     )  # fmt: skip
     seeds: int = 10  # members where methods are compared, each with its own batch and widths; the full protocol's seeds
-    evaluation: str = "iwsft/halfcheetah/medium-replay-v0"  # whose environment evaluation is timed in; nothing if empty
+    evaluation: str | None = "iwsft/halfcheetah/medium-replay-v0"  # whose environment evaluation is timed in; none if null
 
     def check(self) -> None:
         super().check()

@@ -79,14 +79,14 @@ def scale(o: ScaleOptions, say: Say) -> list[Row]:
     ]
     if o.evaluation:
         say("measuring evaluation")
-        rows.append(evaluation_row(o, rows))
+        rows.append(evaluation_row(o, o.evaluation, rows))
     return rows
 
 
-def evaluation_row(o: ScaleOptions, rows: Sequence[Row]) -> Row:
+def evaluation_row(o: ScaleOptions, dataset: str, rows: Sequence[Row]) -> Row:
     """Environment steps a second while `seeds` untrained policies are evaluated, reset and policy included."""
-    data = data_set(o.evaluation)
-    what = Workload("bc", o.seeds, dataset=o.evaluation, device=o.device)
+    data = data_set(dataset)
+    what = Workload("bc", o.seeds, dataset=dataset, device=o.device)
     config = configured(what)
     algo = population(config, data_for(what), range(o.seeds))
     environments = evaluator(data.env_spec, None)
@@ -98,7 +98,7 @@ def evaluation_row(o: ScaleOptions, rows: Sequence[Row]) -> Row:
     rate = sum(e["length"] for e in episodes) / took
     shared = {k: rows[0][k] for k in ("device", "cpu_model", "cores", "threads", "torch_version", "code_revision")} if rows else {}
     return shared | {
-        "curve": "evaluation", "x": o.seeds, "env_steps_per_s": rate, "dataset": o.evaluation, "members": o.seeds, "who": "suite",
+        "curve": "evaluation", "x": o.seeds, "env_steps_per_s": rate, "dataset": dataset, "members": o.seeds, "who": "suite",
         "method": "bc", "hidden": "x".join(map(str, config.hidden)),
     }  # fmt: skip
 
