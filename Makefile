@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl audit launcher-test slurm-test ray-test chaos
+.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl audit launcher-test slurm-test ray-test chaos speed scale
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
@@ -110,3 +110,9 @@ slurm-test: .venv/.ready-dev extra-slurm ## a sweep on a real SLURM of one node,
 
 ray-test: .venv/.ready-dev extra-ray ## a sweep on a real Ray cluster of this machine
 	@$(BIN)/python -m pytest tests/test_launchers_real.py -k on_ray
+
+speed: .venv/.ready ## updates per second beside a plain loop and the machine's arithmetic, on a quiet machine: results/speed, 6 minutes
+	@$(BIN)/python -m bench.speed
+
+scale: .venv/.ready ## what an update costs against members, batch, width, data and method, and an estimate of the full protocol
+	@$(BIN)/python -m bench.speed scale

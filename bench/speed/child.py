@@ -1,0 +1,66 @@
+"""One measured thing in its own process, because threads and memory belong to a process.
+
+Reads a line of JSON that says what, then a line a measurement: seconds; answers each with its updates per second; at the end of the input
+it says how much memory it took at most. Idle in between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.execution import PRECISIONS
+from bench.speed import limit, workload
+from bench.speed.stopwatch import Stopwatch
+from bench.speed.workload import Work, Workload
+from bench.speed.yardstick import yardstick
+
+
+def make(who: str, what: Workload) -> Work:
+    """What `who` does with workload `what`."""
+    if who == "suite":
+        return workload.suite(what)
+    if who == "yardstick":
+        return yardstick(what)
+    return (limit.square(what.device) if what.method == "square" else limit.batched(what.members, what.batch, what.hidden[0], what.device))[
+        0
+    ]
+
+
+def memory_mib(device: str) -> float:
+    """The most so far: resident memory of the process, or memory allocated on the GPU."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:  # this counts from the process's own beginning; getrusage keeps what its parent had
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(status["VmHWM"].split()[0]) / 2**10
+    except (OSError, KeyError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever else is printed is no answer
+
+    def answer(value: Any) -> None:
+        print(json.dumps(value), file=answers)
+
+    order = json.loads(sys.stdin.readline())
+    what = Workload(**order["what"] | {"hidden": tuple(order["what"]["hidden"])})
+    torch.set_num_threads(order["threads"])
+    torch.set_float32_matmul_precision(PRECISIONS[what.precision])
+    stopwatch = Stopwatch(make(order["who"], what), what.device)
+    answer("ready")
+    for line in sys.stdin:
+        answer(stopwatch.rate(json.loads(line)))
+    answer(memory_mib(what.device))
+
+
+if __name__ == "__main__":
+    main()

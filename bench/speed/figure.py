@@ -1,0 +1,84 @@
+"""Figures of measured speed: how many times the yardstick, against the number of members; and what an update costs, against its size."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench.figures.draw import svg_of
+from bench.figures.style import RC, WIDTH, canvas, legend, looks
+from bench.files import write_atomic
+from bench.speed.rows import Row
+
+CURVES = {"members": "members P", "batch": "batch", "width": "width of both hidden layers", "steps": "steps of data"}
+
+
+def _ticks(axes: Axes, values: Sequence[float]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x < 10_000 else f"{x / 1000:,.0f}k"))
+
+
+def speed_figure(rows: Sequence[Row], machine: str) -> Figure:
+    """Ratio to the yardstick (best setting of one process) against P, the range over rounds as a band, and dotted where the limit is."""
+    with matplotlib.rc_context(RC):
+        figure, axes = canvas(3.6)
+        suite = [r for r in rows if r["who"] == "suite" and r["processes"] == 1]
+        methods = list(dict.fromkeys(r["method"] for r in suite))
+        for method, look in looks(methods).items():
+            own = sorted((r for r in suite if r["method"] == method), key=lambda r: r["members"])
+            members = [r["members"] for r in own]
+            axes.plot(
+                members, [r["ratio"] for r in own], label=method, color=look.colour, linestyle=look.line, marker=look.marker, markersize=4
+            )
+            axes.fill_between(
+                members, [r["ratio_low"] for r in own], [r["ratio_high"] for r in own], color=look.colour, alpha=0.15, linewidth=0
+            )
+            limit = median(r["ratio"] / r["share_of_limit"] for r in own)  # the yardstick's rate is the same for all of them
+            axes.axhline(limit, color=look.colour, linestyle=":", linewidth=1, label=f"{method}, limit")
+        axes.axhline(1, color="#888888", linewidth=0.8)
+        _ticks(axes, [r["members"] for r in suite])
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.set(xlabel="members P", ylabel="member-updates/s, times the one-seed loop")
+        axes.set_title(machine, fontsize=6)
+        legend(figure, axes, 4)
+        return figure
+
+
+def scale_figure(rows: Sequence[Row], machine: str) -> Figure:
+    """Milliseconds a member's update against each thing that was varied, and dotted what the arithmetic alone would take."""
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(WIDTH * 1.4, 4.6))
+        for axes, (curve, label) in zip(figure.subplots(2, 2).flatten(), CURVES.items(), strict=True):
+            own = sorted((r for r in rows if r["curve"] == curve), key=lambda r: r["x"])
+            axes.set(xlabel=label, ylabel="ms a member's update")
+            if not own:
+                continue
+            x, cost = [r["x"] for r in own], [1e3 / r["member_updates_per_s"] for r in own]
+            axes.plot(x, cost, color=RC["text.color"], marker="o", markersize=4)
+            axes.plot(x, [c * r["share_of_limit"] for c, r in zip(cost, own, strict=True)], color="#0072B2", linestyle=":")
+            _ticks(axes, x)
+            axes.set_yscale("log", base=2)
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        figure.suptitle(f"{next((r['method'] for r in rows), '')}; dotted: the arithmetic alone. {machine}", fontsize=6)
+        return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """`name`.svg and `name`.png in `folder`."""
+    svg = svg_of(figure)
+    figure.set_layout_engine("none")  # what the SVG was laid out by holds
+    png = io.BytesIO()
+    with matplotlib.rc_context(RC):
+        figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
+    write_atomic(folder / f"{name}.svg", svg)
+    write_atomic(folder / f"{name}.png", png.getvalue())

@@ -1,0 +1,56 @@
+"""What is measured on, and whether it is quiet."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+QUIET = 0.05  # share of the cores that others may be busy with
+
+
+def cpu_model() -> str:
+    """The processor's name and what sets processors of one name apart."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
+    name = fields.get("model name", platform.machine())
+    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if {"cpu family", "model"} <= set(fields) else name
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def device_name(device: str) -> str:
+    return "cpu" if device == "cpu" else torch.cuda.get_device_name()
+
+
+def _busy() -> tuple[int, int]:
+    """Ticks that all cores were busy, and all ticks, since the machine started."""
+    ticks = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def others_busy(seconds: float = 0.5) -> float:
+    """Share of the cores that is busy while this process waits; NaN where the system does not say."""
+    try:
+        before = _busy()
+        time.sleep(seconds)
+        after = _busy()
+    except OSError:
+        return float("nan")
+    return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+
+def describe(device: str, threads: int) -> str:
+    """The machine in a line."""
+    load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
+    gpu = "" if device == "cpu" else f"{device_name(device)}; "
+    return f"{gpu}{cpu_model()}, cores: {cores()}, threads: {threads}, torch {torch.__version__}, load average {load}"

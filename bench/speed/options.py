@@ -1,0 +1,151 @@
+"""What the commands of bench.speed are told, as key=value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TypeVar, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from algos.errors import ConfigError, require
+from bench.execution import PRECISIONS
+from bench.resources import device_of
+from bench.speed.machine import cores
+from bench.speed.yardstick import TRAINERS
+
+
+@dataclass
+class Options:
+    """What all commands share."""
+
+    dataset: str = "iwsft/hopper/medium-replay-v0"
+    device: str = "auto"  # auto | cpu | cuda
+    engine: str = "auto"  # of the suite: auto | eager | compiled | captured
+    precision: str = "float32"  # of matrix products, the suite's, the yardstick's and the limit's: float32 | tf32 | bf16
+    threads: int | None = None  # of a process that uses all it can; all cores if null
+    batch: int = 256
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+
+    def check(self) -> None:
+        """Raise ConfigError for a value that cannot be used."""
+        require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
+        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        require(self.threads is None or self.threads > 0, "threads", self.threads, "a positive number, or null for all cores")
+        require(self.batch > 0, "batch", self.batch, "a positive number")
+        require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")
+        self.device = device_of(self.device).type
+        self.threads = self.threads or cores()
+
+    @property
+    def all_threads(self) -> int:
+        assert self.threads is not None
+        return self.threads
+
+
+@dataclass
+class Measured(Options):
+    """What is timed, and where the numbers go."""
+
+    rounds: int = 3  # measurements of everything, one after another in turn
+    seconds: float = 1.5  # a measurement
+    out: str = "results/speed"
+
+    def check(self) -> None:
+        super().check()
+        require(self.rounds > 0, "rounds", self.rounds, "a positive number")
+        require(self.seconds > 0, "seconds", self.seconds, "a positive number")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out)
+
+
+@dataclass
+class MeasureOptions(Measured):
+    """`python -m bench.speed`"""
+
+    methods: list[str] = field(default_factory=lambda: list(TRAINERS))
+    members: list[int] = field(default_factory=lambda: [1, 4, 16, 64])
+    split: bool = False  # measure the suite also in as many processes of one thread as there are threads, members dealt out over them
+
+    def check(self) -> None:
+        super().check()
+        require(bool(self.methods) and set(self.methods) <= set(TRAINERS), "methods", list(self.methods), f"some of {', '.join(TRAINERS)}")
+        require(bool(self.members) and min(self.members) > 0, "members", list(self.members), "positive numbers")
+
+
+@dataclass
+class ScaleOptions(Measured):
+    """`python -m bench.speed scale`: each of the lists below is a curve, with the other settings as said above and beside it."""
+
+    algo: str = "iql"
+    at: int = 4  # members where another thing varies
+    members: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 32, 64])
+    batches: list[int] = field(default_factory=lambda: [64, 128, 256, 512, 1024])
+    widths: list[int] = field(default_factory=lambda: [64, 128, 256, 512, 1024])
+    steps: list[int] = field(default_factory=lambda: [10_000, 100_000, 1_000_000, 4_000_000])  # of data
+    methods: list[str] = field(
+        default_factory=lambda: [
+            "bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "awac", "iql", "td3_bc", "rebrac", "cql", "edac",
+        ]
+    )  # fmt: skip
+    seeds: int = 10  # members where methods are compared, each with its own batch and widths; the full protocol's seeds
+    evaluation: str | None = "iwsft/halfcheetah/medium-replay-v0"  # whose environment evaluation is timed in; none if null
+
+    def check(self) -> None:
+        super().check()
+        for name in ("members", "batches", "widths", "steps"):
+            values = getattr(self, name)
+            require(all(x > 0 for x in values), name, list(values), "positive numbers")
+        require(self.at > 0, "at", self.at, "a positive number")
+        require(self.seeds > 0, "seeds", self.seeds, "a positive number")
+
+
+@dataclass
+class ProfileOptions(Options):
+    """`python -m bench.speed profile`"""
+
+    algo: str = "iql"
+    members: int = 4
+    updates: int = 50
+
+    def check(self) -> None:
+        super().check()
+        require(self.members > 0, "members", self.members, "a positive number")
+        require(self.updates > 0, "updates", self.updates, "a positive number")
+
+
+@dataclass
+class EstimateOptions:
+    """`python -m bench.speed estimate`"""
+
+    out: str = "results/speed"
+
+    def check(self) -> None:
+        """Nothing to look at."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out)
+
+
+T = TypeVar("T", bound=Options | EstimateOptions)
+
+
+def parse(kind: type[T], arguments: Sequence[str]) -> T:
+    """Options of `kind` from `key=value` arguments. Raises ConfigError for what is no key, no value of its kind or no use."""
+    known = [f.name for f in fields(kind)]
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        if not equals or key not in known:
+            raise ConfigError(f"'{argument}': expected key=value with a key out of {', '.join(known)}")
+    try:
+        options = cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.from_dotlist(list(arguments)))))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error.msg).splitlines()[0]}") from error
+    options.check()
+    return options

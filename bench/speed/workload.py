@@ -1,0 +1,119 @@
+"""What is measured: one method, a number of members, a batch, a width, an amount of data; and how the suite is given it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from hydra import compose, initialize_config_module
+
+from algos.base import Algo, Episodes
+from algos.registry import ALGOS
+from algos.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
+from bench.config import Config, register, to_config
+from bench.execution import set_engine
+from envs.minari_data import load
+from envs.trajectories import TENSORS, Trajectories
+
+UPDATES = 1_000_000  # that schedules are laid out for: no measurement gets to their end
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`members` learners of `method`; zero or nothing stands for the method's own batch and width, and for all the data as they are."""
+
+    method: str
+    members: int = 1
+    batch: int = 0
+    hidden: tuple[int, ...] = ()
+    steps: int = 0  # of data; the set's episodes are repeated, or cut, to about so many
+    dataset: str = "iwsft/hopper/medium-replay-v0"
+    device: str = "cpu"
+    engine: str = "auto"  # of the suite: auto | eager | compiled | captured (bench/execution.py)
+    precision: str = "float32"  # of matrix products, whoever multiplies: float32 | tf32 | bf16
+
+
+class Work(NamedTuple):
+    """Something that does updates number start to stop - 1.
+
+    cycle: so many updates in a row are alike (TD3's policy moves every second one). rare: every so many updates, one is much longer
+    than the rest (weights are refreshed); 0 if none.
+    """
+
+    train: Callable[[int, int], Any]
+    cycle: int = 1
+    rare: int = 0
+
+
+def composed(workload: Workload, own_budget: bool = False) -> Config:
+    """The configuration of a run as the command line gives it, with the batch and widths of `workload`, laid out for UPDATES updates
+    unless the method's own number of them is wanted."""
+    register()
+    overrides = [f"{key}={getattr(workload, key)}" for key in ("dataset", "engine", "precision")]
+    overrides += [] if own_budget else [f"budget.{name}={UPDATES}" for name in ("scratch", "finetune", "value", "costly")]
+    with initialize_config_module("conf", version_base="1.3"):
+        found = to_config(compose("config", [f"algo={workload.method}", *overrides]))
+    config = found.algo
+    if workload.hidden:
+        config.hidden = list(workload.hidden)
+    if workload.batch:
+        for part in (config.scratch, config.finetune) if isinstance(config, WeightedBCConfig) else (config,):
+            part.batch_size = workload.batch
+    return found
+
+
+def configured(workload: Workload, own_budget: bool = False) -> Any:
+    """The method's part of that."""
+    return composed(workload, own_budget).algo
+
+
+def batch_of(config: Any) -> int:
+    """Its batch size."""
+    return config.training.batch_size if isinstance(config, WeightedBCConfig) else config.batch_size
+
+
+def updates_of(config: Any) -> int:
+    """How many updates it trains for."""
+    return config.training.updates if isinstance(config, WeightedBCConfig) else config.updates
+
+
+def data_for(workload: Workload) -> Trajectories:
+    """The data on their device."""
+    data = load(workload.dataset).trajectories
+    return (resized(data, workload.steps) if workload.steps else data).to(torch.device(workload.device))
+
+
+def resized(data: Trajectories, steps: int) -> Trajectories:
+    """Whole episodes of `data`, the first ones or all of them again and again, of at least `steps` steps in all."""
+    copies = -(-steps // data.num_steps)
+    lengths = data.lengths.repeat(copies)
+    episodes = int((lengths.cumsum(0) < steps).sum()) + 1
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths[:episodes].cumsum(0)])
+    kept = int(offsets[-1])
+    flat = (torch.cat([getattr(data, name)] * copies)[:kept] for name in TENSORS if name != "offsets")
+    return Trajectories.of([*flat, offsets], data.num_actions)
+
+
+def population(config: Any, data: Episodes, seeds: Sequence[int]) -> Algo:
+    """The suite's learners. Where one needs pi_ref it is untrained: an update costs the same."""
+    extra = {"pi_ref": WeightedBC(config.reference, data, seeds).policy()} if getattr(config, "needs_pi_ref", False) else {}
+    return ALGOS[type(config)](config, data, seeds, **extra)  # type: ignore[call-arg, arg-type]
+
+
+def rhythm(config: Any) -> tuple[int, int]:
+    """`cycle` and `rare` of a method's updates."""
+    refreshes = (
+        isinstance(config, WeightedBCConfig) and config.weighting.kind is Kind.trajectory and config.training.sampler is Sampler.transitions
+    )
+    return getattr(config, "policy_delay", 1), config.weighting.refresh_every if refreshes else 0
+
+
+def suite(workload: Workload) -> Work:
+    """The suite at work, with the engine that a run would have."""
+    config = composed(workload)
+    algo = population(config.algo, data_for(workload), range(workload.members))
+    set_engine(algo, config, lambda line: print(line, file=sys.stderr))
+    return Work(algo.train, *rhythm(config.algo))
