@@ -1,7 +1,9 @@
 """leaderboard.csv: its columns, what is checked on read, and merging.
 
 A row is one run under one selection rule. source: ours (recomputed from raw runs) or published (typed from a paper, with its citation).
-configs_tried: how many configurations of the method were run on the data set in the row's suite, finished or not.
+evaluations: how many evaluations the value was chosen from (best) or averaged over: the best of more is a different number.
+configs_tried: how many configurations of the method were run on the data set in the row's suite, finished or not (in all suites below a
+folder where `--root` asks for it).
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ import pandas as pd
 
 from bench.errors import RunError
 
-SCHEMA = 1  # raised when a column is added, removed or changes its meaning
+SCHEMA = 2  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
-    "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "updates",
-    "score_mean", "score_std", "score_ci_low", "score_ci_high", "return_mean", "return_std",
+    "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "evaluations", "updates",
+    "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
     "config_hash", "dataset_digest", "code_revision", "device", "wall_time_s",
     "score_iqm", "configs_tried", "source", "citation", "schema",
 ]  # fmt: skip
@@ -94,7 +96,17 @@ def refuse_mixed(rows: pd.DataFrame) -> None:
     """Raise RunError if rows that a reader would compare were not measured alike."""
     families = sorted(set(rows["reference"]) - {"none"})
     if len(families) > 1:
-        raise RunError(f"reference families {' and '.join(families)} do not share a table; split them, or ask for it with --mixed")
+        ours = rows[rows["source"] == "ours"]
+        remedy = "leave published rows out with --source ours" if ours["reference"].nunique() < len(families) else "split them"
+        raise RunError(f"reference families {' and '.join(families)} do not share a table; {remedy}, or ask for it with --mixed")
+    best = rows[(rows["selection"] == "best") & (rows["source"] == "ours")]
+    for dataset, own in best.groupby("dataset")["evaluations"]:
+        if own.nunique() > 1:
+            numbers = " and ".join(f"{n:.0f}" for n in sorted(own.unique()))
+            raise RunError(
+                f"{dataset}: the best of {numbers} evaluations are different numbers; keep the last iterates with --selection last, "
+                f"or ask for all with --mixed"
+            )
     for column in ("eval_episodes", "dataset_digest"):
         ours = rows[rows["source"] == "ours"]
         by = ["selection"] if column == "eval_episodes" else ["dataset"]

@@ -57,12 +57,14 @@ class Tables(Callback):
     def _rebuild(self, config: DictConfig) -> None:
         from bench.leaderboard import rebuild  # loads pandas, which nobody should wait for at the start
         from bench.report.build import write_report  # and matplotlib
+        from bench.wanted import Wanted
 
         folder = Path(config.results_dir) / config.suite
         with framed():
             come_back()
-            print(rebuild(folder), end="")
-            write_report(folder)
+            wanted = Wanted(config.mixed, config.published)
+            print(rebuild(folder, wanted), end="")
+            write_report(folder, wanted)
         print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")
 
 

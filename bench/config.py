@@ -87,6 +87,8 @@ class Config:
     checkpoint_minutes: float = 5.0  # at most so much training is lost when a process dies between two evaluations
     population: dict[str, Any] = field(default_factory=dict)  # values of settings of algo: a run each, all trained together
     max_members: int | None = None  # of a population of several runs; what fits the device if null
+    mixed: bool = False  # tables of a suite whose runs were not measured alike: one each, instead of refusing
+    published: bool = False  # published scores of the same tasks beside the tables, in tables of their own
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""

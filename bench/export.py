@@ -63,7 +63,7 @@ Part = tuple[Grid, Sequence[Line]]
 
 def latex(parts: Sequence[Part]) -> str:
     """A booktabs table for each part."""
-    return "\n".join(_latex(*part) for part in parts)
+    return "\n\\par\\bigskip\n".join(_latex(*part) for part in parts)
 
 
 def _latex(grid: Grid, found: Sequence[Line]) -> str:

@@ -1,5 +1,7 @@
 """Tables from raw runs: `python -m bench.leaderboard results/quick` writes scores.csv, leaderboard.csv, table.md, table.tex and table.csv,
-and prints table.md. `merge A.csv B.csv` joins leaderboards; `verify RUN_DIR` evaluates a checkpoint again (bench.verify).
+and prints table.md. Runs that were not measured alike share no table and are refused, unless `--mixed` asks for one each; `--published`
+shows scores from papers in tables of their own. `merge A.csv B.csv` joins leaderboards;
+`verify RUN_DIR` evaluates a checkpoint again (bench.verify).
 
 A seed's value under each selection rule:
 last          mean over the final episodes of the last iterate
@@ -21,6 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import trim_mean
 
+from bench import published
 from bench.board import COLUMNS, SCHEMA, board_csv, merge, read_board
 from bench.errors import USER_ERRORS, RunError
 from bench.export import latex, lines, long_csv
@@ -31,6 +34,7 @@ from bench.raw import counted, failed, read_episodes, reference_of, selections
 from bench.rundir import Row
 from bench.statistics import summarise
 from bench.table import markdown
+from bench.wanted import NOTHING, Wanted, add_flags, published_rows, refuse_mixed, wanted_of
 
 SCORE_COLUMNS = ["suite", "dataset", "algo", "seed", "update", "episode", "return", "score", "length"]
 
@@ -85,6 +89,8 @@ def scores(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
 def rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
     """The leaderboard's rows of one run, one a selection rule."""
     reference = reference_of(record)
+    stops = episodes["update"].nunique()
+    evaluations = {"last": 1, "best": stops, "mean": min(record["last_k"], stops)}
     for selection, values in selections(record, episodes).items():
         returns = values.to_numpy()
         raw = summarise(returns)
@@ -96,46 +102,53 @@ def rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "reference": "none" if reference is None else reference.name,
             "seeds": " ".join(map(str, values.index)),
             "eval_episodes": record["final_episodes"] if selection == "last" else record["eval_episodes"],
-            "score_mean": score.mean, "score_std": score.std, "score_ci_low": score.low, "score_ci_high": score.high,
+            "evaluations": evaluations[selection.split("_")[0]],
+            "score_mean": score.mean, "score_std": score.std, "std_ddof": 1, "score_ci_low": score.low, "score_ci_high": score.high,
             "return_mean": raw.mean, "return_std": raw.std,
             "score_iqm": float(trim_mean(scored, 0.25)), "configs_tried": 1, "source": "ours", "citation": "", "schema": SCHEMA,
         }  # fmt: skip
 
 
-def board_of(suite: Path, runs: list[tuple[Row, pd.DataFrame]]) -> pd.DataFrame:
-    """The leaderboard of `runs`, sorted, with the number of configurations tried in the whole of folder `suite`."""
+def board_of(suite: Path, runs: list[tuple[Row, pd.DataFrame]], root: Path | None = None) -> pd.DataFrame:
+    """The leaderboard of `runs`, sorted, with the number of configurations tried in folder `suite`, or in all suites below `root`."""
     board = pd.DataFrame([row for record, episodes in runs for row in rows_of(record, episodes)], columns=COLUMNS)
-    tried = Counter(_started(suite))
+    tried = Counter((dataset, algo) for dataset, algo, _ in {*_started(suite), *(_started(root) if root else ())})
     board["configs_tried"] = [max(1, tried[row.dataset, row.algo]) for row in board.itertuples()]
     return board.sort_values(["dataset", "algo", "selection", "config_hash"], kind="stable", ignore_index=True)
 
 
-def _started(suite: Path) -> Iterator[tuple[str, str]]:
-    """(data set, method) of every run below `suite`, finished or not."""
-    for path in sorted(suite.glob("runs/*/run.json")):
-        with contextlib.suppress(ValueError, KeyError):
+def _started(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(data set, method, hash of the configuration) of every run below `folder`, finished or not."""
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no folder; expected one that holds suites, such as results")
+    for path in sorted(folder.glob("**/runs/*/run.json")):
+        with contextlib.suppress(ValueError, KeyError, FileNotFoundError):  # the last: another process begins it again
             record = json.loads(path.read_text())
-            yield record["dataset"], record["algo"]
+            yield record["dataset"], record["algo"], record["config_hash"]
 
 
-def rebuild(suite: Path) -> str:
-    """Write the tables of folder `suite` from its runs and return the one to read. Raises RunError if there is no finished run.
+def rebuild(suite: Path, wanted: Wanted = NOTHING) -> str:
+    """Write the tables of folder `suite` from its runs and return the one to read. Raises RunError if there is no finished run, and for
+    runs that were not measured alike unless `wanted` says otherwise.
 
     One process at a time reads and writes, so that tables belong together and the last to come leaves those of all runs.
     """
     with tables_lock(suite).held():
-        return _rebuild_tables(suite)
+        return _rebuild_tables(suite, wanted)
 
 
-def _rebuild_tables(suite: Path) -> str:
+def _rebuild_tables(suite: Path, wanted: Wanted) -> str:
     remove_scratch(suite)
     runs = suite_runs(suite)
-    board = board_of(suite, runs)
-    table = markdown(board, [record for record, _ in runs])
+    records = [record for record, _ in runs]
+    refuse_mixed(suite, records, wanted)
+    board = board_of(suite, runs, wanted.root)
+    others = published_rows(records, wanted)
+    table = markdown(board, records) + published.markdown(others)
     write_atomic(
         suite / "scores.csv", pd.concat([scores(*run) for run in runs]).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     )
-    write_atomic(suite / "leaderboard.csv", board_csv(board))
+    write_atomic(suite / "leaderboard.csv", board_csv(pd.DataFrame([*board.to_dict("records"), *others], columns=COLUMNS)))
     write_atomic(suite / "table.md", table)
     parts = [(grid, list(lines(grid))) for grid in grids(runs)]
     write_atomic(suite / "table.tex", latex(parts))
@@ -162,7 +175,9 @@ def _rebuild(arguments: list[str]) -> None:
         description="Rebuild a suite's tables from its runs.", epilog="Also: merge A.csv B.csv ..., verify RUN_DIR (each with --help)."
     )
     parser.add_argument("folder", type=Path, help="such as results/quick")
-    print(rebuild(parser.parse_args(arguments).folder), end="")
+    add_flags(parser)
+    given = parser.parse_args(arguments)
+    print(rebuild(given.folder, wanted_of(given)), end="")
 
 
 def _merge(arguments: list[str]) -> None:
@@ -170,12 +185,22 @@ def _merge(arguments: list[str]) -> None:
     parser.add_argument("boards", nargs="+", type=Path, metavar="A.csv")
     parser.add_argument("--out", type=Path, help="where to write it; to standard output unless told")
     parser.add_argument("--mixed", action="store_true", help="join rows of different reference families and protocols all the same")
+    parser.add_argument("--selection", help="keep the rows of one selection rule alone, such as last")
+    parser.add_argument("--source", choices=("ours", "published"), help="keep our rows alone, or published ones")
     given = parser.parse_args(arguments)
-    merged = board_csv(merge([(path, read_board(path)) for path in given.boards], given.mixed))
+    kept = {"selection": given.selection, "source": given.source}
+    boards = [(path, read_board(path)) for path in given.boards]
+    merged = board_csv(merge([(path, _keep(board, kept)) for path, board in boards], given.mixed))
     if given.out is None:
         print(merged, end="")
     else:
         write_atomic(given.out, merged)
+
+
+def _keep(board: pd.DataFrame, values: dict[str, str | None]) -> pd.DataFrame:
+    for column, value in values.items():
+        board = board if value is None else board[board[column] == value]
+    return board
 
 
 def _verify(arguments: list[str]) -> None:

@@ -264,5 +264,6 @@ def _record(run: Trainee, data: LoggedData, device: torch.device, algo: Algo, se
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "precision": config.precision, "parameters": algo.parameters,
         "population_members": run.population, "set_up_time_s": round(set_up_time, 2),
+        "mixed": config.mixed, "published": config.published,
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
     }  # fmt: skip

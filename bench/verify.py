@@ -45,7 +45,7 @@ def verify(folder: Path, workers: int | None = None) -> Verdict:
     digest = data.trajectories.digest
     if record:
         _check_identity(folder, config, record, digest)
-    algo = _load(folder, config, data)
+    algo = load_algo(folder, config, data)
     rows = evaluate(algo, data, evaluator(data.env_spec, workers), algo.updates, config.eval.final_episodes, lambda: None)
     again = _by_seed(rows, algo.seeds)
     value = _spell(again.mean(1), data.reference)
@@ -98,7 +98,7 @@ def _check_identity(folder: Path, config: Config, record: Row, digest: str) -> N
         raise RunError(f"{folder}: config.yaml has hash {own}, run.json says {record['config_hash']}: they are not of one run")
 
 
-def _load(folder: Path, config: Config, data: LoggedData) -> Algo:
+def load_algo(folder: Path, config: Config, data: LoggedData) -> Algo:
     """The population with the state of the last save. Raises RunError for a checkpoint of unfinished training, or a damaged one."""
     path = folder / "checkpoint.safetensors"
     if not path.is_file():

@@ -5,14 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import matplotlib.colors
 import numpy as np
 import pytest
 from fake_suite import make_run, make_suite
 from PIL import Image
 
+from bench.figures.cost import tuning
 from bench.figures.draw import CAPTIONS, draw, figures, svg_of
-from bench.figures.style import COLOURS, looks
+from bench.figures.style import COLOURS, RC, looks
 from bench.leaderboard import suite_runs
 
 
@@ -42,6 +44,21 @@ def test_a_single_run_has_what_it_allows(tmp_path: Path, arguments: dict, expect
     found = figures(suite_runs(tmp_path))
     assert {name.split("-")[0] for name in found} == expected
     assert all(svg_of(f).startswith("<?xml") for f in found.values())
+
+
+def test_the_tuning_figure_by_hand(tmp_path: Path) -> None:
+    """Three configurations that always score 10, 20 and 60: one at random is worth 30, the best of two (20 + 60 + 60) / 3, of all 60."""
+    for temperature, level in ((1.0, 100.0), (3.0, 200.0), (5.0, 600.0)):
+        make_run(tmp_path, "iw_sft", temperature=temperature, change=lambda rows, x=level: [r | {"return": x} for r in rows])
+    with matplotlib.rc_context(RC):
+        (figure,) = tuning(suite_runs(tmp_path)).values()
+    tried, spent = figure.axes
+    assert (tried.get_xlabel(), spent.get_xlabel()) == ("configurations tried", "episodes spent")
+    lines = {line.get_label().split(", ")[1]: (line, other) for line, other in zip(tried.get_lines(), spent.get_lines(), strict=True)}
+    for name, episodes, tolerance in (("all episodes", 12, 1e-6), ("1 a trial", 1, 2), ("5 a trial", 5, 2)):
+        for line, factor in zip(lines[name], (1, episodes), strict=True):
+            np.testing.assert_allclose(line.get_xdata(), np.array([1, 2, 3]) * factor)
+            np.testing.assert_allclose(line.get_ydata(), [30, 140 / 3, 60], atol=tolerance)
 
 
 def test_an_svg_is_the_same_each_time(tmp_path: Path) -> None:

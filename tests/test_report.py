@@ -89,6 +89,19 @@ def test_videos_are_embedded(tmp_path: Path) -> None:
     assert "data:video/mp4;base64,bm90IHJlYWxseQ==" in text_of(tmp_path)
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_a_page_carries_no_more_videos_than_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for algo in ("bc", "sft"):
+        (make_run(tmp_path, algo) / f"{algo}.webp").write_bytes(bytes(900))
+    assert text_of(tmp_path).count("data:image/webp;base64,") == 2
+    monkeypatch.setattr("bench.report.build.PAGE_BYTES", 2000)
+    text = text_of(tmp_path)
+    assert text.count("data:image/webp;base64,") == 1
+    assert "Video: sft.webp, in the run directory" in text
+    monkeypatch.setattr("bench.report.build.VIDEO_BYTES", 800)
+    assert "data:image/webp;base64," not in text_of(tmp_path)
+
+
 def test_settings_are_compared_with_the_methods_defaults() -> None:
     base = defaults("iw_sft")
     assert base["algo.weighting.kind"] == "trajectory"

@@ -24,7 +24,7 @@ def test_aggregates_are_rliables(name: str, metric: str) -> None:
     """Values to rounding; intervals (plain percentiles) to the noise of two independent bootstraps."""
     value, low, high = RLIABLE["aggregates"][name][metric]
     drawn = Resamples([len(x) for x in SCORES[name]], 20_000, seed=3)
-    ours = drawn.estimate(METRICS[metric], SCORES[name], expanded=False)
+    ours = drawn.estimate(METRICS[metric], SCORES[name], plain=True)
     assert ours.value == pytest.approx(value, rel=1e-12)
     assert ours.low == pytest.approx(low, abs=0.06 * (high - low))
     assert ours.high == pytest.approx(high, abs=0.06 * (high - low))
@@ -67,12 +67,37 @@ def test_resamples_stay_within_their_data_set_and_depend_on_the_seed_alone() -> 
     assert (drawn.counts != Resamples([3, 5], 1000, seed=1).counts).any()
 
 
-@pytest.mark.parametrize(("tasks", "seeds", "metric"), [(9, 10, "mean"), (9, 10, "iqm"), (9, 5, "iqm"), (9, 3, "iqm"), (3, 5, "mean")])
+@pytest.mark.parametrize(
+    ("tasks", "seeds", "metric"),
+    [(9, 10, "iqm"), (9, 3, "iqm"), (3, 10, "iqm"), (3, 5, "iqm"), (3, 3, "iqm"), (3, 3, "mean"), (1, 3, "mean")],
+)
 def test_intervals_cover_what_they_say(tasks: int, seeds: int, metric: str) -> None:
-    """95 % intervals of normal scores cover 93 to 97 %, with three seeds as with ten (plain percentiles: 87 %, 93 %)."""
-    plain, expanded = covered(tasks, seeds, metric, 1500)
-    assert 0.93 <= expanded <= 0.97
-    assert plain < expanded
+    """95 % intervals of normal scores cover 93 to 97 %, with three seeds as with ten, on three data sets as on nine."""
+    assert 0.93 <= covered(tasks, seeds, metric, 1500) <= 0.97
+
+
+def test_plain_percentiles_do_not_cover() -> None:
+    """Else stretching them would be for nothing."""
+    assert covered(3, 3, "iqm", 500, plain=True) < 0.87
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_an_interval_of_values_that_are_all_alike_is_a_point(metric: str) -> None:
+    found = Resamples([3, 3], 200).estimate(METRICS[metric], [np.full(3, 50.0)] * 2)
+    assert found.low == found.value == found.high
+
+
+def test_one_data_sets_interval_is_close_to_students() -> None:
+    x = np.random.default_rng(4).normal(50, 10, 12)
+    ours, students = aggregate(statistics.mean, [x]), statistics.summarise(x)
+    assert (ours.low, ours.high) == pytest.approx((students.low, students.high), abs=0.06 * (students.high - students.low))
+
+
+def test_data_sets_of_different_numbers_of_seeds_weigh_by_what_they_contribute() -> None:
+    """Seeds that do not move the metric lend it no degrees of freedom: the interval is as wide as that of the noisy three alone."""
+    noisy, still = np.array([40.0, 50.0, 63.0]), np.full(30, 50.0)
+    alone, both = aggregate(statistics.mean, [noisy]), aggregate(statistics.mean, [noisy, still])
+    assert both.high - both.low == pytest.approx((alone.high - alone.low) / 2, rel=0.02)
 
 
 @pytest.mark.parametrize(("tasks", "seeds"), [(1, 3), (1, 5), (3, 3), (9, 5)])
@@ -95,6 +120,13 @@ def test_probability_of_improvement_covers() -> None:
     truth = stats.norm.cdf(0.5 / np.sqrt(2))
     found = [probability_of_improvement(list(rng.normal(0.5, 1, (9, 5))), list(rng.normal(0, 1, (9, 5))), number=1000) for _ in range(600)]
     assert 0.93 <= np.mean([e.low <= truth <= e.high for e in found]) <= 0.975
+
+
+def test_probability_of_improvement_has_no_interval_of_fewer_than_five_seeds() -> None:
+    """Three seeds on one data set would cover 72 to 90 %."""
+    few, enough = (probability_of_improvement([np.arange(n) + 0.5], [np.arange(n) + 0.1]) for n in (4, 5))
+    assert np.isnan(few.low)
+    assert enough.low < enough.value < enough.high
 
 
 def test_paired_is_scipys_test_on_one_data_set() -> None:

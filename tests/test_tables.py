@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bench.board import COLUMNS, SCHEMA, merge, read_board
 from bench.domains import domain_of
 from bench.errors import RunError
 from bench.leaderboard import main, rebuild
+from bench.wanted import Wanted
 
 Rows = list[dict[str, Any]]
 
@@ -97,13 +99,46 @@ def test_what_was_not_measured_alike_stands_in_tables_of_its_own(tmp_path: Path)
     make_run(tmp_path, "bc")
     make_run(tmp_path, "sft", final_episodes=6)
     make_run(tmp_path, "bc", "D4RL/kitchen/mixed-v2", reference={"name": "d4rl", "random": 0.0, "expert": 4.0})
-    table = rebuild(tmp_path)
+    with pytest.raises(
+        RunError, match=r"3 ways .*d4rl, 4 final episodes: bc; .*iwsft, 4 final episodes: bc; .*6 final episodes: sft.*--mixed"
+    ):
+        rebuild(tmp_path)
+    assert not (tmp_path / "leaderboard.csv").exists()
+    table = rebuild(tmp_path, Wanted(mixed=True))
     assert table.count("| data set |") == 3
     for part in table.split("Score (reference set")[1:]:
         assert ("d4rl" in part) != ("iwsft/" in part)
     assert (tmp_path / "table.tex").read_text().count(r"\begin{tabular}") == 3
     with pytest.raises(RunError, match="reference families d4rl and iwsft"):
-        merge([(tmp_path, board(tmp_path))])
+        merge([(tmp_path, read_board(tmp_path / "leaderboard.csv"))])
+
+
+def test_a_run_may_ask_for_mixed_tables_itself(tmp_path: Path) -> None:
+    """The suite `single` collects whatever is run: its runs say so."""
+    make_run(tmp_path, "bc")
+    make_run(tmp_path, "sft", final_episodes=6, mixed=True)
+    assert rebuild(tmp_path).count("| data set |") == 2
+
+
+def test_mixed_protocols_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path, "bc")
+    make_run(tmp_path, "sft", final_episodes=6)
+    for module in ("leaderboard", "report.__main__"):
+        command = import_module(f"bench.{module}").main
+        monkeypatch.setattr(sys, "argv", [module, str(tmp_path)])
+        with pytest.raises(SystemExit) as stopped:
+            command()
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert "--mixed" in error
+        assert not list(tmp_path.glob("*.*"))  # nothing half-written
+        monkeypatch.setattr(sys, "argv", [module, str(tmp_path), "--mixed"])
+        monkeypatch.setattr("bench.report.build.draw", lambda suite, runs: {})
+        command()
+        for path in tmp_path.glob("*.*"):
+            path.unlink()
 
 
 def test_different_data_under_one_name_are_told(tmp_path: Path) -> None:
@@ -186,6 +221,7 @@ def written(tmp_path: Path, change: Any = lambda rows: rows) -> Path:
     [
         (lambda b: b.assign(schema=SCHEMA + 1), f"schema {SCHEMA + 1} is newer than this program's {SCHEMA}"),
         (lambda b: b.drop(columns="schema"), "no column 'schema'"),
+        (lambda b: b.assign(schema=SCHEMA - 1), f"line 2: expected schema {SCHEMA}; rebuild it"),
         (lambda b: b.drop(columns="score_iqm"), "no column score_iqm"),
         (lambda b: pd.concat([b, b[:1]]), "line 20: .* stands there before"),
         (lambda b: b.astype({"score_mean": str}).assign(score_mean=["much", *["1"] * 17]), "line 2: score_mean = much"),
@@ -207,6 +243,30 @@ def test_merge_joins_equal_rows_once_and_refuses_two_results_of_one_run(tmp_path
     with pytest.raises(RunError, match="eval_episodes"):
         merge([(path, rows), (path, rows.assign(eval_episodes=7, config_hash="other"))])
     assert len(merge([(path, rows), (path, rows.assign(eval_episodes=7, config_hash="other"))], mixed=True)) == 2 * len(rows)
+
+
+def test_merge_refuses_the_best_of_different_numbers_of_evaluations(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    rows = read_board(path)
+    assert rows.groupby("selection")["evaluations"].unique().map(list).to_dict() == {"best": [2], "last": [1], "mean_last_2": [2]}
+    more = rows.assign(config_hash="other", evaluations=rows["evaluations"].where(rows["selection"] != "best", 9))
+    with pytest.raises(RunError, match=r"hopper/medium-v0: the best of 2 and 9 evaluations .*--selection last.*--mixed"):
+        merge([(path, rows), (path, more)])
+    last = [(path, b[b["selection"] == "last"]) for b in (rows, more)]
+    assert len(merge(last)) == 2 * len(last[0][1])
+
+
+def test_configurations_tried_in_other_suites_count_where_they_are_asked_for(tmp_path: Path) -> None:
+    make_run(tmp_path / "final", "iw_sft", temperature=3.0)
+    make_run(tmp_path / "tune", "iw_sft", temperature=3.0)  # the same once more: one configuration
+    for temperature in (1.0, 5.0):
+        make_run(tmp_path / "tune", "iw_sft", temperature=temperature)
+    make_run(tmp_path / "tune", "iw_sft", "iwsft/walker2d/medium-v0", temperature=7.0)
+    for wanted, expected in ((Wanted(), 1), (Wanted(root=tmp_path), 3)):
+        rebuild(tmp_path / "final", wanted)
+        assert set(read_board(tmp_path / "final" / "leaderboard.csv")["configs_tried"]) == {expected}
+    with pytest.raises(RunError, match="no folder; expected one that holds suites"):
+        rebuild(tmp_path / "final", Wanted(root=tmp_path / "nowhere"))
 
 
 def test_merge_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

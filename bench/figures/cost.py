@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.budget import expected_best, expected_chosen
-from bench.figures.style import Look, canvas, legend, looks, short
+from bench.figures.style import WIDTH, Look, canvas, legend, looks, short
 from bench.grid import Grid, Runs
 from bench.raw import counted, reference_of
 
@@ -38,7 +38,10 @@ def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
 
 
 def tuning(runs: Runs) -> dict[str, Figure]:
-    """Score to expect of the best of k configurations of a method, by data set; only where a method has several."""
+    """Score to expect of the best of k configurations of a method, by data set; only where a method has several.
+
+    Left against configurations tried, right against evaluation episodes spent on choosing: k times the episodes that each is judged by.
+    """
     families: dict[tuple[str, str], list[np.ndarray]] = {}
     for record, episodes in runs:
         reference = reference_of(record)
@@ -50,18 +53,26 @@ def tuning(runs: Runs) -> dict[str, Figure]:
     figures = {}
     style = looks(sorted({algo for _, algo in several}))
     for dataset in sorted({d for d, _ in several}):
-        figure, axes = canvas()
+        figure = Figure(figsize=(WIDTH, 3.2))
+        tried, spent = figure.subplots(1, 2, sharey=True)
         for (own, algo), configurations in sorted(several.items()):
             if own != dataset:
                 continue
             counts = np.arange(1, len(configurations) + 1)
-            best = expected_best([c.mean() for c in configurations])
-            axes.plot(counts, best, label=f"{algo}, all episodes", color=style[algo].colour, marker=style[algo].marker, markersize=4)
+            curves = {
+                "all episodes": (expected_best([c.mean() for c in configurations]), float(np.mean([len(c) for c in configurations])), "-")
+            }
             for episodes, line in zip(EPISODES, (":", "--"), strict=True):
-                chosen = [expected_chosen(configurations, int(k), episodes) for k in counts]
-                axes.plot(counts, chosen, label=f"{algo}, {episodes} a trial", color=style[algo].colour, linestyle=line)
-        axes.set(xlabel="configurations tried", ylabel="expected score of the chosen one", title=short(dataset))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        legend(figure, axes, 2)
+                chosen = np.array([expected_chosen(configurations, int(k), episodes) for k in counts])
+                curves[f"{episodes} a trial"] = chosen, float(episodes), line
+            for name, (scores, episodes, line) in curves.items():
+                look = {"color": style[algo].colour, "marker": style[algo].marker, "markersize": 4, "linestyle": line}
+                tried.plot(counts, scores, label=f"{algo}, {name}", **look)
+                spent.plot(counts * episodes, scores, **look)
+        tried.set(xlabel="configurations tried", ylabel="expected score of the chosen one")
+        spent.set(xlabel="episodes spent", xscale="log")
+        tried.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.suptitle(short(dataset), fontsize=9)
+        legend(figure, tried, 2)
         figures[f"tuning-{dataset.replace('/', '-')}"] = figure
     return figures

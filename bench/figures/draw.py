@@ -22,7 +22,7 @@ CAPTIONS = {
     "profile": "Performance profile: share of runs above a score, with point-by-point 95 % bands",
     "improvement": "Probability of improvement with its 95 % interval",
     "cost": "Score against cost",
-    "tuning": "Expected score against configurations tried, chosen by all episodes or by a few",
+    "tuning": "Expected score against configurations tried and evaluation episodes spent on choosing, by all episodes or by a few each",
     "curve": "Mean over seeds; band: 95 % interval of the mean (Student's t)",
     "weights": "Importance weights over training, mean over seeds",
 }

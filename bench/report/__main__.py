@@ -9,15 +9,17 @@ from pathlib import Path
 from bench.errors import USER_ERRORS
 from bench.leaderboard import rebuild
 from bench.report.build import write_report
+from bench.wanted import add_flags, wanted_of
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild a suite's tables, figures and report page from its runs.")
     parser.add_argument("folder", type=Path, help="such as results/quick")
-    folder = parser.parse_args().folder
+    add_flags(parser)
+    given = parser.parse_args()
     try:
-        rebuild(folder)
-        print(write_report(folder))
+        rebuild(given.folder, wanted_of(given))
+        print(write_report(given.folder, wanted_of(given)))
     except (*USER_ERRORS, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

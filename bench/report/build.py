@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from bench import published
 from bench.board import COLUMNS
 from bench.export import RULE, Line, lines
 from bench.figures.curves import curve_of
@@ -26,13 +27,15 @@ from bench.leaderboard import board_of, suite_runs, tables_lock
 from bench.raw import reference_of
 from bench.report.defaults import defaults, difference
 from bench.rundir import Row
+from bench.wanted import NOTHING, Wanted, published_rows, refuse_mixed
 from envs.behaviour.record import datasets_root
 from envs.errors import DataError
 from envs.ids import parse
 
 HERE = Path(__file__).parent
 VIDEO_BYTES = 8_000_000  # a longer video is named, not embedded
-VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
+PAGE_BYTES = 40_000_000  # of all videos together; those beyond it are named
+VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".webp": "image/webp"}
 GROUPS = {
     "Over data sets": ("intervals", "profile", "improvement", "cost"),
     "Tuning": ("tuning",),
@@ -41,26 +44,31 @@ GROUPS = {
 }
 SHOWN = [
     "dataset", "algo", "selection", "score_mean", "score_ci_low", "score_ci_high", "score_iqm", "return_mean", "return_std", "seeds",
-    "eval_episodes", "updates", "reference", "configs_tried", "wall_time_s",
+    "eval_episodes", "evaluations", "updates", "reference", "configs_tried", "wall_time_s",
 ]  # fmt: skip
 assert set(SHOWN) <= set(COLUMNS)
 
 
-def write_report(suite: Path) -> Path:
-    """Write report.html of folder `suite`, and its figures; returns the page. Raises RunError if there is no finished run."""
+def write_report(suite: Path, wanted: Wanted = NOTHING) -> Path:
+    """Write report.html of folder `suite`, and its figures; returns the page. Raises RunError if there is no finished run, and for runs
+    that were not measured alike unless `wanted` says otherwise."""
     with tables_lock(suite).held():
-        return _write(suite)
+        return _write(suite, wanted)
 
 
-def _write(suite: Path) -> Path:
+def _write(suite: Path, wanted: Wanted) -> Path:
     runs = suite_runs(suite)
+    records = [record for record, _ in runs]
+    refuse_mixed(suite, records, wanted)
     svgs = draw(suite, runs)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("page.html").render(
         suite=suite.name, protocol=_protocol(runs), warnings=_warnings(suite, runs), tables=[_table(g) for g in grids(runs)], rule=RULE,
-        board=_board(board_of(suite, runs)), columns=SHOWN, figures=_figures(svgs), runs=[_run(*run) for run in runs], cards=_cards(runs),
+        board=_board(board_of(suite, runs, wanted.root)), published=published.sections(published_rows(records, wanted)),
+        published_warning=published.WARNING, columns=SHOWN, figures=_figures(svgs),
+        runs=_capped([_run(*run) for run in runs]), cards=_cards(runs),
         style=Markup((HERE / "style.css").read_text()),
         script=Markup((HERE / "script.js").read_text()),
     )  # fmt: skip
@@ -220,8 +228,18 @@ def _videos(folder: Path) -> list[Row]:
     for path in sorted(p for p in folder.rglob("*") if p.suffix in VIDEOS and p.resolve().is_relative_to(folder.resolve())):
         small = path.stat().st_size <= VIDEO_BYTES
         content = f"data:{VIDEOS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}" if small else ""
-        found.append({"name": path.name, "source": content, "image": path.suffix == ".gif"})
+        found.append({"name": path.name, "source": content, "image": path.suffix in (".gif", ".webp")})
     return found
+
+
+def _capped(runs: list[Row]) -> list[Row]:
+    """`runs` with as many videos embedded as the page can carry."""
+    carried = 0
+    for video in (video for run in runs for video in run["videos"]):
+        carried += len(video["source"])
+        if carried > PAGE_BYTES:
+            video["source"] = ""
+    return runs
 
 
 def _cards(runs: Runs) -> list[Row]:

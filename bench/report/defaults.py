@@ -16,18 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.config import register
 from bench.grid import flat
 
+# Where and on what, told elsewhere.
 OWN = (
-    "results_dir",
-    "force",
-    "logger.",
-    "device",
-    "suite",
-    "dataset",
-    "seeds",
-    "eval.workers",
-    "population",
-    "max_members",
-)  # where and on what, told elsewhere
+    "results_dir", "force", "logger.", "device", "engine", "suite", "dataset", "seeds", "eval.workers",
+    "population", "max_members", "mixed", "published",
+)  # fmt: skip
 
 
 @cache
