@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl chaos audit
+.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl audit launcher-test slurm-test ray-test chaos
 
 bench: .venv/.ready ## train and score the whole family on three tasks
 	@$(BIN)/python -m bench suite=quick
@@ -93,3 +93,20 @@ chaos: .venv/.ready-dev ## kills, full disks, damaged files and more, injected i
 
 audit: .venv/.ready-audit ## known vulnerabilities of the installed packages, where the advisory service can be reached
 	@$(BIN)/python .ci/audit.py
+extra-%: .venv/.ready-extra-% ## optional packages: make extra-joblib, extra-slurm, extra-ray, extra-optuna
+	@:
+
+.PRECIOUS: .venv/.ready-extra-%
+.venv/.ready-extra-%: .venv/.ready
+	@echo "installing what the extra '$*' needs" >&2
+	@$(PIP) --quiet --editable '.[$*]'
+	@touch $@
+
+launcher-test: .venv/.ready-dev extra-joblib extra-slurm extra-optuna ## sweeps through joblib, submitit's local executor and Optuna
+	@$(BIN)/python -m pytest tests/test_launchers_real.py -k "not on_slurm and not on_ray"
+
+slurm-test: .venv/.ready-dev extra-slurm ## a sweep on a real SLURM of one node, installed, started and stopped; as root on Debian
+	@tests/clusters/slurm.sh build/slurm $(BIN)/python -m pytest tests/test_launchers_real.py -k on_slurm
+
+ray-test: .venv/.ready-dev extra-ray ## a sweep on a real Ray cluster of this machine
+	@$(BIN)/python -m pytest tests/test_launchers_real.py -k on_ray

@@ -6,18 +6,20 @@ Hydra turns an exception in a callback into a warning; a mistake therefore leave
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from bench import progress
+from bench import launching, progress, tuning
 from bench.elsewhere import come_back
-from bench.explain import framed
+from bench.explain import MISTAKES, framed
 from bench.files import write_atomic
 from bench.preflight import preflight
 from bench.secrets import redact
@@ -27,45 +29,80 @@ from bench.sweep import composed
 class Preflight(Callback):
     """Check every job of a sweep before the first one starts: a typing error in job 7 costs no hour."""
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
-            return  # only a grid is known in advance
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with framed():
-            runs = [run for job in grid(config) for run in composed(config, job)]
-            print(f"suite {config.suite}: {len(runs)} runs, checked before the first one starts", file=sys.stderr, flush=True)
-            preflight(runs)
-        progress.job_numbers["total"] = len(runs)
+            launching.check_single(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with framed():
+            launching.check_extras(config)
+            here = not launching.on_other_machines(config.hydra)
+            if tuning.is_tuning(config.hydra):
+                tuning.quiet()
+                runs = [run for job in tuning.trials_ahead(overrides(config)) for run in composed(config, job)]
+                total, what = config.hydra.sweeper.n_trials, "trials, their ranges"
+            elif config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+                runs = [run for job in grid(config) for run in composed(config, job)]
+                total, what = len(runs), "runs,"
+            else:
+                return  # what it will ask for is not known in advance
+            print(f"suite {config.suite}: {total} {what} checked before the first one starts", file=sys.stderr, flush=True)
+            preflight(runs, here)
+            if logs := config.hydra.launcher.get("submitit_folder"):
+                print(f"logs of the jobs: {logs.replace('%j', 'JOB')}", file=sys.stderr, flush=True)
+        progress.job_numbers["total"] = total
+
+
+def overrides(config: DictConfig) -> list[Override]:
+    """What the command and the suite ask for, parsed; sweeps are still whole."""
+    loader = GlobalHydra.instance().config_loader()
+    arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
+    return OverridesParser.create(config_loader=loader).parse_overrides(arguments)
 
 
 def grid(config: DictConfig) -> list[list[str]]:
     """The overrides of every job of the basic sweeper."""
-    loader = GlobalHydra.instance().config_loader()
-    arguments = [*(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()), *config.hydra.overrides.task]
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
-    return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    return [job for batch in BasicSweeper.split_arguments(overrides(config), None) for job in batch]
 
 
 class Tables(Callback):
     """Rebuild the suite's tables, figures and report page at the end, and print the table that a person reads."""
 
+    open_sweep: DictConfig | None = None
+    """The sweep that has begun and not ended: where jobs failed elsewhere, Hydra calls no end."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        Tables.open_sweep = config
+
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        self._rebuild(config)
+        with framed():
+            _rebuild(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        self._rebuild(config)
-
-    def _rebuild(self, config: DictConfig) -> None:
-        from bench.leaderboard import rebuild  # loads pandas, which nobody should wait for at the start
-        from bench.report.build import write_report  # and matplotlib
-        from bench.wanted import Wanted
-
-        folder = Path(config.results_dir) / config.suite
+        Tables.open_sweep = None
         with framed():
             come_back()
-            wanted = Wanted(config.mixed, config.published)
-            print(rebuild(folder, wanted), end="")
-            write_report(folder, wanted)
-        print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")
+            _rebuild(config)
+            if tuning.is_tuning(config.hydra):
+                print(f"\n{tuning.advice(config)}", end="")
+
+    @classmethod
+    def of_what_is_there(cls) -> None:
+        """The tables of a sweep of which jobs failed: the others are not to be without."""
+        if cls.open_sweep is not None:
+            with suppress(*MISTAKES):  # no run is finished, or one is damaged
+                _rebuild(cls.open_sweep)
+
+
+def _rebuild(config: DictConfig) -> None:
+    from bench.leaderboard import rebuild  # loads pandas, which nobody should wait for at the start
+    from bench.report.build import write_report  # and matplotlib
+    from bench.wanted import Wanted
+
+    folder, wanted = Path(config.results_dir) / config.suite, Wanted(config.mixed, config.published)
+    print(rebuild(folder, wanted), end="")
+    write_report(folder, wanted)
+    print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")
 
 
 class Secrets(Callback):

@@ -9,22 +9,44 @@ import traceback
 import hydra
 from omegaconf import DictConfig
 
-from bench.config import register, to_config
+from bench.callbacks import Tables
+from bench.config import Config, register, to_config
 from bench.elsewhere import run_or_put_off
-from bench.explain import MISTAKES, stop
+from bench.errors import RunError
+from bench.explain import MISTAKES, explain, stop
+from bench.launching import enter_job, lost_job, prefer_own_configs, reported
 from bench.population import expanded
 from bench.preflight import preflight
+from bench.run import run
 from bench.secrets import redact
+from bench.tuning import is_tuning, objective
 
 
-def _job(composed: DictConfig) -> None:
-    """One job of a sweep, or the only one."""
+def _job(composed: DictConfig) -> float | None:
+    """One job of a sweep, or the only one; the number that a tuner maximises, where there is one."""
+    register()  # a job may run in a process that has seen nothing of this yet
+    hydra_config = enter_job()
     try:
-        configs = expanded(to_config(composed))
-        preflight(configs)
-        run_or_put_off(configs)
+        return _do(expanded(to_config(composed)), is_tuning(hydra_config))
     except MISTAKES as error:
-        stop(error)
+        if not reported(hydra_config):
+            stop(error)
+        print(f"error: {explain(error)}", file=sys.stderr, flush=True)
+        raise RunError(explain(error)) from None  # its own kind may not survive the way back
+    except Exception:
+        if reported(hydra_config):
+            traceback.print_exc()  # tracebacks do not travel
+        raise
+
+
+def _do(configs: list[Config], tuning: bool) -> float | None:
+    preflight(configs)
+    if not tuning:
+        run_or_put_off(configs)
+        return None
+    if len(configs) > 1:
+        raise RunError("population: a trial of a tuner is one run; leave the settings to the tuner")
+    return objective(configs[0], run(configs[0]))
 
 
 def main() -> None:
@@ -33,12 +55,19 @@ def main() -> None:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print and exit over
     register()
+    prefer_own_configs()
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(_job)()
     except MISTAKES as error:
         if wants_traceback:
             raise
+        Tables.of_what_is_there()
         stop(error)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last evaluation", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if wants_traceback or (line := lost_job(error)) is None:
+            raise
+        Tables.of_what_is_there()
+        stop(RunError(line))

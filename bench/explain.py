@@ -48,7 +48,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and not isinstance(error, HydraException):  # some of Hydra's are both
         return f"{error.filename or 'file system'}: {error.strerror or error}; free space or choose another folder with results_dir=PATH"
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
-    if missing := re.search(r"Could not find '(\w+)/([^']+)'", text):
+    if missing := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
         group, name = missing.groups()
         options = sorted(set(re.findall(r"^\t([a-z0-9][\w-]*)$", text, re.MULTILINE)))
         return f"{group}={name}: no such {group}{_near(name, options)}; there are {', '.join(options)}"

@@ -12,11 +12,15 @@ from bench.resources import device_of
 from envs.minari_data import ensure
 
 
-def preflight(configs: Iterable[Config]) -> None:
-    """Check devices and folders, then make sure that all data sets are there. Raises ConfigError, RunError or DataError."""
+def preflight(configs: Iterable[Config], here: bool = True) -> None:
+    """Check devices (if the runs are done `here`) and folders, then make sure that all data sets are there.
+
+    Raises ConfigError, RunError or DataError.
+    """
     configs = list(configs)
     for config in configs:
-        device_of(config.device)
+        if here:
+            device_of(config.device)
         _check_writable(Path(config.results_dir))
     for dataset in dict.fromkeys(d for config in configs for d in (config.dataset, config.pi_ref_dataset) if d):
         ensure(dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from dataclasses import replace
 
 import torch
@@ -31,7 +32,7 @@ def evaluator(env_spec: str, workers: int | None) -> Evaluator:
     key = env_spec, workers
     if key not in _evaluators:
         close()
-        _evaluators[key] = Evaluator(env_spec, workers)
+        _evaluators[key] = Evaluator(env_spec, workers or cores())
     return _evaluators[key]
 
 
@@ -40,6 +41,14 @@ def close() -> None:
     """Close the environments."""
     while _evaluators:
         _evaluators.popitem()[1].close()
+
+
+def cores() -> int:
+    """How many cores are for this process: OMP_NUM_THREADS, which launchers set for each of their jobs, else all that it may run on."""
+    try:
+        return max(1, int(float(os.environ["OMP_NUM_THREADS"])))  # a share of a core is one thread
+    except (KeyError, ValueError):
+        return len(os.sched_getaffinity(0))
 
 
 def device_of(name: str) -> torch.device:

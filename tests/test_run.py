@@ -142,14 +142,14 @@ def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, 
 
     monkeypatch.setattr(reference_policy, "WeightedBC", MustNotTrain)
     run(config)
-    stored = list((Path(config.results_dir) / ".pi_ref").iterdir())
+    stored = list((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
     assert len(stored) == 1
     assert stored[0].read_bytes() == (trained.path / "policy.safetensors").read_bytes()
 
 
 def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path) -> None:
     run(config)
-    alone = next((Path(config.results_dir) / ".pi_ref").iterdir())
+    alone = next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
     bc = Config(config.algo.reference, ID, seeds=[3, 1], eval=config.eval, results_dir=str(tmp_path / "bc"), device="cpu")
     assert (run(bc).path / "policy.safetensors").read_bytes() == alone.read_bytes()
 
@@ -167,7 +167,7 @@ def test_other_settings_are_another_run(config: Config) -> None:
 
 def test_a_damaged_reference_is_named(config: Config) -> None:
     run(config)
-    next((Path(config.results_dir) / ".pi_ref").iterdir()).write_bytes(b"damaged")
+    next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors")).write_bytes(b"damaged")
     config.force = True
     with pytest.raises(RunError, match=r"\.pi_ref/.*safetensors cannot be read .*; remove it and run again"):
         run(config)

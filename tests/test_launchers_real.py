@@ -1,0 +1,190 @@
+"""Sweeps through every launcher and the tuner, for real: each leaves what Hydra's own launcher leaves. Needs the extras (Makefile)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import random_episodes, write_minari
+from test_cli import ROOT, TINY, bench
+
+from bench import resources
+
+pytestmark = pytest.mark.slow
+
+SWEEP = ["-m", "algo=sft,iw_sft_q", "algo.curation.percentiles=[50]", *TINY, "seeds=[0,1]"]
+MEASURED = ["dataset", "algo", "selection", "seeds", "config_hash", "return_mean", "return_std", "configs_tried"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a Minari root, and without a limit on threads from outside."""
+    folder = tmp_path_factory.mktemp("launchers")
+    (folder / "minari").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        write_minari("test/pendulum/random-v0", random_episodes(30, obs=4, act=1), ref_min_score=5.0, ref_max_score=1000.0)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def alone(root: Path) -> Path:
+    """What the sweep leaves when its jobs run one after another in one process."""
+    command(root, *SWEEP, "results_dir=alone")
+    assert len(set(policies(root / "alone").values())) == 2  # or equality would say little
+    return root / "alone"
+
+
+def command(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:
+    return bench(folder, *arguments, code=code, timeout=1200)
+
+
+def policies(results: Path) -> dict[str, str]:
+    """A digest of the policies of every run."""
+    return {p.parent.name: sha256(p.read_bytes()).hexdigest() for p in results.glob("single/runs/*/policy.safetensors")}
+
+
+def measured(results: Path) -> pd.DataFrame:
+    return pd.read_csv(results / "single" / "leaderboard.csv")[MEASURED]
+
+
+def sweep_is_as_alone(root: Path, alone: Path, name: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the sweep with `arguments` into a relative folder: policies and table are those of `alone`, pi_ref was trained once."""
+    done = command(root, *SWEEP, *arguments, f"results_dir={name}")
+    results = root / name
+    assert policies(results) == policies(alone)
+    pd.testing.assert_frame_equal(measured(results), measured(alone))
+    assert (results / "single" / "table.md").read_text() in done.stdout
+    logs = done.stderr + "".join(p.read_text() for p in results.glob("single/.hydra/.submitit/*/*.err"))
+    assert logs.count("training pi_ref") == 1
+    assert len(list((results / ".pi_ref").glob("*.safetensors"))) == 1
+    return done
+
+
+def test_joblib_on_two_cores(root: Path, alone: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    sweep_is_as_alone(root, alone, "joblib", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def test_joblib_shares_the_cores_out(root: Path) -> None:
+    """conf/hydra/launcher/joblib.yaml leaves it to joblib."""
+    joblib = pytest.importorskip("joblib")
+    found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(resources.cores)() for _ in range(2))
+    assert found == [max(1, joblib.cpu_count() // 2)] * 2
+
+
+def test_a_job_that_fails_costs_the_others_nothing(root: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    settings = ["algo=filtered_bc", "algo.curation.min_score=1e9,-1e9", *TINY, "seeds=[0]", "results_dir=failing"]
+    done = command(root, "-m", "hydra/launcher=joblib", *settings, code=2)
+    assert done.stderr.splitlines()[-1].startswith("error: no trajectory is left after filtering: the best score is")
+    assert "Traceback" not in done.stderr
+    assert "| test/pendulum/random-v0 |" in done.stdout
+    board = pd.read_csv(root / "failing" / "single" / "leaderboard.csv")
+    assert board["config_hash"].nunique() == 1
+
+
+def test_a_job_that_is_killed_is_one_line(root: Path) -> None:
+    """As the kernel does where memory ends."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = [sys.executable, "-m", "bench", "-m", "hydra/launcher=joblib", "algo=bc", "algo.scratch.learning_rate=1e-3,2e-3", *TINY]
+    arguments += ["algo.scratch.updates=100000000", "eval.every=50000000", "results_dir=killed"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(arguments, cwd=root, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "training" in line:
+            break
+    children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    worker = next(int(child.split()[0]) for child in children.splitlines() if "loky" in child and "resource_tracker" not in child)
+    os.kill(worker, signal.SIGKILL)
+    _, rest = process.communicate(timeout=600)
+    assert process.returncode == 2, rest
+    assert re.search(r"^error: a job ended without a result \(TerminatedWorkerError: .*the same command goes on", rest, re.MULTILINE)
+    assert "Traceback" not in rest
+
+
+def test_submitits_local_executor(root: Path, alone: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    done = sweep_is_as_alone(root, alone, "submitit", "hydra/launcher=submitit_local")
+    assert "logs of the jobs: submitit/single/.hydra/.submitit/JOB" in done.stderr
+
+
+def test_optuna_counts_what_it_tried_and_goes_on(root: Path) -> None:
+    """Two trials; then a third, of which the first two are found finished, and one diverges; then the best on other seeds."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    rates = "algo.scratch.learning_rate=1e-3,3e-3,1e38"
+    tune = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=random", "algo=bc", rates, *TINY, "seeds=[0,1]", "results_dir=tuned"]
+    results = root / "tuned" / "single"
+
+    done = command(root, *tune, "hydra.sweeper.n_trials=6")
+    board = pd.read_csv(results / "leaderboard.csv")
+    last = board[board["selection"] == "last"]
+    tried = len(list(results.glob("runs/*/run.json")))
+    assert len(last) == 3
+    assert tried == 3
+    assert set(board["configs_tried"]) == {tried}
+    assert "bc, seed 0: parameters are not finite after update 10; it counts as failed" in done.stderr
+    assert re.search(r"^error: \S+: seeds 0, 1 failed, so that the trial has no score$", done.stderr, re.MULTILINE)
+    assert "Traceback" not in done.stderr
+    assert "[6/6] bc" in done.stderr
+    best = re.search(r"^best of 6 trials: algo\.scratch\.learning_rate=[13]e-3, (\S+)$", done.stdout, re.MULTILINE)
+    assert best is not None
+    assert (last["score_mean"] - float(best.group(1))).abs().min() < 0.01
+
+    advised = re.search(r"^  python -m bench (.*)$", done.stdout, re.MULTILINE)
+    assert advised is not None
+    command(root, *advised.group(1).split(" "))
+    board = pd.read_csv(results / "leaderboard.csv")
+    assert set(board["seeds"]) == {"0 1", "2 3"}
+    assert set(board["configs_tried"]) == {tried + 1}
+
+
+def test_a_sweep_on_slurm(root: Path, alone: Path) -> None:
+    """In the SLURM that SLURM_CONF names (tests/clusters/slurm.sh)."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    if "SLURM_CONF" not in os.environ:
+        pytest.skip("no SLURM; make slurm-test starts one")
+    resources = ["hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.timeout_min=5"]
+    sweep_is_as_alone(root, alone, "slurm", "hydra/launcher=slurm", *resources)
+    history = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True).stdout
+    assert len(re.findall(r"JobName=bench .*JobState=COMPLETED .*NumCPUs=1 ", history)) == 2, history
+
+
+@pytest.fixture
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a cluster that was started elsewhere: in another folder, without this process' environment."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    folder, address = tmp_path_factory.mktemp("ray"), "127.0.0.1:26379"
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = Path(sys.executable).parent / "ray"
+    arguments = [ray, "start", "--head", "--block", "--num-cpus=2", "--port=26379", "--include-dashboard=false", f"--temp-dir={folder}/t"]
+    with open(folder / "log", "w") as log:
+        cluster = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    deadline = time.monotonic() + 600
+    while "Ray runtime started" not in (folder / "log").read_text():
+        assert cluster.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.5)
+    yield address
+    cluster.terminate()  # with --block it takes its children along
+    try:
+        cluster.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(cluster.pid, signal.SIGKILL)
+    shutil.rmtree(folder / "t", ignore_errors=True)
+
+
+def test_a_sweep_on_ray(root: Path, alone: Path, ray_cluster: str) -> None:
+    sweep_is_as_alone(root, alone, "ray", "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster}")
