@@ -64,7 +64,7 @@ def main() -> None:
         Tables.of_what_is_there()
         stop(error)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last evaluation", file=sys.stderr)
+        print("interrupted; the same command goes on from the last save", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if wants_traceback or (line := lost_job(error)) is None:

@@ -122,7 +122,7 @@ def _started(folder: Path) -> Iterator[tuple[str, str, str]]:
     if not folder.is_dir():
         raise RunError(f"{folder}: no folder; expected one that holds suites, such as results")
     for path in sorted(folder.glob("**/runs/*/run.json")):
-        with contextlib.suppress(ValueError, KeyError):
+        with contextlib.suppress(ValueError, KeyError, FileNotFoundError):  # the last: another process begins it again
             record = json.loads(path.read_text())
             yield record["dataset"], record["algo"], record["config_hash"]
 

@@ -37,11 +37,13 @@ def quiet() -> None:
 def objective(config: Config, folder: RunDir) -> float:
     """What tuning maximises: the mean over seeds of the final episodes' score (the raw return, where the data set has no reference).
 
-    Selection is `last`, as in the tables: the last iterate. Raises RunError if a seed has no final episode.
+    Selection is `last`, as in the tables: the last iterate. Raises RunError if a seed failed, or has no final episode.
     """
     from bench.raw import read_episodes, reference_of, selections  # loads pandas, which only tuning needs here
 
     record = json.loads((folder.path / "run.json").read_text())
+    if seeds := record.get("failed_seeds"):
+        raise RunError(f"{folder.path}: seeds {', '.join(map(str, seeds))} failed, so that the trial has no score")
     returns = selections(record, read_episodes(folder.path, record))["last"].reindex(list(config.seeds)).to_numpy()
     if not (returns == returns).all():
         raise RunError(f"{folder.path}: a seed has no score, so that the trial has none")

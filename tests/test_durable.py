@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -398,3 +400,27 @@ def test_members_that_are_not_finite_return_nan(config: Config, monkeypatch: pyt
     assert np.isnan(played.returns[0]).all()
     assert (played.lengths[0] == 0).all()
     assert np.isfinite(played.returns[1]).all()
+
+
+def test_the_command_leaves_with_75_and_goes_on(tmp_path: Path) -> None:
+    """`python -m bench` in its own process, with evaluation's processes, all of them signalled as a scheduler does."""
+    updates, root = 4_000_000, Path(__file__).parent.parent
+    overrides = [
+        "algo=bc", "seeds=[0]", "algo.hidden=[8]", f"algo.scratch.updates={updates}", f"dataset={ID}", "device=cpu",
+        "eval.every=30", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "bench", *overrides]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    saved = []
+    for _ in range(2):
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            assert process.stderr is not None
+            said = [next(line for line in process.stderr if ": update " in line)]  # it has been evaluated
+            os.killpg(process.pid, signal.SIGTERM)
+            said += process.stderr.readlines()
+        assert process.returncode == 75, said
+        assert said[-1] == "SIGTERM: saved; the same command goes on from here (exit code 75)\n"
+        assert not any("Traceback" in line for line in said)
+        (path,) = tmp_path.glob("results/single/runs/*/checkpoint.safetensors")
+        saved.append(int(unpack(path)[1]["update"]))
+    assert 30 <= saved[0] < saved[1]
