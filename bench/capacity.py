@@ -16,7 +16,7 @@ from algos.weighted_bc import WeightedBC, WeightedBCConfig
 from bench.config import Config
 from bench.resources import data_set, device_of
 
-ON_A_CPU = 16  # more share an operation's overhead no better (docs/populations.md)
+ON_A_CPU = 16  # the gain was reached at 4, and more than 16 were not measured (docs/populations.md)
 SHARE = 0.8  # of a GPU's free memory
 ROWS = 64  # observations a member that are acted on at once, as in evaluation
 
