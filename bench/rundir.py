@@ -132,6 +132,7 @@ class RunDir:
             if curve:
                 _write_if_new(self.path / f"{name}.csv", text)
         waiting = {f"{METRIC}{k}": v for k, v in (metrics or {}).items()}
+        about["metrics"] = json.dumps(list(metrics or {}))  # the order of curve.csv's columns, which safetensors does not keep
         self.checkpoints.save(update, state | waiting, about)
 
     def resume(self, point: Point | None = None) -> Resumed | None:
@@ -175,7 +176,7 @@ class RunDir:
                 return f"{path} is damaged (its rows up to update {about.get('evaluated')} are not those that were written)"
             tables[name] = rows
         state = {k: v for k, v in saved.state.items() if not k.startswith(METRIC)}
-        metrics = {k.removeprefix(METRIC): v for k, v in saved.state.items() if k.startswith(METRIC)}
+        metrics = {name: saved.state[METRIC + name] for name in json.loads(about["metrics"])}
         evaluated, wall_time = int(about["evaluated"]), float(about["wall_time_s"])
         return Resumed(saved.update, wall_time, state, tables["episodes"], tables["curve"], metrics, evaluated, [])
 

@@ -23,7 +23,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -250,24 +250,24 @@ def file_operations(folder: Path) -> int:
 
 def killed_at_every_write(folder: Path, whole: RunDir, times: int) -> Outcome:
     """SIGKILL before `times` of the steps in which files are written, flushed and renamed, evenly spread."""
-    found = comparison(whole)
+    found, cut, kept = comparison(whole), 0, ExitStack()
     steps = np.unique(np.linspace(0, file_operations(folder) - 1, times).astype(int))
     for step in steps.tolist():
         config = small(folder / f"run-{step}")
 
         def disturb(attempt: int, step: int = step) -> None:
             if attempt == 0:
-                at_file_operation(step, lambda: os.kill(os.getpid(), signal.SIGKILL)).__enter__()
+                kept.enter_context(at_file_operation(step, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
-        until_done(config, disturb, (-signal.SIGKILL,))
+        cut += until_done(config, disturb, (-signal.SIGKILL,))
         found.add(folders_of([config])[0])
         shutil.rmtree(config.results_dir)
-    return Outcome("killed between two steps of a write", len(steps), found.lost, found.changed)
+    return Outcome("killed between two steps of a write", cut, found.lost, found.changed)
 
 
 def failing_writes(folder: Path, whole: RunDir, times: int, number: int, name: str) -> Outcome:
     """A step of writing fails once; the command says so in a line, with exit code 2, and the next one goes on."""
-    found = comparison(whole)
+    found, cut, kept = comparison(whole), 0, ExitStack()
     steps = np.unique(np.linspace(0, file_operations(folder) - 1, times).astype(int))
     for step in steps.tolist():
         config = small(folder / f"run-{step}")
@@ -277,12 +277,12 @@ def failing_writes(folder: Path, whole: RunDir, times: int, number: int, name: s
 
         def disturb(attempt: int, step: int = step) -> None:
             if attempt == 0:
-                at_file_operation(step, fail).__enter__()
+                kept.enter_context(at_file_operation(step, fail))
 
-        until_done(config, disturb, (2,))
+        cut += until_done(config, disturb, (2,))
         found.add(folders_of([config])[0])
         shutil.rmtree(config.results_dir)
-    return Outcome(name, len(steps), found.lost, found.changed)
+    return Outcome(name, cut, found.lost, found.changed)
 
 
 def file_too_large(folder: Path, whole: RunDir, times: int) -> Outcome:

@@ -63,7 +63,7 @@ def test_a_resume_that_forgets_something_is_counted(whole: RunDir, tmp_path: Pat
         return found and found._replace(state={k: v * (0 if k.startswith("adam") else 1) for k, v in found.state.items()})
 
     monkeypatch.setattr(RunDir, "resume", forgets)
-    assert chaos.killed_at_every_write(tmp_path, whole, 3).changed
+    assert chaos.killed_at_every_write(tmp_path, whole, 9).changed
 
 
 def test_rows_written_twice_are_counted(whole: RunDir, tmp_path: Path) -> None:
