@@ -23,7 +23,7 @@ from bench import resources
 
 pytestmark = pytest.mark.slow
 
-SWEEP = ["-m", "algo=sft,iw_sft_q", "algo.curation.percentiles=[50]", *TINY, "seeds=[0,1]"]
+SWEEP = ["-m", "algo=sft,dft", "algo.curation.percentiles=[50]", *TINY, "seeds=[0,1]"]
 MEASURED = ["dataset", "algo", "selection", "seeds", "config_hash", "return_mean", "return_std", "configs_tried"]
 
 
