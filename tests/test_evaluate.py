@@ -33,7 +33,8 @@ class Proportional(Algo):
 
     def diagnostics(self) -> Any: ...
 
-    def policy(self) -> Any: ...
+    def policy(self) -> dict[str, Tensor]:
+        return {"gain": GAINS[: self.members, None]}
 
 
 def alone(gain: float, seed: int) -> tuple[float, int]:

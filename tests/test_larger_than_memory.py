@@ -15,7 +15,7 @@ import torch
 from rl_cases import configured
 
 from algos.registry import ALGOS
-from envs.cache import Cache
+from envs.cache import Cache, _check
 from envs.trajectories import TENSORS, Trajectories
 from tests.logged import write
 
@@ -115,7 +115,8 @@ def test_arrays_larger_than_the_machines_memory_are_opened_and_trained_on(minari
     np.save(folder / "offsets.npy", np.arange(0, steps + 1, steps // episodes))
     index = minari_root / ".cache" / "index"
     index.mkdir()
-    (index / "k.json").write_text(json.dumps({"digest": "made-up", "num_actions": 0}))
+    about = {"digest": "made-up", "num_actions": 0}
+    (index / "k.json").write_text(json.dumps(about | {"check": _check(about)}))
 
     kept = Cache(minari_root).find("k")
     assert kept is not None

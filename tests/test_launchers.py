@@ -172,7 +172,7 @@ def test_jobs_side_by_side_train_one_reference(small_data: Trajectories, tmp_pat
     def job() -> None:
         with Reporter("job") as reporter:
             start.wait(5)
-            found.append(reference_policy.find_or_train(config, small_data, "digest", torch.device("cpu"), reporter))
+            found.append(reference_policy.find_or_train([config], small_data, "digest", torch.device("cpu"), reporter))
 
     threads = [threading.Thread(target=job) for _ in range(jobs)]
     for thread in threads:

@@ -27,7 +27,7 @@ from bench.grid import read_yaml
 from bench.report.build import _metadata, _videos, write_report
 from bench.rundir import RunDir
 from bench.secrets import SHOWN, redact, redact_tree
-from envs.cache import Cache
+from envs.cache import Cache, _check
 from envs.errors import DataError
 from envs.ids import parse
 from envs.minari_data import load
@@ -103,8 +103,10 @@ def test_a_malicious_checkpoint_is_refused(tmp_path: Path, mark: Path) -> None:
     run = RunDir(Config(WeightedBCConfig(), results_dir=str(tmp_path)), "0", "cpu")
     run.path.mkdir(parents=True)
     (run.path / "checkpoint.safetensors").write_bytes(pickle.dumps(Bomb(mark)))
-    with pytest.raises(RunError, match=r"checkpoint.safetensors cannot be read"):
-        run.resume()
+    found = run.resume()
+    assert found is not None
+    assert (found.update, found.state) == (0, {})
+    assert "starting over" in found.notes[-1]
 
 
 def test_a_malicious_pi_ref_is_refused(tmp_path: Path, mark: Path) -> None:
@@ -118,7 +120,7 @@ def test_a_malicious_pi_ref_is_refused(tmp_path: Path, mark: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(pickle.dumps(Bomb(mark)))
     with Reporter("test") as reporter, pytest.raises(RunError, match="cannot be read"):
-        reference_policy.find_or_train(config, None, "0", torch.device("cpu"), reporter)  # type: ignore[arg-type]
+        reference_policy.find_or_train([config], None, "0", torch.device("cpu"), reporter)  # type: ignore[arg-type]
 
 
 def test_a_malicious_snapshot_is_refused(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +138,8 @@ def test_a_malicious_snapshot_is_refused(tmp_path: Path, mark: Path, monkeypatch
 def test_a_malicious_cache_is_not_believed(as_array: bool, tmp_path: Path, mark: Path) -> None:
     """Pickled objects within .npy files, which NumPy can read if asked to, and bare pickles."""
     (tmp_path / ".cache" / "index").mkdir(parents=True)
-    (tmp_path / ".cache" / "index" / "key.json").write_text(json.dumps({"digest": "abc", "num_actions": 0}))
+    about = {"digest": "abc", "num_actions": 0}
+    (tmp_path / ".cache" / "index" / "key.json").write_text(json.dumps(about | {"check": _check(about)}))
     (tmp_path / ".cache" / "abc").mkdir()
     for name in TENSORS:
         path = tmp_path / ".cache" / "abc" / f"{name}.npy"

@@ -19,10 +19,10 @@ from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, Weigh
 from bench import resources
 from bench.capacity import exercise, fitting, members_that_fit
 from bench.config import Config, EvalConfig
-from bench.evaluate import play
 from bench.population import expanded, kinship, populations, settings_of, split
 from bench.run import run, run_all, run_together
 from bench.rundir import RunDir, read_csv
+from envs.rollout import Evaluator
 
 ID = "test/pendulum/random-v0"
 TIMES = ("wall_time_s", "set_up_time_s", "finished_at", "population_members")  # of run.json, which say how it was run
@@ -158,11 +158,17 @@ def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monk
 def test_a_run_that_diverges_stops_no_other(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def watched(algo: Any, *rest: Any) -> Any:
-        assert all(p.isfinite().all() for p in algo.policy().values()), "an environment would be given actions that are no numbers"
-        return play(algo, *rest)
+    run_of_environments = Evaluator.run
 
-    monkeypatch.setattr("bench.training.play", watched)
+    def watched(self: Evaluator, act: Any, *rest: Any) -> Any:
+        def finite(observations: np.ndarray) -> np.ndarray:
+            actions = act(observations)
+            assert np.isfinite(actions).all(), "an environment would be given actions that are no numbers"
+            return actions
+
+        return run_of_environments(self, finite, *rest)
+
+    monkeypatch.setattr(Evaluator, "run", watched)
     runs = expanded(replace(config, population={"finetune.learning_rate": [1e-3, 1e38]}))
     good, bad = run_together(runs)
     said = "iw_sft_q finetune.learning_rate=1e+38, seed 3: parameters are not finite after update 15"

@@ -76,6 +76,7 @@ def test_a_film_stays_within_its_size() -> None:
 
 def test_without_a_renderer_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MUJOCO_GL", "DISPLAY"):
+        monkeypatch.setenv(name, "")  # so that leaving restores what was, not what is found out here
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(video, "find_library", lambda name: None)
     with pytest.raises(RunError, match=r"no renderer for video here; install .*apt-get install libegl1"):
