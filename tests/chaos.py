@@ -483,7 +483,7 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
     rows = Counter(zip(table["algo"], table["seed"], table["update"], table["episode"], strict=True))
     expected = {(c.algo.name, c.seeds[0], u, e) for c in configs for u, episodes in ((15, 1), (20, 2)) for e in range(episodes)}
     lost = sum(abs(rows[row] - (row in expected)) for row in {*rows, *expected})
-    lost += len(list(folder.rglob("*.lock"))) + len([p for p in folder.rglob(".*") if files.SCRATCH.fullmatch(p.name)])
+    lost += len([p for p in folder.rglob(".*") if files.SCRATCH.fullmatch(p.name)])  # a lock's file may stay: nobody holds it
     alone = [replace(c, results_dir=str(folder / "alone")) for c in configs[:: max(1, count // 12)]]
     for config in alone:
         run_all([config])
