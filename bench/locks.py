@@ -35,15 +35,15 @@ class Lock:
         """Take the lock; False if another process has it. Raises RunError where the file system has no locks, OSError."""
         for _ in range(100):  # each time, somebody removed the folder as its last lock went
             missing = [p for p in self.path.parents if not p.exists()]
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._made = missing or self._made
             try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._made = missing or self._made
                 self._lock.acquire()
                 return True
             except TimeoutError:
                 if self.path.exists():
                     return False  # else it was given back at this moment
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileExistsError, FileNotFoundError, NotADirectoryError):  # mkdir itself may meet a folder that goes
                 time.sleep(POLL / 100)
             except (OSError, NotImplementedError) as error:
                 if getattr(error, "errno", None) == errno.ESTALE:  # NFS: the file went away between two calls
