@@ -33,6 +33,7 @@ class Lock:
 
     def take(self) -> bool:
         """Take the lock; False if another process has it. Raises RunError where the file system has no locks, OSError."""
+        gone: OSError | None = None
         for _ in range(100):  # each time, somebody removed the folder as its last lock went
             missing = [p for p in self.path.parents if not p.exists()]
             try:
@@ -43,7 +44,8 @@ class Lock:
             except TimeoutError:
                 if self.path.exists():
                     return False  # else it was given back at this moment
-            except (FileExistsError, FileNotFoundError, NotADirectoryError):  # mkdir itself may meet a folder that goes
+            except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # a folder that goes meanwhile
+                gone = error
                 time.sleep(POLL / 100)
             except (OSError, NotImplementedError) as error:
                 if getattr(error, "errno", None) == errno.ESTALE:  # NFS: the file went away between two calls
@@ -54,6 +56,9 @@ class Lock:
                     ) from error
                 error.filename = str(self.path)
                 raise
+        if gone is not None:  # nobody removes a folder that often: what is there is none
+            gone.filename = str(self.path)
+            raise gone
         return False
 
     def give_back(self) -> None:

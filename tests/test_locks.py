@@ -93,3 +93,10 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(fcntl, "flock", refuses)
     with pytest.raises(RunError, match=r"run\.lock: this file system has no locks .*; choose another folder with results_dir=PATH"):
         Lock(tmp_path / "run.lock").take()
+
+
+def test_a_file_where_the_folder_should_be_is_an_error_and_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "POLL", 0.001)
+    (tmp_path / ".locks").write_text("no folder")
+    with pytest.raises(OSError, match=r"\.locks/run\.lock"):
+        Lock(tmp_path / ".locks" / "run.lock").take()
