@@ -64,8 +64,16 @@ class Parts(Algo):
     def policy(self) -> dict[str, Tensor]:
         return joined([part.policy() for part in self.parts])
 
+    def before(self, update: int) -> None:
+        for part in self.parts:
+            part.before(update)
+
+    def phase(self, update: int) -> int:
+        return self.parts[0].phase(update)
+
     def draws(self, update: int) -> Draws:
-        raise NotImplementedError("each part has its own")
+        return joined([part.draws(update) for part in self.parts])
 
     def step(self, phase: int, draws: Draws) -> Metrics:
-        raise NotImplementedError("each part has its own")
+        own = [{name: value[place] for name, value in draws.items()} for place in self.places]
+        return joined([part.step(phase, random) for part, random in zip(self.parts, own, strict=True)])
