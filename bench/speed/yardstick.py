@@ -8,6 +8,7 @@ nothing read back to the host but a loss every 1,000 updates, distributions with
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from copy import deepcopy
 from itertools import pairwise
 from typing import Any
@@ -129,7 +130,7 @@ class ReplayBuffer:
         return self.at(torch.randint(0, len(self.rewards), (batch_size,), device=self.rewards.device))
 
 
-class Trainer:
+class Trainer(ABC):
     """The loop that all have in common."""
 
     def __init__(self, config: Any, data: Episodes) -> None:
@@ -137,12 +138,13 @@ class Trainer:
         self.widths = data.observations.shape[1], data.actions.shape[1]
         self.logged: dict[str, float] = {}
 
+    @abstractmethod
     def sample(self) -> tuple[Tensor, ...]:
-        raise NotImplementedError
+        """A batch."""
 
+    @abstractmethod
     def update(self, t: int, *batch: Tensor) -> dict[str, Tensor]:
         """Update number `t` on a batch; returns its losses."""
-        raise NotImplementedError
 
     def train(self, start: int, stop: int) -> None:
         for t in range(start, stop):
