@@ -53,8 +53,8 @@ def record_cuda(update: Callable[[], Metrics]) -> tuple[Graph, Metrics]:
 class Captured:
     """Replays one recording for each kind of update: the host launches one graph instead of hundreds of kernels."""
 
-    def __init__(self, algo: Algo, record: Recorder = record_cuda, inner: Engine | None = None) -> None:
-        self.algo, self.record, self.inner = algo, record, inner or algo.step
+    def __init__(self, algo: Algo, record: Recorder = record_cuda) -> None:
+        self.algo, self.record = algo, record
         self.state = algo.state
         self.recordings: dict[int, Recording] = {}
 
@@ -75,7 +75,7 @@ class Captured:
         inputs = {name: value.clone() for name, value in draws.items()}
         before = {name: value.clone() for name, value in self.state.items()}
         try:
-            graph, metrics = self.record(lambda: self.inner(phase, inputs))
+            graph, metrics = self.record(lambda: self.algo.step(phase, inputs))
         finally:
             for name, value in before.items():
                 self.state[name].copy_(value)
