@@ -333,13 +333,13 @@ def test_secrets_are_redacted(text: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN_PATH", "/root/token-file")
+    monkeypatch.setenv("HF_TOKEN_PATH", "/somewhere/token-file")
     monkeypatch.setenv("SOME_TOKEN", "short")
     config = Config(WeightedBCConfig("iw_sft"))
     from omegaconf import OmegaConf
 
     for text in (
-        OmegaConf.to_yaml(OmegaConf.structured(config)), "see /root/token-file, short",
+        OmegaConf.to_yaml(OmegaConf.structured(config)), "see /somewhere/token-file, short",
         "dataset iwsft/hopper/medium-v0 (digest " + "a" * 64,
         "results/quick/runs/x-bc-0123456789ab: return 12.0, score -0.2, 3 s", "http://host:8080/path",
         "unknown key 'token'; near names: x",
