@@ -24,7 +24,7 @@ from bench.autosave import Autosave, Stride
 from bench.checkpoints import Checkpoint, Checkpoints
 from bench.config import Config
 from bench.errors import RunError
-from bench.execution import arithmetic
+from bench.execution import arithmetic, set_engine
 from bench.files import remove_scratch, write_atomic
 from bench.locks import Lock
 from bench.parts import in_parts
@@ -91,7 +91,9 @@ def _train(missing: dict[Path, Config], data: Episodes, reporter: Reporter, part
     members = [(config.algo.reference, seed) for config in missing.values() for seed in config.seeds]
 
     def make(own: slice) -> Algo:
-        return WeightedBC(stacked([reference for reference, _ in members[own]]), data, [seed for _, seed in members[own]])
+        algo = WeightedBC(stacked([reference for reference, _ in members[own]]), data, [seed for _, seed in members[own]])
+        set_engine(algo, next(iter(missing.values())), lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}"))
+        return algo
 
     algo = in_parts(make, len(members), min(parts, len(members)))
     places, first = [], 0
