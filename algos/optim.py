@@ -36,6 +36,12 @@ def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, sched
     return (peak * rise * fall).to(peak.dtype)
 
 
+CLEARED_EVERY, NEGLIGIBLE = 100, 1e-30
+"""How often, and below what size, first moments on the host are set to 0. Where a unit is dead its gradient stays 0 and its moment shrinks by
+`beta1` an update; left alone it ends as a subnormal number for ever, and arithmetic with those is many times slower. A step of this size
+moves no parameter, and a hundred updates on it is still far from subnormal."""
+
+
 @dataclass(frozen=True)
 class Adam:
     """Adam (Kingma & Ba 2015, Algorithm 1) on flat parameters [P, N]."""
@@ -64,6 +70,8 @@ class Adam:
 
     def _fused_step(self, params: Tensor, grad: Tensor, state: dict[str, Tensor], count: int, rates: list[float]) -> None:
         """The same in one pass over memory, for all members that share a rate."""
+        if count % CLEARED_EVERY == 0:
+            state["adam_mean"].masked_fill_(state["adam_mean"].abs() < NEGLIGIBLE, 0.0)
         tensors = params, grad, state["adam_mean"], state["adam_square"]
         rows = [tensors] if len(set(rates)) == 1 else [tuple(t[k] for t in tensors) for k in range(len(rates))]
         for row, rate in zip(rows, rates, strict=False):

@@ -131,6 +131,28 @@ def test_adam_is_pytorchs() -> None:
     torch.testing.assert_close(ours, torch.stack([p.detach() for p in theirs]), rtol=1e-5, atol=1e-6)
 
 
+def test_moments_of_dead_units_do_not_end_as_subnormal_numbers() -> None:
+    """They would stay so for ever, and arithmetic with them is many times slower; PyTorch's own do, and the parameters are the same."""
+    torch.manual_seed(0)
+    ours, adam, rates = torch.randn(2, 8), Adam(), torch.full((2,), 1e-3)
+    theirs = torch.nn.Parameter(ours.clone())
+    state, optimizer = adam.init(ours), torch.optim.Adam([theirs], lr=1e-3)
+
+    def subnormal(moments: torch.Tensor) -> torch.Tensor:
+        return (moments != 0) & (moments.abs() < torch.finfo(torch.float32).tiny)
+
+    for t in range(1500):
+        grad = torch.randn(2, 8)
+        grad[:, 3:] *= t < 10
+        adam.step(ours, grad, state, torch.tensor(t), rates)
+        theirs.grad = grad
+        optimizer.step()
+        assert not subnormal(state["adam_mean"]).any(), t
+    assert subnormal(optimizer.state[theirs]["exp_avg"])[:, 3:].all()
+    assert (state["adam_mean"][:, :3] != 0).all()
+    torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_a_rate_of_zero_moves_nothing() -> None:
     params = torch.randn(2, 3)
     before, adam = params.clone(), Adam()
