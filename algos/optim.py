@@ -37,9 +37,9 @@ def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, sched
 
 
 CLEARED_EVERY, NEGLIGIBLE = 100, 1e-30
-"""How often, and below what size, first moments on the host are set to 0. Where a unit is dead its gradient stays 0 and its moment shrinks by
-`beta1` an update; left alone it ends as a subnormal number for ever, and arithmetic with those is many times slower. A step of this size
-moves no parameter, and a hundred updates on it is still far from subnormal."""
+"""How often, and below what size, first moments on the host are set to 0. Where a unit is dead its gradient stays 0 and its moment shrinks
+by `beta1` an update; left alone it ends as a subnormal number for ever, and arithmetic with those is many times slower. A step of this
+size moves no parameter, and a hundred updates on it is still far from subnormal."""
 
 
 @dataclass(frozen=True)
