@@ -81,6 +81,7 @@ class Config:
     device: str = "auto"  # auto | cpu | cuda
     engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs; what auto takes on a GPU)
     precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
+    processes: int | None = None  # that a population's members are dealt out over on a CPU; one a core, members permitting, if null
     results_dir: str = "results"
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
@@ -100,6 +101,7 @@ class Config:
         require(self.checkpoint_minutes >= 0, "checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
         require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
         require(self.precision in ("float32", "tf32", "bf16"), "precision", self.precision, "float32, tf32 or bf16")
+        require(self.processes is None or self.processes > 0, "processes", self.processes, "a positive number, or null for one a core")
         limit = self.max_members
         require(limit is None or limit > 0, "max_members", limit, "a positive number, or null for what fits the device")
         for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files

@@ -1,7 +1,9 @@
-"""How updates are done: which engine (algos/engines.py), and in which precision matrices are multiplied."""
+"""How updates are done: by which engine (algos/engines.py), in which precision, in how many processes."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +13,9 @@ import torch
 from algos.base import Algo
 from algos.engines import Captured, Compiled, WithFallback
 from bench.config import Config
+from bench.dealt import Dealt
+from bench.parts import Parts, places
+from bench.resources import cores
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
 """By torch's names: products in float32; of factors rounded to TF32 (on GPUs that have it); to bfloat16 (GPUs, and CPUs with AMX)."""
@@ -45,3 +50,24 @@ def set_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
         say("engine = captured: CUDA graphs need a GPU; going on with engine=eager")
     else:
         algo.engine = WithFallback(algo, Captured(algo) if name == "captured" else Compiled(algo), name, say)
+
+
+def processes_for(config: Config, device: torch.device, members: int) -> int:
+    """Over how many processes of one thread a population is dealt out: on a CPU one a core, where members suffice and forks are safe.
+
+    With fewer members than half the cores all threads work on all members instead, unless `config.processes` says otherwise.
+    """
+    if device.type != "cpu" or config.engine not in ("auto", "eager") or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
+        return 1
+    if config.processes is not None:
+        return min(config.processes, members)
+    return min(cores(), members) if cores() <= 2 * members else 1
+
+
+def arranged(make: Callable[[slice], Algo], members: int, parts: int, processes: int) -> Algo:
+    """The population of `members`, of which `make` makes any slice: in `parts` parts one after another, or else dealt out."""
+    if parts > 1:
+        return Parts([make(own) for own in places(members, parts)])
+    if processes > 1:
+        return Dealt([make(own) for own in places(members, processes)])
+    return make(slice(0, members))

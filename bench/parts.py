@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -20,12 +20,10 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def in_parts(make: Callable[[slice], Algo], members: int, parts: int) -> Algo:
-    """The population of `members`, of which `make` makes any slice, in `parts` parts of about one size."""
-    if parts == 1:
-        return make(slice(0, members))
+def places(members: int, parts: int) -> list[slice]:
+    """`members` in `parts` parts of about one size."""
     ends = [members * k // parts for k in range(parts + 1)]
-    return Parts([make(slice(first, last)) for first, last in itertools.pairwise(ends)])
+    return [slice(first, last) for first, last in itertools.pairwise(ends)]
 
 
 class Parts(Algo):
@@ -45,6 +43,10 @@ class Parts(Algo):
 
     @state.setter
     def state(self, state: State) -> None:
+        self.load(state)
+
+    def load(self, state: State) -> None:
+        """Give every part its own copy of what is its in `state`."""
         for part, place in zip(self.parts, self.places, strict=True):
             part.state = {name: value.clone() if value.ndim == 0 else value[place].clone() for name, value in state.items()}
 

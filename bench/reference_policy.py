@@ -24,10 +24,9 @@ from bench.autosave import Autosave, Stride
 from bench.checkpoints import Checkpoint, Checkpoints
 from bench.config import Config
 from bench.errors import RunError
-from bench.execution import arithmetic, set_engine
+from bench.execution import arithmetic, arranged, processes_for, set_engine
 from bench.files import remove_scratch, write_atomic
 from bench.locks import Lock
-from bench.parts import in_parts
 from bench.progress import Reporter
 from bench.rundir import FORMAT, digest_of
 from bench.tensors import DamagedError, pack, unpack
@@ -81,12 +80,12 @@ def find_or_train(
             locks.enter_context(_lock(path).held(on_wait, signals.leave_if_asked))
         missing = {path: config for path, config in zip(paths, configs, strict=True) if not path.exists()}
         if missing:
-            _train(missing, data, reporter, parts)
+            _train(missing, data, device, reporter, parts)
     found = {path: _load(path, device) for path in dict.fromkeys(paths)}
     return {name: torch.cat([found[path][name] for path in paths]) for name in found[paths[0]]}
 
 
-def _train(missing: dict[Path, Config], data: Episodes, reporter: Reporter, parts: int) -> None:
+def _train(missing: dict[Path, Config], data: Episodes, device: torch.device, reporter: Reporter, parts: int) -> None:
     """Train the references of `missing` together, from where their checkpoints stand, and leave each at its path."""
     members = [(config.algo.reference, seed) for config in missing.values() for seed in config.seeds]
 
@@ -95,7 +94,8 @@ def _train(missing: dict[Path, Config], data: Episodes, reporter: Reporter, part
         set_engine(algo, next(iter(missing.values())), lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}"))
         return algo
 
-    algo = in_parts(make, len(members), min(parts, len(members)))
+    processes = processes_for(next(iter(missing.values())), device, len(members))
+    algo = arranged(make, len(members), min(parts, len(members)), processes)
     places, first = [], 0
     for config in missing.values():
         places.append(slice(first, first := first + len(config.seeds)))

@@ -25,9 +25,9 @@ from bench import progress, reference_policy, signals
 from bench.capacity import members_that_fit
 from bench.config import Config
 from bench.errors import RunError
-from bench.execution import arithmetic, precision_of, set_engine
+from bench.execution import arithmetic, arranged, precision_of, processes_for, set_engine
 from bench.loggers import make_logger
-from bench.parts import in_parts, out_of_memory
+from bench.parts import out_of_memory
 from bench.population import populations, settings_of, split
 from bench.progress import Reporter, next_label
 from bench.resources import data_set, device_of
@@ -236,7 +236,7 @@ def _make(
         set_engine(algo, config, lambda line: reporter.say(f"{reporter.label}: {line}"))
         return algo
 
-    return in_parts(make, len(members), parts)
+    return arranged(make, len(members), parts, processes_for(config, device, len(members)))
 
 
 def _check_alike(config: Config, data: LoggedData, other: LoggedData) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algos.base import Algo
-from bench.parts import in_parts
+from bench.execution import arranged
 from tests.rl_cases import episodes_of, small
 
 SEEDS = (3, 8, 5)
@@ -14,7 +14,7 @@ SEEDS = (3, 8, 5)
 
 def parts_of(name: str) -> Algo:
     data = episodes_of()
-    return in_parts(lambda own: small(name, data, SEEDS[own]), len(SEEDS), 2)
+    return arranged(lambda own: small(name, data, SEEDS[own]), len(SEEDS), parts=2, processes=1)
 
 
 @pytest.mark.parametrize("name", ["td3_bc", "awr"])

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import reference_policy, resources
 from bench import run as runner
 from bench.config import Config, EvalConfig
+from bench.dealt import Dealt
 from bench.errors import RunError
 from bench.run import run
 from bench.rundir import RunDir, read_csv
@@ -81,6 +83,7 @@ def test_the_same_seeds_give_identical_episodes_and_others_do_not(config: Config
 
 
 def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.processes = 1
     whole = run(config)
     config.results_dir = str(tmp_path / "interrupted")
     train = WeightedBC.train
@@ -197,3 +200,27 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
     assert saved is not None
     assert saved[0] == 15
     assert run(config).finished
+
+
+def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for rounding; pi_ref, which is trained so too, included. Interrupted, they go on exactly."""
+    config.processes = 1
+    whole = load_file(run(config).path / "policy.safetensors")
+    config.results_dir, config.processes = f"{config.results_dir}/dealt", 2
+    dealt = load_file(run(config).path / "policy.safetensors")
+    config.results_dir, train = f"{config.results_dir}/interrupted", Dealt.train
+
+    def dies(self: Dealt, start: int, stop: int) -> dict:
+        if self.parts[0].config.name != "bc" and start >= 15:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return train(self, start, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dealt, "train", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    interrupted = load_file(run(config).path / "policy.safetensors")
+    assert dealt.keys() == whole.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(dealt[name], value, rtol=1e-3, atol=1e-5)
+        assert torch.equal(interrupted[name], dealt[name])

@@ -224,9 +224,9 @@ def test_measuring_leaves_tables_and_a_figure(pendulum_data: Any, tmp_path: Path
     assert {p.name for p in folder.iterdir()} == {"speed-cpu.csv", "rounds-cpu.csv", "speed-cpu.svg", "speed-cpu.png"}
     header = (folder / "speed-cpu.csv").read_text().splitlines()[0].split(",")
     assert header == [
-        "device", "cpu_model", "cores", "threads", "processes", "wait", "engine", "precision", "torch_version", "code_revision", "dataset",
-        "method", "members", "batch", "hidden", "who", "updates_per_s_member", "member_updates_per_s", "flops_per_update", "gflops",
-        "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
+        "device", "cpu_model", "cores", "threads", "processes", "environment", "engine", "precision", "torch_version", "code_revision",
+        "dataset", "method", "members", "batch", "hidden", "who", "updates_per_s_member", "member_updates_per_s", "flops_per_update",
+        "gflops", "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
     ]  # fmt: skip
     rows, rounds = read_csv(folder / "speed-cpu.csv", COLUMNS), read_csv(folder / "rounds-cpu.csv", ROUND_COLUMNS)
     assert [(r["who"], r["members"]) for r in rows] == [("suite", 2), ("yardstick", 1), ("limit", 1), ("limit", 2)]
@@ -380,9 +380,10 @@ def test_the_suite_is_compared_round_by_round_with_the_yardsticks_best_setting()
     one, four = Workload("iql", 1, 256, (256, 256)), Workload("iql", 4, 256, (256, 256))
     workers: Any = [
         Fake(Setting("suite", four, 2), (300.0, 600.0, 330.0)),
-        Fake(Setting("yardstick", one, 1), (90.0, 900.0, 95.0)),  # a lucky round makes no best setting
-        Fake(Setting("yardstick", one, 2), (100.0, 200.0, 110.0)),
-        Fake(Setting("yardstick", replace(one, members=2), 1, 2), (150.0, 200.0, 150.0)),
+        Fake(Setting("yardstick", one, 1, environment="runtime"), (90.0, 900.0, 95.0)),  # a lucky round makes no best setting
+        Fake(Setting("yardstick", one, 2, environment="suite"), (500.0, 500.0, 500.0)),  # nobody runs it so
+        Fake(Setting("yardstick", one, 2, environment="runtime"), (100.0, 200.0, 110.0)),
+        Fake(Setting("yardstick", replace(one, members=2), 1, 2, "runtime"), (150.0, 200.0, 150.0)),
     ]
     suite, *others = compared(workers, 5e8, 300e9, 0.01)
     assert (suite["ratio"], suite["ratio_low"], suite["ratio_high"]) == pytest.approx((3.0, 3.0, 3.0))

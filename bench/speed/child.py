@@ -34,14 +34,20 @@ def make(who: str, what: Workload) -> Work:
 
 
 def memory_mib(device: str) -> float:
-    """The most so far: resident memory of the process, or memory allocated on the GPU."""
+    """The most so far: resident memory of the process with its forks' own pages, or memory allocated on the GPU."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated() / 2**20
     try:  # this counts from the process's own beginning; getrusage keeps what its parent had
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        return int(status["VmHWM"].split()[0]) / 2**10
+        forks = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return (int(status["VmHWM"].split()[0]) + sum(_own_kib(pid) for pid in forks)) / 2**10
     except (OSError, KeyError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _own_kib(pid: str) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from bench.speed import flops
 from bench.speed.options import MeasureOptions
 from bench.speed.rows import Row, rounds_of, row_of
 from bench.speed.turns import Say, at_work, limits, look_around, peak, product_flops, take_turns
-from bench.speed.worker import Setting, Worker
+from bench.speed.worker import ENVIRONMENTS, Setting, Worker
 from bench.speed.workload import Workload, configured, data_for, population
 
 
@@ -20,17 +20,15 @@ def workload(method: str, members: int, o: MeasureOptions) -> Workload:
 
 
 def settings(method: str, o: MeasureOptions) -> tuple[list[Setting], list[Setting]]:
-    """The suite's, and the yardstick's: with one thread and with all, waiting either way, and on a CPU in as many processes as there are
-    threads: what somebody does who has several seeds to train. It is compared at the best of them."""
+    """The suite's, and the yardstick's: with one thread and with all, and on a CPU in as many processes as there are threads, which is what
+    somebody does who has several seeds to train; with all threads also in the suite's environment, to tell what that is worth."""
     what = {p: workload(method, p, o) for p in {1, o.all_threads, *o.members}}
     suite = [Setting("suite", what[p], o.all_threads) for p in o.members]
-    yardstick = [Setting("yardstick", what[1], 1)]
+    yardstick = [Setting("yardstick", what[1], 1, environment="runtime")]
     if o.all_threads > 1:
-        yardstick += [Setting("yardstick", what[1], o.all_threads, wait=wait) for wait in ("suite", "runtime")]
-        if o.split:
-            suite += [Setting("suite", what[p], 1, o.all_threads) for p in o.members if p >= o.all_threads]
+        yardstick += [Setting("yardstick", what[1], o.all_threads, environment=name) for name in ENVIRONMENTS]
         if o.device == "cpu":
-            yardstick.append(Setting("yardstick", what[o.all_threads], 1, o.all_threads))
+            yardstick.append(Setting("yardstick", what[o.all_threads], 1, o.all_threads, "runtime"))
     return suite, yardstick
 
 
@@ -68,7 +66,7 @@ def measure(o: MeasureOptions, say: Say) -> tuple[list[Row], list[Row]]:
 
 def compared(workers: Sequence[Worker], needed: float, top: float, busy: float) -> list[Row]:
     """Rows of a method's workers, the suite's with their ratios to the yardstick."""
-    alone = [w for w in workers if w.setting.who == "yardstick" and w.setting.processes == 1]
+    alone = [w for w in workers if w.setting.who == "yardstick" and w.setting.processes == 1 and w.setting.environment == "runtime"]
     several = [w for w in workers if w.setting.who == "yardstick" and w.setting.processes > 1]
     best = max(alone, key=lambda w: median(w.rates))
     rows = []
@@ -93,9 +91,9 @@ def table(rows: Sequence[Row]) -> str:
     for r in rows:
         ratio = f"{r['ratio']:.2f} ({r['ratio_low']:.2f} to {r['ratio_high']:.2f})" if r.get("ratio") else ""
         processes = f"{r['ratio_processes']:.2f}" if r.get("ratio_processes") else ""
-        wait = "" if r["wait"] == "suite" else f", {r['wait']}'s wait"
+        environment = ", suite's environment" if r["who"] == "yardstick" and r["environment"] == "suite" else ""
         cells = [
-            r["method"], r["who"], str(r["members"]), f"{r['processes']} x {r['threads']}{wait}", f"{r['updates_per_s_member']:.4g}",
+            r["method"], r["who"], str(r["members"]), f"{r['processes']} x {r['threads']}{environment}", f"{r['updates_per_s_member']:.4g}",
             f"{r['member_updates_per_s']:.4g}", f"{r['spread']:.0%}", ratio, processes, f"{r['gflops']:.4g}", f"{r['share_of_limit']:.0%}",
             f"{r['memory_mib']:.0f}",
         ]  # fmt: skip

@@ -70,7 +70,6 @@ class MeasureOptions(Measured):
 
     methods: list[str] = field(default_factory=lambda: list(TRAINERS))
     members: list[int] = field(default_factory=lambda: [1, 4, 16, 64])
-    split: bool = False  # measure the suite also in as many processes of one thread as there are threads, members dealt out over them
 
     def check(self) -> None:
         super().check()

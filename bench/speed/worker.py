@@ -13,22 +13,23 @@ from typing import Any
 from bench.errors import RunError
 from bench.speed.workload import Workload
 
-SPIN = {"suite": None, "runtime": "300000"}
-"""Turns of a loop in which an OpenMP thread waits for work before it sleeps. suite: as bench/__init__.py has it. runtime: what libgomp does
-unless told otherwise, and with it most code of the field."""
+ENVIRONMENTS: dict[str, dict[str, str]] = {"suite": {}, "runtime": {"GOMP_SPINCOUNT": "300000", "MALLOC_PERTURB_": "0"}}
+"""How OpenMP threads wait for work, and what becomes of memory that is freed. suite: as bench/__init__.py has it. runtime: as libgomp and
+glibc have it unless told otherwise, and with them most code of the field (the second variable changes nothing but that the suite keeps
+its hands off)."""
 
 HERE = Path(__file__).parents[2]  # where this very package lies, for the processes to find the same
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Who works, on what, in how many processes (the members are dealt out over them) of how many threads that wait how."""
+    """Who works, on what, in how many processes (the members are dealt out over them) of how many threads, in which of ENVIRONMENTS."""
 
     who: str  # suite | yardstick | limit
     what: Workload
     threads: int
     processes: int = 1
-    wait: str = "suite"
+    environment: str = "suite"
 
     def each(self) -> list[Workload]:
         """What every process does."""
@@ -46,11 +47,11 @@ class Worker:
 
     def __post_init__(self) -> None:
         s = self.setting
-        environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+        own = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "GLIBC_TUNABLES")
+        environment = {k: v for k, v in os.environ.items() if k not in own and not k.startswith("MALLOC_")}
         environment |= {"OMP_NUM_THREADS": str(s.threads), "MKL_NUM_THREADS": str(s.threads)}
         environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-        if spin := SPIN[s.wait]:
-            environment["GOMP_SPINCOUNT"] = spin
+        environment |= ENVIRONMENTS[s.environment]
         command = [sys.executable, "-m", "bench.speed.child"]
         self.members = [what.members for what in s.each()]
         self.processes = [

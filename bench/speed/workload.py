@@ -14,7 +14,7 @@ from algos.base import Algo, Episodes
 from algos.registry import ALGOS
 from algos.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
 from bench.config import Config, register, to_config
-from bench.execution import set_engine
+from bench.execution import arranged, processes_for, set_engine
 from envs.minari_data import load
 from envs.trajectories import TENSORS, Trajectories
 
@@ -112,8 +112,13 @@ def rhythm(config: Any) -> tuple[int, int]:
 
 
 def suite(workload: Workload) -> Work:
-    """The suite at work, with the engine that a run would have."""
-    config = composed(workload)
-    algo = population(config.algo, data_for(workload), range(workload.members))
-    set_engine(algo, config, lambda line: print(line, file=sys.stderr))
+    """The suite at work, with the engine and the processes that a run would have."""
+    config, data, seeds = composed(workload), data_for(workload), range(workload.members)
+
+    def make(own: slice) -> Algo:
+        algo = population(config.algo, data, seeds[own])
+        set_engine(algo, config, lambda line: print(line, file=sys.stderr))
+        return algo
+
+    algo = arranged(make, workload.members, 1, processes_for(config, torch.device(workload.device), workload.members))
     return Work(algo.train, *rhythm(config.algo))
