@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import evaluate, resources, signals, training
 from bench.config import Config, EvalConfig
+from bench.dealt import Dealt
 from bench.errors import RunError
 from bench.leaderboard import rebuild
 from bench.locks import Lock
@@ -44,12 +45,12 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def small(folder: Path) -> Config:
-    """iw-SFT(Q) with its weights' table and q: 40 updates, evaluated every 15."""
+    """iw-SFT(Q) with its weights' table and q: 40 updates, evaluated every 15; in this process, where tests can reach into training."""
     algo = WeightedBCConfig(
         "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
         Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
     )  # fmt: skip
-    return Config(algo, ID, seeds=[3, 1], eval=EvalConfig(15, 1, 2, workers=1), results_dir=str(folder), device="cpu")
+    return Config(algo, ID, seeds=[3, 1], eval=EvalConfig(15, 1, 2, workers=1), results_dir=str(folder), device="cpu", processes=1)
 
 
 @pytest.fixture
@@ -97,6 +98,37 @@ def at_update(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[Weigh
         monkeypatch.setattr(WeightedBC, "train", watched)
 
     return arrange
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path: Path, how: str) -> None:
+    """Signalled as a scheduler does it, all processes of the job at once, or killed without a word."""
+    config.processes = 2
+    whole = left_by(run(replace(config, results_dir=str(tmp_path / "whole"))))
+    resources.close()  # a fork makes its own
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        train = Dealt.train
+
+        def watched(self: Dealt, start: int, stop: int) -> dict:
+            found = train(self, start, stop)
+            if self.updates == 40 and stop >= (9 if how == "signal" else 20):
+                if how == "signal":
+                    os.killpg(0, signal.SIGTERM)
+                else:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return found
+
+        Dealt.train = watched  # type: ignore[method-assign]
+        try:
+            run(config)
+        except signals.Left as left:
+            os._exit(int(left.code or 0))
+        os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == (75 if how == "signal" else -signal.SIGKILL)
+    assert left_by(run(config)) == whole
 
 
 @pytest.mark.parametrize(("update", "number"), [(1, signal.SIGUSR1), (9, signal.SIGTERM), (15, signal.SIGTERM), (37, signal.SIGUSR1)])
