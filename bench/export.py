@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench import statistics
+from bench import few_seeds, statistics
 from bench.grid import Grid
 from bench.statistics import Estimate, aggregate, standard_error, summarise
 
@@ -80,6 +80,8 @@ def _latex(grid: Grid, found: Sequence[Line]) -> str:
         f"% {RULE}.\n% Score (reference set: {grid.reference}), selection: {grid.selection}; "
         f"$\\pm$: half-width of the 95 % interval (data sets: Student's t over seeds; aggregates: stratified bootstrap)."
     )
+    if said := few_seeds.note([len(values) for values in grid.values.values()]):
+        note += f"\n% {said}"
     body = "\n".join([r"\toprule", head, r"\midrule", *rows, r"\bottomrule"])
     return f"{note}\n\\begin{{tabular}}{{l{'r' * len(grid.methods)}}}\n{body}\n\\end{{tabular}}\n"
 

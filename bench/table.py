@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bench.few_seeds import note as few_seeds
 from bench.markdown import row_of
 from bench.rundir import Row
 
@@ -57,6 +58,8 @@ def _table(board: pd.DataFrame, records: Sequence[Row]) -> str:
     for dataset in datasets:
         if sum(dataset == name for name, _ in digests) > 1:
             notes += ["", f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv."]
+    if said := few_seeds([len(row.seeds.split()) for row in last[last["score_mean"].notna()].itertuples()]):
+        notes += ["", said]
     for dataset, note in sorted({(r["dataset"], r["note"]) for r in records if r.get("note")}):
         notes += ["", f"{dataset}: {note}."]
     return "\n".join([_protocol(records), "", *lines, *notes, ""])

@@ -177,6 +177,19 @@ def test_latex_marks_the_best_and_what_is_not_worse(tmp_path: Path) -> None:
     assert numbers.query("scope == 'overall' and statistic == 'mean' and algo == 'iw_sft'")["value"].item() == pytest.approx(74.5, abs=1)
 
 
+def test_few_seeds_are_owned_up_to(tmp_path: Path) -> None:
+    """Below both tables, where there are intervals: not for a single seed."""
+    make_run(tmp_path, "bc", seeds=[0])
+    assert "bench.few_seeds" not in rebuild(tmp_path)
+    make_run(tmp_path, "sft", seeds=range(5))
+    make_run(tmp_path, "iw_sft", seeds=range(3))
+    table, paper = rebuild(tmp_path), (tmp_path / "table.tex").read_text()
+    for text in (table, paper):
+        assert text.count("intervals over 3 to 5 seeds hold for scores that are normal") == 1
+        assert "python -m bench.few_seeds" in text
+    assert all(line.startswith("%") for line in paper.splitlines() if "bench.few_seeds" in line)
+
+
 def test_domains_have_rows_where_there_are_several(tmp_path: Path) -> None:
     for dataset in ("a/hopper/x-v0", "a/ant/x-v0", "a/kitchen/mixed-v0", "a/kitchen/partial-v0"):
         make_run(tmp_path, "bc", dataset)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from bench import published
+from bench import few_seeds, published
 from bench.board import COLUMNS
 from bench.export import RULE, Line, lines
 from bench.figures.curves import curve_of
@@ -89,6 +89,7 @@ def _protocol(runs: Runs) -> list[tuple[str, str]]:
     references = sorted({"none" if r["reference"] is None else r["reference"]["name"] for r in records})
     versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in records})
     times = sorted(_when(r) for r in records)
+    few = few_seeds.note([len(r["seeds"]) for r in records])
     return [
         ("Methods", values("algo")),
         ("Data sets", values("dataset")),
@@ -102,6 +103,7 @@ def _protocol(runs: Runs) -> list[tuple[str, str]]:
         ("Selection", f"last iterate, {values('final_episodes')} episodes a seed; best and mean of the last k are in the table to compare"),
         ("Score", f"100 (return - random) / (expert - random); reference set: {', '.join(references)}"),
         ("Interval", "95 %: Student's t over seeds on a data set, stratified bootstrap over seeds for aggregates"),
+        *([] if few is None else [("Few seeds", few)]),
         ("When", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"),
         ("Device", values("device")),
         ("Code", values("code_revision")),
