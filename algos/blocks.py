@@ -13,13 +13,18 @@ Draws = dict[str, Tensor]
 
 
 class Blocks:
-    """Rows of blocks: `make(block)` gives the tensors [size, P, ...], on the host, of updates block * size onwards."""
+    """Rows of blocks: `make(block)` gives the tensors [size, P, ...], on the host, of updates block * size onwards.
 
-    def __init__(self, make: Callable[[int], Draws], size: int, device: torch.device) -> None:
+    With `prefetch` (None: on CUDA, for a CPU has no time to spare) a thread makes the next block, so that `make` must
+    depend on its argument alone; what it raises there is raised by the `row` that needs the block.
+    """
+
+    def __init__(self, make: Callable[[int], Draws], size: int, device: torch.device, prefetch: bool | None = None) -> None:
         self.make, self.size, self.device = make, size, device
+        self.pinned = device.type == "cuda"
         self.block, self.tensors = -1, Draws()
         self.ahead: tuple[int, Future[Draws]] | None = None
-        self.pool = ThreadPoolExecutor(1) if device.type == "cuda" else None  # a CPU has no time to spare
+        self.pool = ThreadPoolExecutor(1) if (self.pinned if prefetch is None else prefetch) else None
 
     def row(self, update: int) -> Draws:
         """What update number `update` reads, on the device."""
@@ -34,4 +39,4 @@ class Blocks:
 
     def _made(self, block: int) -> Draws:
         found = self.make(block)
-        return found if self.pool is None else {name: x.pin_memory() for name, x in found.items()}
+        return {name: x.pin_memory() for name, x in found.items()} if self.pinned else found

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bench import statistics
+from bench import few_seeds, statistics
 from bench.grid import Grid
+from bench.orientation import COLUMNS, PAPER
 from bench.statistics import Estimate, aggregate, standard_error, summarise
 
+HEADING = 12  # characters on a line of a column's heading
 RULE = (
     "bold: the best mean on a data set (or over several) and every mean not significantly worse "
     "(paired t-test over seeds, Holm-corrected over the methods, level 0.05; with one seed the best alone)"
@@ -62,26 +67,72 @@ Part = tuple[Grid, Sequence[Line]]
 
 
 def latex(parts: Sequence[Part]) -> str:
-    """A booktabs table for each part."""
-    return "\n\\par\\bigskip\n".join(_latex(*part) for part in parts)
+    """booktabs tables for each part, no wider than an upright page."""
+    return "\n\\par\\bigskip\\noindent\n".join(_latex(*part) for part in parts)
 
 
 def _latex(grid: Grid, found: Sequence[Line]) -> str:
-    rows, previous = [], "data set"
-    for line in found:
-        if line.scope != previous:
-            rows.append(r"\midrule")
-            previous = line.scope
-        label = line.name if line.scope == "data set" else f"{line.name} ({'IQM' if line.statistic == 'iqm' else line.statistic})"
-        label += " (raw return)" if line.statistic == "mean return" else ""
-        rows.append(" & ".join([_escape(label), *(_latex_cell(line, m) for m in grid.methods)]) + r" \\")
-    head = " & ".join(["Data set", *map(_escape, grid.methods)]) + r" \\"
     note = (
         f"% {RULE}.\n% Score (reference set: {grid.reference}), selection: {grid.selection}; "
         f"$\\pm$: half-width of the 95 % interval (data sets: Student's t over seeds; aggregates: stratified bootstrap)."
     )
-    body = "\n".join([r"\toprule", head, r"\midrule", *rows, r"\bottomrule"])
-    return f"{note}\n\\begin{{tabular}}{{l{'r' * len(grid.methods)}}}\n{body}\n\\end{{tabular}}\n"
+    if said := few_seeds.note([len(values) for values in grid.values.values()]):
+        note += f"\n% {said}"
+    if len(grid.methods) <= PAPER:
+        return f"{note}\n{_methods_across(grid, found)}"
+    return f"{note}\n" + "\\par\\medskip\\noindent\n".join(_methods_down(grid, piece) for piece in _pieces(found))
+
+
+def _methods_across(grid: Grid, found: Sequence[Line]) -> str:
+    rows: list[Sequence[str]] = []
+    previous = "data set"
+    for line in found:
+        if line.scope != previous:
+            rows.append(r"\midrule")
+            previous = line.scope
+        rows.append([_escape(_label(line)), *(_latex_cell(line, m) for m in grid.methods)])
+    return _tabular("l" + "r" * len(grid.methods), ["Data set", *map(_escape, grid.methods)], rows)
+
+
+def _methods_down(grid: Grid, found: Sequence[Line]) -> str:
+    """A line a method that has a result here; a gap stands where data sets end and aggregates begin."""
+    gaps = ["", *(r"@{\quad}" if a.scope != b.scope else "" for a, b in pairwise(found))]
+    head = ["Method", *(rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{_stacked(_label(line))}\end{{tabular}}" for line in found)]
+    methods = [m for m in grid.methods if any(m in line.cells for line in found)]
+    return _tabular("l" + "".join(f"{gap}r" for gap in gaps), head, [[_escape(m), *(_latex_cell(x, m) for x in found)] for m in methods])
+
+
+def _tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """`rows` are cells, or a rule."""
+    lines = [row if isinstance(row, str) else " & ".join(row) + r" \\" for row in [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", ""])
+
+
+def _pieces(found: Sequence[Line]) -> list[Sequence[Line]]:
+    """`found` in pieces of at most COLUMNS, about equally large; aggregates apart unless all fit one."""
+    if len(found) <= COLUMNS:
+        return [found]
+    pieces: list[Sequence[Line]] = []
+    for group in ([x for x in found if x.scope == "data set"], [x for x in found if x.scope != "data set"]):
+        if group:
+            size = ceil(len(group) / ceil(len(group) / COLUMNS))
+            pieces += [group[k : k + size] for k in range(0, len(group), size)]
+    return pieces
+
+
+def _label(line: Line) -> str:
+    label = line.name if line.scope == "data set" else f"{line.name} ({'IQM' if line.statistic == 'iqm' else line.statistic})"
+    return label + (" (raw return)" if line.statistic == "mean return" else "")
+
+
+def _stacked(label: str) -> str:
+    """A heading on several lines, broken behind punctuation."""
+    lines = [""]
+    for piece in re.findall(r"[^/@+\- ]*[/@+\- ]|[^/@+\- ]+$", label):
+        if lines[-1] and len(lines[-1] + piece.strip()) > HEADING:
+            lines.append("")
+        lines[-1] += piece
+    return r"\\".join(_escape(line.strip()) for line in lines)
 
 
 def _latex_cell(line: Line, method: str) -> str:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.markdown import row_of
+from bench.few_seeds import note as few_seeds
+from bench.markdown import table_of
 from bench.rundir import Row
 
 ORDER = ("bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q")  # others follow in alphabetical order
 
 
 def markdown(board: pd.DataFrame, records: Sequence[Row]) -> str:
-    """Scores of the last iterate, a row a data set and a column a method, under a line that says the protocol.
+    """Scores of the last iterate under a line that says the protocol: a row a data set, a column a method, or turned (bench.orientation).
 
     A cell is the mean over seeds and the half-width of its 95 % interval; a data set without reference scores shows raw returns.
     Two runs of one method on one data set stand as two columns, told apart by their hash. What was not measured alike (reference
@@ -46,20 +47,22 @@ def _table(board: pd.DataFrame, records: Sequence[Row]) -> str:
     columns = sorted(last["column"].unique(), key=lambda c: (_rank(c.split()[0]), c))
     cells = last.set_index(["dataset", "column"])
     datasets = sorted(last["dataset"].unique())
-    lines = [row_of(["data set", *columns]), row_of(["---", *["---:"] * len(columns)])]
-    lines += [row_of([_name(dataset, last), *(_cell(cells, dataset, c) for c in columns)]) for dataset in datasets]
+    names = [_name(dataset, last) for dataset in datasets]
+    rows = [[_cell(cells, dataset, c) for c in columns] for dataset in datasets]
     complete = len(last) == len(datasets) * len(columns) and last["score_mean"].notna().all() and last["reference"].nunique() == 1
     if len(datasets) > 1 and complete:
         means = last.groupby("column")["score_mean"].mean()
-        lines.append(row_of(["**mean**", *(f"{means[c]:.1f}" for c in columns)]))
+        names, rows = [*names, "**mean**"], [*rows, [f"{means[c]:.1f}" for c in columns]]
     digests = {(r["dataset"], r["dataset_digest"]) for r in records}
     notes = ["", "Failed: the episode's return was no finite number; it counts as score 0."] if any(failures.values()) else []
     for dataset in datasets:
         if sum(dataset == name for name, _ in digests) > 1:
             notes += ["", f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv."]
+    if said := few_seeds([len(row.seeds.split()) for row in last[last["score_mean"].notna()].itertuples()]):
+        notes += ["", said]
     for dataset, note in sorted({(r["dataset"], r["note"]) for r in records if r.get("note")}):
         notes += ["", f"{dataset}: {note}."]
-    return "\n".join([_protocol(records), "", *lines, *notes, ""])
+    return "\n".join([_protocol(records), "", *table_of(columns, names, rows), *notes, ""])
 
 
 def _flag(seeds: int, asked: int, failures: int) -> str:

@@ -15,7 +15,7 @@ approximation, and the number of such episodes is said (metadata.json, `d4rl`). 
 observation within an episode; where it is not, an end is missing: refused, or cut there (--breaks cut).
 
 infos (simulator states, the behaviour's log-densities, in some files its network) are not copied: nothing here reads them, and the file
-stays where it is.
+stays where it is. It is read in pieces (envs.d4rl_file), an episode at most, and may be larger than memory.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ import argparse
 import csv
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from envs.d4rl_file import Flat, check, opened
 from envs.digests import verify
 from envs.download import fetch
 from envs.errors import DataError
 from envs.publish import datasets_root, publish
 from envs.references import d4rl_row
 
-MAX_EXPANSION = 2000  # how much larger than its file an array may be: above what compression reaches, a header lies
 TRAILING, BREAKS = ("drop", "keep"), ("refuse", "cut")
-REQUIRED = ("observations", "actions", "rewards", "terminals")
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def obtain(dataset: str) -> Path:
     path = local_folder() / Path(url).name
     if not path.exists():
         try:
-            fetch(url, path, read)
+            fetch(url, path, check)
         except DataError as error:
             remedy = f"where there is a network, get {url}, put it into {local_folder()} and run the same command again"
             raise DataError(f"data set '{dataset}': {error}; {remedy}") from error
@@ -127,120 +126,18 @@ def matching(name: str) -> Matching:
     raise DataError(f"D4RL's '{name}': no environment of Gymnasium has its observations{why}; --env ENVIRONMENT names one")
 
 
-@dataclass(frozen=True)
-class Flat:
-    """The arrays of a file: [N, obs], [N, act], [N], and the flags [N] bool; next_observations [N, obs] or None."""
-
-    file: str
-    observations: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminals: np.ndarray
-    timeouts: np.ndarray
-    next_observations: np.ndarray | None
-
-    def episodes(self, trailing: str = "drop", breaks: str = "refuse") -> tuple[np.ndarray, np.ndarray]:
-        """(starts, stops) of the episodes, rows starts[e] .. stops[e] - 1. Raises DataError if no episode ends."""
-        ends = self.terminals | self.timeouts
-        if not ends.any():
-            raise DataError(f"{self.file}: no terminal and no timeout is set, so no episode ends; this file has no episodes to read")
-        if self.next_observations is not None:
-            ends = ends | self._broken(ends, breaks)
-        stops = np.flatnonzero(ends) + 1
-        if stops[-1] < len(ends) and trailing == "keep":
-            stops = np.append(stops, len(ends))
-        return np.concatenate([[0], stops[:-1]]), stops
-
-    def _broken(self, ends: np.ndarray, breaks: str) -> np.ndarray:
-        """[N] steps within an episode whose next observation is not the following one."""
-        assert self.next_observations is not None
-        same = np.isclose(self.next_observations[:-1], self.observations[1:], rtol=1e-5, atol=1e-6).all(1)
-        broken = np.append(~same, False) & ~ends
-        if broken.any() and breaks == "refuse":
-            step = int(broken.argmax())
-            raise DataError(
-                f"{self.file}: step {step} has no flag, but its next_observations are not the observations of step {step + 1} "
-                f"({int(broken.sum())} such steps): an episode's end is missing; --breaks cut ends a (truncated) episode there"
-            )
-        return broken
-
-
-def read(path: Path) -> Flat:
-    """The arrays of D4RL file `path`. Raises DataError naming file, array, episode and step for anything that cannot be used."""
-    try:
-        with h5py.File(path, "r") as file:
-            found = {name: _array(path, file, name) for name in (*REQUIRED, "timeouts", "next_observations") if name in file}
-            present = sorted(file)
-    except OSError as error:
-        reason = "it is missing" if not path.exists() else f"truncated, or no HDF5 file: {str(error).splitlines()[0]}"
-        raise DataError(f"{path} cannot be read ({reason}); get the file again") from error
-    for name in REQUIRED:
-        if name not in found:
-            raise DataError(f"{path}: no array '{name}'; it has {', '.join(present) or 'nothing'}; expected {', '.join(REQUIRED)}")
-    steps = len(found["observations"])
-    if steps == 0:
-        raise DataError(f"{path}: observations has no row; get the file again")
-    for name, array in found.items():
-        rank = 2 if name in ("observations", "actions", "next_observations") else 1
-        if array.ndim != rank or len(array) != steps:
-            raise DataError(f"{path}: {name} has shape {array.shape}; expected {steps} rows of rank {rank}, as many as observations")
-    if "next_observations" in found and found["next_observations"].shape != found["observations"].shape:
-        raise DataError(f"{path}: next_observations has shape {found['next_observations'].shape}; expected that of observations")
-    terminals, timeouts = (_flags(path, name, found.get(name, np.zeros(steps, bool))) for name in ("terminals", "timeouts"))
-    observations, actions, rewards = (found[name] for name in REQUIRED[:3])
-    flat = Flat(str(path), observations, actions, rewards, terminals, timeouts, found.get("next_observations"))
-    for name in ("observations", "actions", "rewards", "next_observations"):
-        if name in found:
-            _check_finite(flat, name, found[name])
-    return flat
-
-
-def _array(path: Path, file: Any, name: str) -> np.ndarray:
-    source = file[name]
-    if not isinstance(source, h5py.Dataset):
-        raise DataError(f"{path}: {name} is a group; expected an array")
-    if source.dtype.kind not in "fiub":
-        raise DataError(f"{path}: {name} has type {source.dtype}; expected numbers")
-    if source.nbytes > MAX_EXPANSION * path.stat().st_size:
-        raise DataError(
-            f"{path}: {name} claims {source.nbytes:,} bytes (shape {source.shape}) in a file of {path.stat().st_size:,}; get it again"
-        )
-    array = source[()]
-    return array[:, 0] if name in ("rewards", "terminals", "timeouts") and array.ndim == 2 and array.shape[1] == 1 else array
-
-
-def _flags(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    wrong = ~np.isin(array, (0, 1))
-    if wrong.any():
-        raise DataError(f"{path}: {name} is {array[wrong.argmax()]} at step {int(wrong.argmax())}; expected flags, 0 or 1")
-    return array.astype(bool)
-
-
-def _check_finite(flat: Flat, name: str, array: np.ndarray) -> None:
-    finite = np.isfinite(array.reshape(len(array), -1)).all(1)
-    if not finite.all():
-        row = int((~finite).argmax())
-        ends = np.flatnonzero((flat.terminals | flat.timeouts)[:row])
-        start = int(ends[-1]) + 1 if len(ends) else 0
-        raise DataError(f"{flat.file}: episode {len(ends)}, step {row - start} (row {row}): {name} is not finite; get the file again")
-
-
-def episode_buffers(flat: Flat, starts: np.ndarray, stops: np.ndarray) -> list[Any]:
-    """Minari's buffers of the episodes; steps that end one without a flag are truncated there."""
+def episode_buffers(flat: Flat, starts: np.ndarray, stops: np.ndarray) -> Iterator[Any]:
+    """Minari's buffers of the episodes, each read when it is asked for; steps that end one without a flag are truncated there."""
     from minari.data_collector import EpisodeBuffer
 
-    buffers = []
     for e, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
-        after = flat.observations[stop - 1] if flat.next_observations is None else flat.next_observations[stop - 1]
-        truncated = flat.timeouts[start:stop].copy()
-        truncated[-1] |= not flat.terminals[stop - 1]
-        buffers.append(
-            EpisodeBuffer(
-                id=e, observations=np.concatenate([flat.observations[start:stop], after[None]]), actions=flat.actions[start:stop],
-                rewards=flat.rewards[start:stop], terminations=flat.terminals[start:stop], truncations=truncated,
-            )
+        observations, rewards, (terminated, truncated) = flat.observations[start:stop], flat.rewards[start:stop], flat.flags(start, stop)
+        after = observations[-1:] if flat.next_observations is None else flat.next_observations[stop - 1 : stop]
+        truncated[-1] |= not terminated[-1]
+        yield EpisodeBuffer(
+            id=e, observations=np.concatenate([observations, after]), actions=flat.actions[start:stop], rewards=rewards,
+            terminations=terminated, truncations=truncated,
         )  # fmt: skip
-    return buffers
 
 
 def convert(path: Path, dataset: str, trailing: str = "drop", breaks: str = "refuse", env: str | None = None) -> Path:
@@ -258,15 +155,15 @@ def convert(path: Path, dataset: str, trailing: str = "drop", breaks: str = "ref
         return root / dataset
     name = dataset.split("/")[-1]
     match = Matching(env, "an environment unknown") if env is not None else matching(name)
-    flat = read(path)
-    starts, stops = flat.episodes(trailing, breaks)
-    dropped = len(flat.rewards) - int(stops[-1])
-    approximate = 0 if flat.next_observations is not None else int((~flat.terminals[stops - 1]).sum())
-    facts = {
-        "file": path.name, "steps_in_file": len(flat.rewards), "trailing": trailing, "trailing_steps": dropped, "breaks": breaks,
-        "next_observations": "present" if flat.next_observations is not None else "derived", "approximate_ends": approximate,
-    }  # fmt: skip
-    publish(dataset, root, lambda _: _write(flat, starts, stops, dataset, match, facts), "converted")
+    with opened(path) as flat:
+        starts, stops = flat.episodes(trailing, breaks)
+        steps = len(flat.rewards)
+        approximate = 0 if flat.next_observations is not None else sum(not flat.flags(stop - 1, stop)[0][0] for stop in stops.tolist())
+        facts = {
+            "file": path.name, "steps_in_file": steps, "trailing": trailing, "trailing_steps": steps - int(stops[-1]), "breaks": breaks,
+            "next_observations": "present" if flat.next_observations is not None else "derived", "approximate_ends": approximate,
+        }  # fmt: skip
+        publish(dataset, root, lambda _: _write(flat, starts, stops, dataset, match, facts), "converted")
     return root / dataset
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBCConfig, Weighting
+from bench import resources
+from bench.config import Config, EvalConfig
 from envs.trajectories import Trajectories
 
 torch.set_num_threads(1)  # the networks here are tiny: threads would only wait for one another
 
+PENDULUM = "test/pendulum/random-v0"  # what `pendulum_data` writes unless told
 RawEpisode = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -73,9 +77,7 @@ def write_minari(dataset: str, episodes: list[RawEpisode], env_id: str | None = 
 def pendulum_data(minari_root: Path) -> Callable[..., list[RawEpisode]]:
     """Writes a small data set that fits InvertedPendulum-v5 (4 observations, 1 action in [-3, 3]) and returns its episodes."""
 
-    def write(
-        dataset: str = "test/pendulum/random-v0", count: int = 30, change: Callable[[list], Any] | None = None, **metadata: Any
-    ) -> list:
+    def write(dataset: str = PENDULUM, count: int = 30, change: Callable[[list], Any] | None = None, **metadata: Any) -> list:
         episodes = random_episodes(count, obs=4, act=1)
         if change is not None:
             change(episodes)
@@ -83,3 +85,23 @@ def pendulum_data(minari_root: Path) -> Callable[..., list[RawEpisode]]:
         return episodes
 
     return write
+
+
+@pytest.fixture
+def fresh_data(pendulum_data: Callable[..., Any]) -> Iterator[None]:
+    """Data set PENDULUM with reference scores, and nothing kept of another test's."""
+    pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
+    resources._data.clear()
+    yield
+    resources._data.clear()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A tiny iw-SFT(Q) run on PENDULUM: 40 updates, evaluated every 15."""
+    algo = WeightedBCConfig(
+        "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
+        Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
+    )  # fmt: skip
+    evaluation, results = EvalConfig(15, 2, 5, workers=1), str(tmp_path / "results")
+    return Config(algo, PENDULUM, seeds=[3, 1], eval=evaluation, results_dir=results, device="cpu", processes=1)

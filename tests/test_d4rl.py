@@ -151,6 +151,63 @@ def test_ragged_files_stay_aligned(tmp_path, seed):
         assert_episode(data, e, found, int(stop - lengths[e]), int(stop), after)
 
 
+GROWTH = """
+import re, sys
+from pathlib import Path
+
+from envs import d4rl
+
+def most():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+d4rl.convert(Path(sys.argv[1]), "d4rl/small-v0", env="Hopper-v4")  # whatever is loaded once
+before = most()
+d4rl.convert(Path(sys.argv[2]), "d4rl/large-v0", env="Hopper-v4")
+print(most() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status is Linux's")
+@pytest.mark.parametrize("chunks", [None, (700, N_OBS)])
+def test_a_file_is_never_in_memory_as_a_whole(tmp_path, chunks):
+    """Converting 125 MB of arrays takes less, compressed or not, and no more for a larger file (reading them whole took 275 MB)."""
+    for name, steps in (("small", 1000), ("large", 1_000_000)):
+        values = np.arange(steps, dtype=np.float32)
+        with h5py.File(tmp_path / name, "w") as file:
+            for key, first in (("observations", 0), ("next_observations", 1)):
+                rows = np.broadcast_to(values[:, None] + first, (steps, N_OBS))
+                file.create_dataset(key, data=rows, chunks=chunks, compression=None if chunks is None else "lzf")
+            file["actions"], file["rewards"] = np.broadcast_to(np.float32(0.5), (steps, 8))[:, :N_ACT], values
+            file["terminals"], file["timeouts"] = values % 1000 == 999, values % 1500 == 1499
+    command = [sys.executable, "-c", GROWTH, str(tmp_path / "small"), str(tmp_path / "large")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 85_000_000  # of them 40 to 60 are what HDF5 keeps of what it has written, however much that is
+    t = load("d4rl/large-v0", cache=False).trajectories
+    assert t.num_steps == 1_000_000
+    np.testing.assert_array_equal(t.observations[:, N_OBS - 1], np.arange(1_000_000))
+    np.testing.assert_array_equal(t.next_observations[:, 0], np.arange(1, 1_000_001))
+
+
+def test_pieces_and_episodes_of_any_sizes_give_the_same(tmp_path, monkeypatch):
+    found = arrays({2: "t", 3: "o", 40: "b", 41: "t", 99: "o"}, 103) | {"timeouts": None}
+    for piece, chunks in ((1, None), (100, (7, 2)), (1000, (64, N_OBS)), (1 << 20, None)):
+        monkeypatch.setattr("envs.d4rl_file.PIECE", piece)
+        with h5py.File(tmp_path / "f.hdf5", "w") as file:
+            for name, array in found.items():
+                if array is not None:
+                    fits = chunks is not None and array.ndim == 2 and array.shape[1] == N_OBS
+                    file.create_dataset(name, data=array, chunks=chunks if fits else None)
+        with pytest.raises(DataError, match=r"step 3 has no flag.*\(2 such steps\)"):
+            d4rl.convert(tmp_path / "f.hdf5", MEDIUM)
+        name = f"d4rl/pieces{piece}-v0"
+        d4rl.convert(tmp_path / "f.hdf5", name, trailing="keep", breaks="cut", env="Hopper-v4")
+        data = load(name)
+        assert data.trajectories.lengths.tolist() == [3, 1, 37, 1, 58, 3]
+        for e, (start, stop) in enumerate([(0, 3), (3, 4), (4, 41), (41, 42), (42, 100), (100, 103)]):
+            assert_episode(data, e, found, start, stop, found["next_observations"][stop - 1])
+
+
 def test_defect_2_episodes_of_999_rows_are_not_cut_at_1000(tmp_path):
     """CORL splits every 1,000 rows, but its rows lack each time-limit step: 999 an episode, so that pieces straddle episodes."""
     found = arrays({998: "o", 1997: "o", 2996: "o"}, 2997)

@@ -15,12 +15,24 @@ from bench.wanted import Wanted
 PDFLATEX = shutil.which("pdflatex")
 PAGE = r"""\documentclass{article}
 \usepackage{booktabs}
-\usepackage[landscape,margin=1cm]{geometry}
+\usepackage[a4paper,margin=2cm]{geometry}
 \begin{document}
-\small
+\noindent\small
 \input{suite/table.tex}
 \end{document}
 """
+
+
+def compiled(folder: Path) -> None:
+    """Fails unless folder/suite/table.tex is a page without a complaint, none of its lines wider than the paper."""
+    (folder / "page.tex").write_text(PAGE)
+    assert PDFLATEX is not None
+    command = [PDFLATEX, "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "page.pdf").stat().st_size > 10_000
+    for complaint in ("Warning", "Missing character", "Overfull"):
+        assert complaint not in done.stdout, done.stdout
 
 
 @pytest.mark.slow
@@ -32,11 +44,18 @@ def test_the_table_compiles_without_a_complaint(tmp_path: Path) -> None:
     make_run(suite, "bc", "own/no_reference-v0", reference=None)
     make_run(suite, "bc", final_episodes=6)
     rebuild(suite, Wanted(mixed=True))
-    (tmp_path / "page.tex").write_text(PAGE)
-    assert PDFLATEX is not None
-    command = [PDFLATEX, "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "page.pdf").stat().st_size > 10_000
-    for complaint in ("Warning", "Missing character"):
-        assert complaint not in done.stdout, done.stdout
+    compiled(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex here: apt-get install texlive-latex-base texlive-latex-recommended")
+def test_nineteen_methods_on_seven_data_sets_fit_an_upright_page(tmp_path: Path) -> None:
+    suite = tmp_path / "suite"
+    for name in ("halfcheetah/medium-replay", "halfcheetah/medium-expert", "hopper/medium-replay", "walker2d/medium-expert", "ant/medium"):
+        for i in range(19):
+            make_run(suite, f"long_method_{i}", f"iwsft/{name}-v0", [0, 1], level=1500.0)
+    for name in ("a_set%of&many#signs$-v0", "kitchen/complete-v0"):
+        make_run(suite, "long_method_0", name, [0, 1], reference=None, level=-12000.0)
+    rebuild(suite)
+    assert (suite / "table.tex").read_text().count(r"\toprule") == 3  # four and three data sets, and the aggregates
+    compiled(tmp_path)

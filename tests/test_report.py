@@ -43,6 +43,7 @@ def test_protocol_stands_first_and_says_what_was_run(tmp_path: Path) -> None:
     protocol = text[text.index('id="protocol"') : text.index('id="results"')]
     for said in ("bc, iw_sft, sft", "iwsft/hopper/medium-v0", "0 1 2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
         assert said in protocol
+    assert "intervals over 3 seeds hold for scores that are normal" in protocol
 
 
 @pytest.mark.usefixtures("no_figures")

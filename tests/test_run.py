@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.weighted_bc import WeightedBC
 from bench import reference_policy, resources
 from bench import run as runner
-from bench.config import Config, EvalConfig
+from bench.config import Config
 from bench.dealt import Dealt
 from bench.errors import RunError
 from bench.run import run
 from bench.rundir import RunDir, read_csv
 
-ID = "test/pendulum/random-v0"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_data(pendulum_data: Callable[..., Any]) -> Any:
-    pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
-    resources._data.clear()
-    yield
-    resources._data.clear()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """A tiny iw-SFT(Q) run: 40 updates, evaluated every 15."""
-    algo = WeightedBCConfig(
-        "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
-        Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
-    )  # fmt: skip
-    return Config(algo, ID, seeds=[3, 1], eval=EvalConfig(15, 2, 5, workers=1), results_dir=str(tmp_path / "results"), device="cpu")
+pytestmark = pytest.mark.usefixtures("fresh_data")
 
 
 def rows(folder: RunDir) -> list[dict]:
@@ -83,7 +63,6 @@ def test_the_same_seeds_give_identical_episodes_and_others_do_not(config: Config
 
 
 def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config.processes = 1
     whole = run(config)
     config.results_dir = str(tmp_path / "interrupted")
     train = WeightedBC.train
@@ -97,7 +76,7 @@ def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monk
         patch.setattr(WeightedBC, "train", dies)
         with pytest.raises(KeyboardInterrupt):
             run(config)
-    folder = RunDir(config, resources.data_set(ID).trajectories.digest, "cpu")
+    folder = RunDir(config, resources.data_set(config.dataset).trajectories.digest, "cpu")
     assert not folder.finished
     # A row that was written after the last checkpoint is dropped.
     stray = (folder.path / "episodes.csv").read_text() + "30,3,0,99.0,99\n"
@@ -136,7 +115,7 @@ def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypa
 
 
 def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    bc = Config(config.algo.reference, ID, seeds=[3, 1], eval=config.eval, results_dir=config.results_dir, device="cpu")
+    bc = Config(config.algo.reference, config.dataset, seeds=[3, 1], eval=config.eval, results_dir=config.results_dir, device="cpu")
     trained = run(bc)
 
     class MustNotTrain(WeightedBC):
@@ -153,12 +132,12 @@ def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, 
 def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path) -> None:
     run(config)
     alone = next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
-    bc = Config(config.algo.reference, ID, seeds=[3, 1], eval=config.eval, results_dir=str(tmp_path / "bc"), device="cpu")
+    bc = Config(config.algo.reference, config.dataset, seeds=[3, 1], eval=config.eval, results_dir=str(tmp_path / "bc"), device="cpu")
     assert (run(bc).path / "policy.safetensors").read_bytes() == alone.read_bytes()
 
 
 def test_other_settings_are_another_run(config: Config) -> None:
-    digest = resources.data_set(ID).trajectories.digest
+    digest = resources.data_set(config.dataset).trajectories.digest
     base = RunDir(config, digest, "cpu").hash
     assert RunDir(config, "0" * 64, "cpu").hash != base
     assert RunDir(config, digest, "cuda").hash != base
@@ -194,7 +173,7 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
         with pytest.raises(OSError, match="No space left") as caught:
             run(config)
     assert "checkpoint.safetensors" in caught.value.filename
-    folder = RunDir(config, resources.data_set(ID).trajectories.digest, "cpu")
+    folder = RunDir(config, resources.data_set(config.dataset).trajectories.digest, "cpu")
     assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]
     saved = folder.resume()
     assert saved is not None
@@ -204,7 +183,6 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
 
 def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for rounding; pi_ref, which is trained so too, included. Interrupted, they go on exactly."""
-    config.processes = 1
     whole = load_file(run(config).path / "policy.safetensors")
     config.results_dir, config.processes = f"{config.results_dir}/dealt", 2
     dealt = load_file(run(config).path / "policy.safetensors")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench import budget, statistics
+from bench import budget, few_seeds, statistics
 from bench.coverage import covered
 from bench.statistics import METRICS, Resamples, aggregate, holm, not_worse_than_best, paired, probability_of_improvement
 
@@ -74,6 +74,35 @@ def test_resamples_stay_within_their_data_set_and_depend_on_the_seed_alone() -> 
 def test_intervals_cover_what_they_say(tasks: int, seeds: int, metric: str) -> None:
     """95 % intervals of normal scores cover 93 to 97 %, with three seeds as with ten, on three data sets as on nine."""
     assert 0.93 <= covered(tasks, seeds, metric, 1500) <= 0.97
+
+
+def test_what_the_tables_say_of_few_seeds() -> None:
+    """88 to 90 % of exponential scores with 3 to 10 seeds (48 to 89 % of failing ones), 93 % from FEW on; 95 % of normal ones."""
+    for seeds in (3, 5, 10):
+        share, _ = few_seeds.covered("skewed", seeds, "student", 20_000)
+        assert 0.875 <= share <= 0.905
+        assert few_seeds.covered("normal", seeds, "student", 20_000)[0] == pytest.approx(0.95, abs=0.01)
+    failing = [few_seeds.covered("failing", seeds, "student", 20_000)[0] for seeds in (3, 5, 10)]
+    assert failing == sorted(failing)
+    assert (failing[0], failing[-1]) == (pytest.approx(0.48, abs=0.015), pytest.approx(0.89, abs=0.015))
+    assert few_seeds.covered("skewed", few_seeds.FEW, "student", 20_000)[0] == pytest.approx(0.93, abs=0.01)
+    assert few_seeds.covered("skewed", few_seeds.FEW // 2, "student", 20_000)[0] < 0.925
+    assert few_seeds.note([few_seeds.FEW, 1]) is None
+    assert "over 3 to 10 seeds" in (few_seeds.note([3, few_seeds.FEW, 10]) or "")
+
+
+def test_the_simulated_intervals_are_the_suites_own_and_scipys() -> None:
+    x = np.random.default_rng(0).exponential(1, (50, 5))
+    low, high = few_seeds.student(x)
+    np.testing.assert_allclose(np.stack([low, high], 1), [statistics.summarise(row)[2:] for row in x])
+    low, high = few_seeds.bootstrap_t(x)
+    assert ((low < x.mean(1)) & (x.mean(1) < high)).all()
+    # Hall's transformation g of the studentised mean, written out, is Student's quantile at either bound.
+    quantile, skew = stats.t.ppf(0.975, 4), stats.skew(x, 1, bias=False)
+    for bound, sign in zip(few_seeds.hall(x), (1, -1), strict=True):
+        s = (x.mean(1) - bound) / x.std(1, ddof=1)
+        np.testing.assert_allclose(np.sqrt(5) * (s + skew * s**2 / 3 + skew**2 * s**3 / 27 + skew / 30), sign * quantile, rtol=1e-6)
+    np.testing.assert_allclose(np.mean(few_seeds.johnson(x), axis=0), x.mean(1) + skew * x.std(1, ddof=1) / 30)
 
 
 def test_plain_percentiles_do_not_cover() -> None:

@@ -17,6 +17,7 @@ from bench.board import COLUMNS, SCHEMA, merge, read_board
 from bench.domains import domain_of
 from bench.errors import RunError
 from bench.leaderboard import main, rebuild
+from bench.markdown import table_of
 from bench.wanted import Wanted
 
 Rows = list[dict[str, Any]]
@@ -108,7 +109,7 @@ def test_what_was_not_measured_alike_stands_in_tables_of_its_own(tmp_path: Path)
     assert table.count("| data set |") == 3
     for part in table.split("Score (reference set")[1:]:
         assert ("d4rl" in part) != ("iwsft/" in part)
-    assert (tmp_path / "table.tex").read_text().count(r"\begin{tabular}") == 3
+    assert (tmp_path / "table.tex").read_text().count(r"\toprule") == 3
     with pytest.raises(RunError, match="reference families d4rl and iwsft"):
         merge([(tmp_path, read_board(tmp_path / "leaderboard.csv"))])
 
@@ -175,6 +176,52 @@ def test_latex_marks_the_best_and_what_is_not_worse(tmp_path: Path) -> None:
     numbers = pd.read_csv(tmp_path / "table.csv")
     assert set(numbers["scope"]) == {"data set", "overall"}  # one domain is no row of its own
     assert numbers.query("scope == 'overall' and statistic == 'mean' and algo == 'iw_sft'")["value"].item() == pytest.approx(74.5, abs=1)
+
+
+def test_many_methods_are_rows(tmp_path: Path) -> None:
+    """More than nine in Markdown, more than five on paper, and no more than six columns there: the numbers are those of table.csv."""
+    sets = [f"iwsft/{name}/{kind}-long-v0" for name in ("ant", "hopper") for kind in ("both", "expert", "replay")]
+    for i in range(10):
+        for dataset in sets if i else sets[:1]:
+            make_run(tmp_path, f"m{i}", dataset, [0, 1], level=200.0 + 10 * i)
+    make_run(tmp_path, "m9", "iwsft/hopper/simple-v0", [0, 1], reference=None)
+    lines = rebuild(tmp_path).splitlines()[2:]
+    assert lines[0] == "| method | " + " | ".join(sets) + " | iwsft/hopper/simple-v0 (raw return) |"
+    assert [line.split(" |")[0] for line in lines[2:12]] == [f"| m{i}" for i in range(10)]
+    assert all(line.count("|") == 9 for line in lines[:12])
+
+    paper = (tmp_path / "table.tex").read_text()
+    heads = [line for line in paper.splitlines() if line.startswith("Method")]
+    assert [line.count(r"\begin{tabular}") for line in heads] == [4, 3, 2]
+    assert r"iwsft/ant/\\both-long-v0" in heads[0]
+    pieces = [part.split(r"\midrule")[1].strip().splitlines() for part in paper.split(r"\bottomrule")[:3]]
+    assert [len(piece) for piece in pieces] == [10, 9, 9]  # m0 has one result
+    numbers = pd.read_csv(tmp_path / "table.csv").query("statistic == 'mean'").set_index(["name", "algo"])["value"]
+    for name, piece, column in ((sets[0], 0, 1), (sets[5], 1, 2), ("overall", 2, 1)):
+        for row in pieces[piece]:
+            cells = row.removesuffix(r" \\").replace(r"\mathbf", "").replace("{", "").replace("}", "").split(" & ")
+            assert float(cells[column][1:].split()[0]) == pytest.approx(numbers[name, cells[0]], abs=0.051)
+
+
+def test_few_methods_or_many_data_sets_are_not_turned() -> None:
+    for methods, datasets, head in ((9, 2, "data set"), (10, 2, "method"), (10, 10, "data set")):
+        names = [[f"{kind}{k}" for k in range(n)] for kind, n in (("m", methods), ("d", datasets))]
+        lines = table_of(names[0], names[1], [[m + d for m in names[0]] for d in names[1]])
+        assert lines[0].startswith(f"| {head} | {'d0' if head == 'method' else 'm0'} |")
+        assert lines[3].startswith("| m1 | m1d0 | m1d1 |" if head == "method" else "| d1 | m0d1 | m1d1 |")
+
+
+def test_few_seeds_are_owned_up_to(tmp_path: Path) -> None:
+    """Below both tables, where there are intervals: not for a single seed."""
+    make_run(tmp_path, "bc", seeds=[0])
+    assert "bench.few_seeds" not in rebuild(tmp_path)
+    make_run(tmp_path, "sft", seeds=range(5))
+    make_run(tmp_path, "iw_sft", seeds=range(3))
+    table, paper = rebuild(tmp_path), (tmp_path / "table.tex").read_text()
+    for text in (table, paper):
+        assert text.count("intervals over 3 to 5 seeds hold for scores that are normal") == 1
+        assert "python -m bench.few_seeds" in text
+    assert all(line.startswith("%") for line in paper.splitlines() if "bench.few_seeds" in line)
 
 
 def test_domains_have_rows_where_there_are_several(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,37 +15,19 @@ from safetensors.torch import load_file
 
 from algos.errors import ConfigError
 from algos.sampling import Sampler
-from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.weighted_bc import Kind, WeightedBC, Weighting
 from bench import resources
 from bench.capacity import exercise, fitting, members_that_fit
-from bench.config import Config, EvalConfig
+from bench.config import Config
 from bench.population import expanded, kinship, populations, settings_of, split
 from bench.run import run, run_all, run_together
 from bench.rundir import RunDir, read_csv
 from envs.rollout import Evaluator
 
-ID = "test/pendulum/random-v0"
+pytestmark = pytest.mark.usefixtures("fresh_data")
 TIMES = ("wall_time_s", "set_up_time_s", "finished_at", "population_members")  # of run.json, which say how it was run
 # Batched and single matrix products may round differently; over the updates of these tests the difference stays below this.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
-
-
-@pytest.fixture(autouse=True)
-def _fresh_data(pendulum_data: Callable[..., Any]) -> Any:
-    pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
-    resources._data.clear()
-    yield
-    resources._data.clear()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """A tiny iw-SFT(Q) run: 40 updates, evaluated every 15."""
-    algo = WeightedBCConfig(
-        "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
-        Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
-    )  # fmt: skip
-    return Config(algo, ID, seeds=[3, 1], eval=EvalConfig(15, 2, 5, workers=1), results_dir=str(tmp_path / "results"), device="cpu")
 
 
 def points(config: Config) -> list[Config]:
@@ -133,7 +115,7 @@ def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monk
         patch.setattr(RunDir, "save", dies)
         with pytest.raises(Interrupted):
             run_together(runs)
-    stood = [f.resume() for f in (RunDir(c, resources.data_set(ID).trajectories.digest, "cpu") for c in runs)]
+    stood = [f.resume() for f in (RunDir(c, resources.data_set(config.dataset).trajectories.digest, "cpu") for c in runs)]
     assert [saved and saved[0] for saved in stood] == [30, 15, 15]
 
     trained: list[tuple[int, int, list[int]]] = []
@@ -264,7 +246,7 @@ def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> N
 def test_how_many_members_fit(config: Config) -> None:
     """A GPU's arithmetic and its trial run, here on a CPU, and what a CPU is given."""
     assert [fitting(1000, 10), fitting(1000, 1001), fitting(5, 0)] == [80, 1, 4]
-    exercise(config, resources.data_set(ID).trajectories)
+    exercise(config, resources.data_set(config.dataset).trajectories)
     assert members_that_fit([config]) == 16
     whole = replace(config.algo, finetune=replace(config.algo.finetune, sampler=Sampler.trajectories))
     assert members_that_fit([replace(config, algo=whole)]) == 1

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.board import COLUMNS, SCHEMA
-from bench.markdown import row_of
+from bench.markdown import table_of
 from bench.rundir import Row
 
 FAMILY = "d4rl v2 data, -v2 environments"
@@ -100,6 +100,6 @@ def markdown(found: Sequence[Row]) -> str:
         return ""
     lines = ["", "## Published", "", WARNING, ""]
     for table in sections(found):
-        lines += [f"{table.title}. {table.note}", "", row_of(["data set", *table.methods]), row_of(["---", *["---:"] * len(table.methods)])]
-        lines += [*(row_of([name, *cells]) for name, cells in table.rows), ""]
+        names, cells = zip(*table.rows, strict=True)
+        lines += [f"{table.title}. {table.note}", "", *table_of(table.methods, names, cells), ""]
     return "\n".join(lines)

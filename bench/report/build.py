@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from bench import published
+from bench import few_seeds, published
 from bench.board import COLUMNS
 from bench.export import RULE, Line, lines
 from bench.figures.curves import curve_of
@@ -24,6 +24,7 @@ from bench.figures.style import INK
 from bench.files import write_atomic
 from bench.grid import Grid, Runs, config_of, grids
 from bench.leaderboard import board_of, suite_runs, tables_lock
+from bench.orientation import turned
 from bench.raw import reference_of
 from bench.report.defaults import defaults, difference
 from bench.rundir import Row
@@ -36,7 +37,6 @@ HERE = Path(__file__).parent
 VIDEO_BYTES = 8_000_000  # a longer video is named, not embedded
 PAGE_BYTES = 40_000_000  # of all videos together; those beyond it are named
 VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".webp": "image/webp"}
-WIDE = 9  # more columns of methods than this do not fit a page's width
 GROUPS = {
     "Over data sets": ("intervals", "profile", "improvement", "cost"),
     "Tuning": ("tuning",),
@@ -89,6 +89,7 @@ def _protocol(runs: Runs) -> list[tuple[str, str]]:
     references = sorted({"none" if r["reference"] is None else r["reference"]["name"] for r in records})
     versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in records})
     times = sorted(_when(r) for r in records)
+    few = few_seeds.note([len(r["seeds"]) for r in records])
     return [
         ("Methods", values("algo")),
         ("Data sets", values("dataset")),
@@ -102,6 +103,7 @@ def _protocol(runs: Runs) -> list[tuple[str, str]]:
         ("Selection", f"last iterate, {values('final_episodes')} episodes a seed; best and mean of the last k are in the table to compare"),
         ("Score", f"100 (return - random) / (expert - random); reference set: {', '.join(references)}"),
         ("Interval", "95 %: Student's t over seeds on a data set, stratified bootstrap over seeds for aggregates"),
+        *([] if few is None else [("Few seeds", few)]),
         ("When", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"),
         ("Device", values("device")),
         ("Code", values("code_revision")),
@@ -164,7 +166,7 @@ def _table(grid: Grid) -> Row:
     cells = [[cell(line, method) for method in grid.methods] for line in found]
     episodes = ", ".join(sorted({str(r["final_episodes"]) for r in grid.records.values()}))
     corner, head, names_of_rows = "data set", grid.methods, titles
-    if len(grid.methods) > max(WIDE, len(found)):
+    if turned(len(grid.methods), len(found)):
         corner, head, names_of_rows = "method", titles, grid.methods
         cells = [list(column) for column in zip(*cells, strict=True)]
     rows = [{"name": name, "cells": row} for name, row in zip(names_of_rows, cells, strict=True)]
