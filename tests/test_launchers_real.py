@@ -184,12 +184,98 @@ def test_a_sweep_on_slurm(root: Path, alone: Path) -> None:
 
 def jobs_at_rest() -> str:
     """SLURM's jobs, a line each, when none runs any more: a job's result is there some seconds before it has ended."""
-    for _ in range(120):
+    for _ in range(240):
         history = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True).stdout
-        if not re.search(r"JobState=(RUNNING|COMPLETING) ", history):
+        if not re.search(r"JobState=(PENDING|RUNNING|COMPLETING) ", history):
             break
         time.sleep(0.5)
     return history
+
+
+LONG = [*TINY, "algo=sft", "algo.curation.percentiles=[50]", "seeds=[0,1]", "algo.finetune.updates=12001", "eval.every=6000"]
+
+
+@pytest.fixture
+def slurm(root: Path) -> Iterator[Path]:
+    """The folder of jobs, where there is a SLURM; one that is cut short leaves no job behind."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    if "SLURM_CONF" not in os.environ:
+        pytest.skip("no SLURM; make slurm-test starts one")
+    yield root
+    subprocess.run(["scancel", "--user=root"], check=False)
+
+
+def when_training(folder: Path, jobs: subprocess.Popen | None = None) -> None:
+    """Return when the run whose log is below `folder` is amid its updates."""
+    deadline = time.monotonic() + 120
+    while "training, 12001" not in (said := "".join(p.read_text() for p in folder.rglob("*_log.err"))):
+        assert time.monotonic() < deadline, said
+        assert jobs is None or jobs.poll() is None, jobs.communicate()
+        time.sleep(0.1)
+    time.sleep(2)
+
+
+def uninterrupted(root: Path, name: str) -> dict[str, bytes]:
+    """What the run leaves that nobody disturbs."""
+    command(root, *LONG, f"results_dir={name}")
+    return left(root / name)
+
+
+def left(results: Path) -> dict[str, bytes]:
+    """What the one run in `results` leaves that may not depend on what happened to it."""
+    (folder,) = results.glob("single/runs/*")
+    return {name: (folder / name).read_bytes() for name in ("episodes.csv", "curve.csv", "policy.safetensors")}
+
+
+def went_on(log: str) -> None:
+    """The run was saved where the signal came, between two evaluations, and went on from there."""
+    found = re.findall(r"going on after update (\d+)", log)
+    assert len(found) == 1, log
+    assert 0 < int(found[0]) < 12001, log
+    assert int(found[0]) % 6000, log
+
+
+def restarts(name: str) -> list[int]:
+    """How often each of the jobs called `name` was queued again."""
+    return [int(n) for n in re.findall(rf"JobName={name} .*Restarts=(\d+)", jobs_at_rest())]
+
+
+def test_a_job_that_nears_its_time_limit_on_slurm_goes_on(slurm: Path) -> None:
+    """As submitit has it: SLURM sends its jobs USR2 before the limit. Saved, queued again, gone on with; the sweep waits for it."""
+    sweep = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.name=near"]
+    arguments = [sys.executable, "-m", "bench", *sweep, *LONG, "results_dir=near"]
+    process = subprocess.Popen(arguments, cwd=slurm, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
+    logs = slurm / "near" / "single" / ".hydra" / ".submitit"
+    when_training(logs, process)
+    (script,) = logs.glob("*.sh")
+    assert "--signal=USR2@120" in script.read_text()
+    subprocess.run(["scancel", "--signal=USR2", "--name=near"], check=True)  # what the limit does, without the wait for it
+    whole = uninterrupted(slurm, "near-alone")
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert restarts("near") == [1]
+    went_on("".join(p.read_text() for p in logs.glob("*/*_log.err")))
+    assert left(slurm / "near") == whole
+
+
+def test_a_batch_script_on_slurm_goes_on(slurm: Path) -> None:
+    """As docs/durability.md has it: the signal that it asks for, exit code 75, queued again by itself."""
+    (script,) = re.findall(r"```bash\n(#SBATCH .*?)```", (ROOT / "docs" / "durability.md").read_text(), re.DOTALL)
+    settings = shlex.join([*LONG, "results_dir=script"])
+    assert "python -m bench suite=baselines" in script
+    script = script.replace("python -m bench suite=baselines", f"{shlex.quote(sys.executable)} -m bench {settings}")
+    (slurm / "script.sh").write_text(f"#!/bin/bash\n{script}")
+    (slurm / "logs").mkdir()
+    asked = ["--job-name=script", "--mem=2G", "--cpus-per-task=1", "--output=logs/%j_log.err", "script.sh"]
+    subprocess.run(["sbatch", *asked], cwd=slurm, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    when_training(slurm / "logs")
+    subprocess.run(["scancel", "--signal=USR1", "--name=script"], check=True)
+    whole = uninterrupted(slurm, "script-alone")
+    assert restarts("script") == [1]
+    (log,) = (slurm / "logs").iterdir()
+    assert "SIGUSR1: saved; the same command goes on from here (exit code 75)" in log.read_text()
+    went_on(log.read_text())
+    assert left(slurm / "script") == whole
 
 
 @pytest.fixture
