@@ -45,6 +45,8 @@ def explain(error: BaseException) -> str:
     """One line for a user's mistake: what was given, what was expected, near names."""
     if isinstance(error, USER_ERRORS):
         return str(error)
+    if isinstance(error, ConnectionError) and error.filename is None:  # no matter of files
+        return " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and not isinstance(error, HydraException):  # some of Hydra's are both
         return f"{error.filename or 'file system'}: {error.strerror or error}; free space or choose another folder with results_dir=PATH"
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import weakref
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +104,9 @@ class Evaluator:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        weakref.finalize(self, _hang_up, self._pipes)
+        # When a process ends that multiprocessing or joblib started, children are told to end by a signal, which these block, and waited
+        # for, before `atexit` has its turn; what has an `exitpriority` comes before that.
+        Finalize(self, _hang_up, (self._pipes,), exitpriority=10)
         # Schedulers signal every process of a job; these go on until the one that asked has saved, and inherit what is blocked here.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
         try:

@@ -22,6 +22,7 @@ from algos.weighted_bc import Training, WeightedBC
 from bench import launching, reference_policy, resources, tuning
 from bench.config import Config, register
 from bench.errors import RunError
+from bench.explain import explain
 from bench.leaderboard import rebuild
 from bench.progress import Reporter
 from envs.trajectories import Trajectories
@@ -222,6 +223,11 @@ def test_a_job_that_died_is_one_line(module: str, name: str) -> None:
     assert line == f"a job ended without a result ({name}: Job 7 was killed); the same command goes on with what is not finished"
     assert launching.lost_job(RuntimeError("a defect")) is None
     assert launching.lost_job(ValueError("No trials are completed yet.")) == "no trial gave a score; the errors above say why"
+
+
+def test_a_cluster_out_of_reach_is_no_matter_of_disks() -> None:
+    assert explain(ConnectionError("Failed to connect to\n Ray cluster at there:1")) == "Failed to connect to Ray cluster at there:1"
+    assert explain(ConnectionResetError()) == "ConnectionResetError"
 
 
 def test_a_submitting_machine_needs_no_gpu(tmp_path: Path, pendulum_data: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

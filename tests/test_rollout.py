@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import gymnasium
 import numpy as np
 import pytest
@@ -65,3 +67,22 @@ def test_seeds_differ_between_members_updates_and_episodes_and_do_not_depend_on_
 def test_an_environment_that_fails_is_reported() -> None:
     with Evaluator(spec(), 1) as evaluator, pytest.raises(DataError, match="an environment failed"):
         evaluator.run(lambda observations: np.zeros((len(observations), 7)), np.array([[1]]))
+
+
+def _leave_them_open() -> None:
+    """A job in a process of a launcher: nobody closes what it keeps for the next one."""
+    _kept.append(Evaluator(spec(), 1))
+    _kept[0].run(act, np.array([[1]]))
+
+
+_kept: list[Evaluator] = []
+
+
+def test_a_process_that_leaves_environments_open_ends() -> None:
+    """multiprocessing, and joblib's loky alike, wait for a process' children before `atexit` has its turn."""
+    job = multiprocessing.get_context("spawn").Process(target=_leave_them_open)
+    job.start()
+    job.join(60)
+    ended = job.exitcode
+    job.kill()  # else its end would be waited for here
+    assert ended == 0

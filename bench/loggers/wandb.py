@@ -61,6 +61,8 @@ def unreachable() -> str | None:
 
 def start(logger: LoggerConfig, folder: Path, **arguments: Any) -> Any:
     """A wandb run kept below `folder`, offline if the server cannot be had. wandb.init's `arguments` say which."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nothing about this process to wandb's makers, nor lines where that fails
+    os.environ.setdefault("WANDB_SILENT", "true")  # what matters is said here
     import wandb
 
     settings = wandb.Settings(
@@ -111,12 +113,14 @@ class Wandb:
             self.run.log(flat_curves(rows), step=update)
 
     def finish(self, summary: Row) -> None:
-        self.run.summary.update(summary)
-        self._share_results()
-        if self.logger.artifact:
-            self._share_files()
-        self.run.finish()
-        _live.discard(self.run.id)
+        try:
+            self.run.summary.update(summary)
+            self._share_results()
+            if self.logger.artifact:
+                self._share_files()
+        finally:  # what a server has not got by then stays in the folder, whatever came in between
+            self.run.finish()
+            _live.discard(self.run.id)
 
     def _share_results(self) -> None:
         """The final returns as a table, the run's figures, its videos."""

@@ -1,4 +1,4 @@
-"""`python -m bench.speed [measure | scale | estimate | profile] [key=value ...]`"""
+"""`python -m bench.speed [measure | scale | estimate | profile | loggers] [key=value ...]`"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from bench.explain import MISTAKES, stop
 from bench.speed.machine import describe
-from bench.speed.options import EstimateOptions, MeasureOptions, ProfileOptions, ScaleOptions, parse
+from bench.speed.options import EstimateOptions, LoggerOptions, MeasureOptions, ProfileOptions, ScaleOptions, parse
 
 
 def say(line: str) -> None:
@@ -62,9 +62,17 @@ def profile(arguments: list[str]) -> None:
     print(f"{describe(options.device, options.all_threads)}\n\n{profile(options)}")
 
 
+def loggers(arguments: list[str]) -> None:
+    """What logging costs a run."""
+    from bench.speed.loggers import loggers
+
+    options = parse(LoggerOptions, arguments)
+    print(f"{describe(options.device, options.all_threads)}\n\n{loggers(options, say)}")
+
+
 COMMANDS = {
     "measure": (measure, MeasureOptions), "scale": (scale, ScaleOptions), "estimate": (estimate, EstimateOptions),
-    "profile": (profile, ProfileOptions),
+    "profile": (profile, ProfileOptions), "loggers": (loggers, LoggerOptions),
 }  # fmt: skip
 
 

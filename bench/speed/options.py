@@ -119,6 +119,20 @@ class ProfileOptions(Options):
 
 
 @dataclass
+class LoggerOptions(Options):
+    """`python -m bench.speed loggers`"""
+
+    updates: int = 1000
+    every: int = 100  # updates between two evaluations, where loggers are called
+    rounds: int = 5
+
+    def check(self) -> None:
+        super().check()
+        for name in ("updates", "every", "rounds"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+
+
+@dataclass
 class EstimateOptions:
     """`python -m bench.speed estimate`"""
 

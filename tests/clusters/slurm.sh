@@ -27,6 +27,7 @@ fi
 node=$(hostname -s)
 rm -rf "$folder"/{state,spool} && mkdir -p "$folder"/{state,spool} # jobs of an earlier run are not of this one
 head -c 1024 /dev/urandom > "$folder/munge.key" && chmod 600 "$folder/munge.key"
+# cred_expire: seconds that a job that is queued again waits for its turn; 120 unless told.
 cat > "$folder/slurm.conf" <<CONF
 ClusterName=bench
 SlurmctldHost=$node(127.0.0.1)
@@ -34,7 +35,7 @@ SlurmctldPort=16817
 SlurmdPort=16818
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/munge.socket
+AuthInfo=socket=$folder/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
