@@ -98,7 +98,7 @@ def fresh_data(pendulum_data: Callable[..., Any]) -> Iterator[None]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """A tiny iw-SFT(Q) run on PENDULUM: 40 updates, evaluated every 15."""
+    """A tiny iw-SFT(Q) run on PENDULUM: 40 updates, evaluated every 15; in this process, where tests can reach into training."""
     algo = WeightedBCConfig(
         "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
         Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
