@@ -35,6 +35,7 @@ import torch
 from algos.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import files, locks, resources, signals
 from bench.config import Config, EvalConfig
+from bench.dealt import Dealt
 from bench.explain import MISTAKES, explain
 from bench.leaderboard import rebuild
 from bench.run import folders_of, run_all
@@ -88,7 +89,7 @@ def in_process() -> None:
     resources._evaluators[data.env_spec, 1] = InProcess(data.env_spec)  # type: ignore[assignment]
 
 
-def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), updates: int = 40) -> Config:
+def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), updates: int = 40, processes: int = 1) -> Config:
     """A run with everything that can be lost: pi_ref, Adam, q, a table of weights; saved after every stretch of updates."""
     kind = {"bc": Kind.none, "sft": Kind.none, "iw_sft": Kind.step, "iw_sft_q": Kind.trajectory}[name]
     algo = WeightedBCConfig(
@@ -96,7 +97,9 @@ def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), u
         Curation([] if name == "bc" else [50, 75]), Weighting(kind, temperature=2.0, refresh_every=7),
     )  # fmt: skip
     evaluation = EvalConfig(15, 1, 2, workers=1)
-    return Config(algo, ID, seeds=list(seeds), eval=evaluation, results_dir=str(folder), device="cpu", checkpoint_minutes=0.0)
+    return Config(
+        algo, ID, seeds=list(seeds), eval=evaluation, results_dir=str(folder), device="cpu", checkpoint_minutes=0.0, processes=processes,
+    )  # fmt: skip
 
 
 # What runs leave.
@@ -190,15 +193,15 @@ def kill_after(seconds: float, number: int = signal.SIGKILL) -> None:
 # The faults.
 
 
-def killed_at_random(folder: Path, whole: RunDir, times: int, number: int = signal.SIGKILL) -> Outcome:
-    """SIGKILL, or a scheduler's signal, at `times` moments spread over runs."""
+def killed_at_random(folder: Path, whole: RunDir, times: int, number: int = signal.SIGKILL, processes: int = 1) -> Outcome:
+    """SIGKILL, or a scheduler's signal, at `times` moments spread over runs, whose members `processes` train."""
     rng, found, count, runs = np.random.default_rng(number), comparison(whole), 0, 0
     started = time.perf_counter()
-    until_done(small(folder / "timed"))
+    until_done(small(folder / "timed", processes=processes))
     longest = time.perf_counter() - started
     allowed = (-signal.SIGKILL,) if number == signal.SIGKILL else (signals.EXIT_CODE, -number)
     while count < times:
-        config = small(folder / f"run-{runs}")
+        config = small(folder / f"run-{runs}", processes=processes)
         draws = rng.uniform(0, longest * 0.8, times - count)
 
         def disturb(attempt: int, draws: Any = draws) -> None:
@@ -210,7 +213,27 @@ def killed_at_random(folder: Path, whole: RunDir, times: int, number: int = sign
         shutil.rmtree(config.results_dir)
         runs += 1
     name = "killed (SIGKILL) at a random moment" if number == signal.SIGKILL else f"{signal.Signals(number).name} at a random moment"
-    return Outcome(name, count, found.lost, found.changed)
+    return Outcome(name if processes == 1 else f"{name}, members dealt out", count, found.lost, found.changed)
+
+
+def trainers_killed(folder: Path, whole: RunDir, times: int) -> Outcome:
+    """One of two processes that train is ended from outside, as by a system without memory: the run goes on without them."""
+    found, train, killed = comparison(whole), Dealt.train, 0
+    for k in range(times):
+        update = int(np.linspace(1, 39, times)[k])
+
+        def struck(self: Dealt, start: int, stop: int, update: int = update) -> Any:
+            nonlocal killed
+            if self.hands and self.updates == 40 and stop > update:
+                os.kill(self.hands[update % 2].pid, signal.SIGKILL)
+                killed += 1
+            return train(self, start, stop)
+
+        config = small(folder / f"run-{k}", processes=2)
+        with replaced(Dealt, "train", struck):
+            run_all([config])
+        found.add(folders_of([config])[0])
+    return Outcome("a process that trains is killed: the run goes on", killed, found.lost, found.changed)
 
 
 STEPS = ("open", "fsync", "replace")
@@ -516,6 +539,11 @@ def faults(folder: Path, share: float) -> Iterator[Outcome]:
     yield jumping_clock(folder / "j", whole, n(5))
     yield damaged_checkpoints(folder / "k", whole, n(30))
     yield damaged_cache(folder / "l", whole, n(12))
+    dealt_config = small(folder / "dealt", processes=2)
+    run_all([dealt_config])
+    (dealt,) = folders_of([dealt_config])
+    yield killed_at_random(folder / "o", dealt, n(60), processes=2)
+    yield trainers_killed(folder / "p", dealt, n(20))
     yield many_processes(folder / "m", 2, n(20), n(4))
     yield many_processes(folder / "n", 8, n(200), n(24))
 

@@ -49,6 +49,14 @@ def test_nothing_is_lost_or_changed(whole: RunDir, tmp_path: Path) -> None:
     assert all(o.times for o in outcomes), outcomes
 
 
+def test_members_dealt_out_lose_nothing(whole: RunDir, tmp_path: Path) -> None:
+    config = chaos.small(tmp_path / "whole", processes=2)
+    run_all([config])
+    (dealt,) = folders_of([config])
+    outcomes = [chaos.killed_at_random(tmp_path / "a", dealt, 3, processes=2), chaos.trainers_killed(tmp_path / "b", dealt, 3)]
+    assert [(o.times, o.lost, o.changed) for o in outcomes] == [(3, 0, 0)] * 2, outcomes
+
+
 def test_many_processes_in_one_folder(whole: RunDir, tmp_path: Path) -> None:
     outcome = chaos.many_processes(tmp_path, 4, 12, 4)
     assert (outcome.lost, outcome.changed) == (0, 0)
