@@ -40,6 +40,18 @@ def forward(flat: Tensor, x: Tensor, sizes: Sizes) -> Tensor:
     return torch.baddbmm(weights[-1][1], x, weights[-1][0])
 
 
+AT_ONCE = 8 << 20  # bytes of a hidden layer: larger ones leave the cache, and memory of their size is given back and taken again
+
+
+def dense(flat: Tensor, x: Tensor, sizes: Sizes) -> Tensor:
+    """`forward` as one node of the graph; on a CPU as several, a few members each, where all together would be large."""
+    size = max(1, AT_ONCE // max(1, x.shape[1] * max(sizes) * x.element_size()))
+    if x.device.type != "cpu" or size >= len(x):
+        return Dense.apply(flat, x, sizes)
+    parts = zip(flat.split(size), x.split(size), strict=True)
+    return torch.cat([Dense.apply(*part, sizes) for part in parts])
+
+
 class Dense(torch.autograd.Function):
     """Dense.apply(flat, x, sizes) is forward(flat, x, sizes), with the same derivatives."""
 

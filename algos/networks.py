@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.dense import Dense
+from algos.dense import dense
 from algos.tracing import tracing
 
 Params = Mapping[str, Tensor]
@@ -87,7 +87,7 @@ class MLP:
     def __call__(self, params: Params, x: Tensor) -> Tensor:
         """[P, B, in] -> [P, B, out]. Views of a flat tensor have to begin with this network's parameters."""
         if isinstance(params, Views) and not self.layer_norm and not tracing():
-            return Dense.apply(params.flat, x, self.sizes)
+            return dense(params.flat, x, self.sizes)
         last = len(self.sizes) - 2
         for i in range(last + 1):
             x = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), x, params[f"{i}.weight"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from algos.dense import Dense, forward
+from algos import dense as module
+from algos.dense import Dense, dense, forward
 
 SIZES = (5, 7, 6, 2)
 LENGTH = 5 * 7 + 7 + 7 * 6 + 6 + 6 * 2 + 2
@@ -36,6 +39,23 @@ def test_parameters_of_others_get_no_gradient() -> None:
     (grad,) = torch.autograd.grad(Dense.apply(flat, x, SIZES).sum(), flat)
     assert torch.equal(grad[:, LENGTH:], torch.zeros(3, 4, dtype=torch.float64))
     assert (grad[:, LENGTH - 2 : LENGTH] == 11).all()
+
+
+def test_large_ones_are_done_a_few_members_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(module, "AT_ONCE", 2 * 11 * 7 * 8)  # two members' widest layer
+
+    def counted(flat: Tensor, x: Tensor, sizes: tuple[int, ...], plain: Any = Dense.apply) -> Tensor:
+        calls.append(len(x))
+        return plain(flat, x, sizes)
+
+    monkeypatch.setattr(Dense, "apply", counted)
+    given = tensors(4)
+    found, expected = dense(*given, SIZES), forward(*given, SIZES)
+    assert calls == [2, 1]
+    torch.testing.assert_close(found, expected)
+    for a, b in zip(torch.autograd.grad(found.square().sum(), given), torch.autograd.grad(expected.square().sum(), given), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_second_derivatives() -> None:
