@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, 
 def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path) -> None:
     run(config)
     alone = next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
-    bc = Config(config.algo.reference, config.dataset, seeds=[3, 1], eval=config.eval, results_dir=str(tmp_path / "bc"), device="cpu")
+    bc = replace(config, algo=config.algo.reference, results_dir=str(tmp_path / "bc"))
     assert (run(bc).path / "policy.safetensors").read_bytes() == alone.read_bytes()
 
 
