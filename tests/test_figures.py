@@ -12,9 +12,12 @@ import pytest
 from fake_suite import make_run, make_suite
 from PIL import Image
 
+from bench.figures.aggregates import profile
 from bench.figures.cost import tuning
+from bench.figures.curves import learning_curves
 from bench.figures.draw import CAPTIONS, draw, figures, svg_of
 from bench.figures.style import COLOURS, RC, canvas, legend, looks
+from bench.grid import grids
 from bench.leaderboard import suite_runs
 
 
@@ -79,6 +82,27 @@ def test_a_legend_of_many_methods_leaves_the_axes_their_height() -> None:
             figure.canvas.draw()
         heights.append(axes.get_position().height * figure.get_figheight())
     assert heights[1] > 0.9 * heights[0]
+
+
+def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
+    """They would cover one another, and stretch the axes."""
+    for i in range(10):
+        make_run(tmp_path, f"m{i}", "iwsft/ant/few-v0" if i == 9 else "iwsft/hopper/medium-v0", seeds=[0, 1])
+        make_run(tmp_path, f"m{i}", "iwsft/ant/many-v0", seeds=[0, 1])
+    runs = suite_runs(tmp_path)
+    grid = grids(runs)[0]
+    found = learning_curves(grid, runs, looks(grid.methods))
+    bands = {name: len(figure.axes[0].collections) for name, figure in found.items()}
+    assert bands == {"curve-iwsft-ant-many-v0": 0, "curve-iwsft-hopper-medium-v0": 9, "curve-iwsft-ant-few-v0": 1}
+
+
+def test_markers_of_a_profile_lie_apart_where_lines_meet(tmp_path: Path) -> None:
+    for i in range(6):
+        make_run(tmp_path, f"m{i}", seeds=[0, 1], change=lambda rows: [r | {"return": 50.0} for r in rows])
+    grid = grids(suite_runs(tmp_path))[0]
+    lines = profile(grid, looks(grid.methods))["profile"].axes[0].get_lines()
+    starts = [line.get_markevery()[0] for line in lines]
+    assert len(set(starts)) == 6
 
 
 def test_methods_differ_in_grey_and_neighbours_in_lightness() -> None:

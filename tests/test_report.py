@@ -53,12 +53,13 @@ def test_what_a_reader_has_to_know_is_said(tmp_path: Path) -> None:
 
     make_run(tmp_path, "bc", change=spoil)
     make_run(tmp_path, "sft", "iwsft/walker2d/medium-v0")
+    make_run(tmp_path, "sft", "iwsft/ant/medium-v0")
     make_run(tmp_path, "iw_sft", status="running")
     text = html.unescape(text_of(tmp_path))
     for said in (
         "bc on iwsft/hopper/medium-v0: 2 of 3 seeds",
         "bc on iwsft/hopper/medium-v0: 2 episodes failed",
-        "bc on iwsft/walker2d/medium-v0: no finished run",
+        "bc on iwsft/ant/medium-v0, iwsft/walker2d/medium-v0: no finished run",
         "1 runs are not finished",
     ):
         assert said in text
@@ -82,6 +83,17 @@ def test_a_run_without_curve_and_config_has_a_page(tmp_path: Path) -> None:
     (folder / "curve.csv").unlink()
     (folder / "config.yaml").unlink()
     assert "1 finished" in text_of(tmp_path)
+
+
+def test_a_wide_figure_is_not_squeezed_into_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"curve-a": 345.6, "cost": 700}  # points
+    svgs = {name: f'<svg width="9pt" height="9pt" viewBox="0 0 {points} 200"></svg>' for name, points in sizes.items()}
+    monkeypatch.setattr("bench.report.build.draw", lambda suite, runs: svgs)
+    make_run(tmp_path)
+    text = text_of(tmp_path)
+    assert re.findall(r'<figure class="wide"><svg viewBox="0 0 (\d+)', text) == ["700"]
+    assert 'style="width: clamp(840px, 100%, 1050px)"' in text
+    assert text.count('style="width: clamp(') == 1
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -146,7 +158,7 @@ window.addEventListener("load", () => {
   setTimeout(() => {
     found.curves = document.querySelectorAll(".curve svg polyline").length;
     found.page = document.documentElement.scrollWidth;
-    found.beyond = [...document.body.querySelectorAll("*")].filter((e) => !e.closest("svg *")).filter((e) => {
+    found.beyond = [...document.body.querySelectorAll("*")].filter((e) => !e.closest("svg *, .wide svg")).filter((e) => {
       const box = e.getBoundingClientRect();
       return box.right > innerWidth + 0.5 || box.left < -0.5;
     }).map((e) => e.outerHTML.slice(0, 120));

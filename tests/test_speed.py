@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from rl_cases import ACT, OBS, configured, episodes_of
@@ -20,6 +21,7 @@ from bench.errors import RunError
 from bench.speed import flops
 from bench.speed.__main__ import main
 from bench.speed.estimate import estimate, write_estimate
+from bench.speed.figure import speed_figure
 from bench.speed.measure import compared, table
 from bench.speed.options import ProfileOptions, ScaleOptions, parse
 from bench.speed.profile import KINDS, OPTIMISER, SAMPLING, kind_of, kind_of_kernel, profile
@@ -412,3 +414,13 @@ def test_all_take_turns() -> None:
     once = ["suite1 2 True", "yardstick1 2 True", "limit1 0.5 True", "suite4 2 True"]
     assert turns[:4] == ["suite1 1 False", "yardstick1 1 False", "limit1 0.25 False", "suite4 1 False"]  # warm-up
     assert turns[4:] == [*once, *reversed(once)]
+
+
+def test_the_figures_limits_are_told_apart_without_colour() -> None:
+    """Drawn from the committed measurements: each method's limit carries the marker of its curve."""
+    rows = pd.read_csv(ROOT / "results" / "speed" / "speed-cpu.csv").to_dict("records")
+    lines = {line.get_label(): line for line in speed_figure(rows, "a machine").axes[0].get_lines()}
+    methods = [name for name in lines if f"{name}, limit" in lines]
+    assert len(methods) >= 2
+    assert len({lines[f"{name}, limit"].get_marker() for name in methods}) == len(methods)
+    assert all(lines[f"{name}, limit"].get_marker() == lines[name].get_marker() for name in methods)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bench import statistics
-from bench.figures.style import WIDTH, Look, canvas, legend
+from bench.figures.style import MANY, WIDTH, Look, canvas, legend
 from bench.grid import Grid
 from bench.statistics import METRICS, aggregate, probability_of_improvement
 
@@ -35,20 +35,21 @@ def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
 
 
 def profile(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
-    """Share of runs above each score, with point-by-point 95 % bands."""
+    """Share of runs above each score, with point-by-point 95 % bands (of no more than MANY methods)."""
     methods = grid.complete(grid.scored) if grid.scored else []
     if not methods:
         return {}
     everything = np.concatenate([x for m in methods for x in grid.strata(m, grid.scored)])
     thresholds = np.linspace(min(0.0, everything.min()), max(everything.max() * 1.03, 1.0), 121)
     figure, axes = canvas()
-    for method in methods:
+    for i, method in enumerate(methods):
         share, low, high = statistics.performance_profile(grid.strata(method, grid.scored), thresholds, 1000)
         style = look[method]
+        apart = (2 + 5 * i % 24, 24)  # markers of lines that meet lie beside one another
         axes.plot(
-            thresholds, share, label=method, color=style.colour, linestyle=style.line, marker=style.marker, markevery=(5, 24), markersize=4
+            thresholds, share, label=method, color=style.colour, linestyle=style.line, marker=style.marker, markevery=apart, markersize=4
         )
-        if not np.isnan(low).all():
+        if len(methods) <= MANY and not np.isnan(low).all():
             axes.fill_between(thresholds, low, high, color=style.colour, alpha=0.1, linewidth=0)
     axes.set(xlabel="score s", ylabel="share of runs with a score above s", ylim=(-0.02, 1.02))
     legend(figure, axes)

@@ -26,9 +26,8 @@ def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
             continue
         drawn = True
         score = float(np.mean([x.mean() for x in grid.strata(method, grid.scored)]))
-        axes.plot(
-            [np.mean(times)], [score], label=method, color=look[method].colour, marker=look[method].marker, linestyle="", markersize=7
-        )
+        (point,) = axes.plot([np.mean(times)], [score], label=method, color=look[method].colour, linestyle="", markersize=7)
+        point.set(marker=look[method].marker, alpha=0.8)  # what lies below another shows through
     if not drawn:
         return {}
     axes.set(xlabel="seconds a seed, training and evaluation (without shared pi_ref)", ylabel="mean score")

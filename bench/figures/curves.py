@@ -7,13 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from bench.figures.style import WIDTH, Look, canvas, legend, short
+from bench.figures.style import MANY, WIDTH, Look, canvas, legend, short
 from bench.grid import Grid, Runs
 from bench.raw import counted, reference_of
 from bench.rundir import Row
 from bench.statistics import summarise
 
-BAND = "band: 95 % interval of the mean over seeds (Student's t)"
 WEIGHTS = {
     "weight_ess_share": ("effective sample size / number", None),
     "kl_q_pi_ref": ("KL(q || pi_ref) a step", None),
@@ -36,12 +35,11 @@ def learning_curves(grid: Grid, runs: Runs, look: dict[str, Look]) -> dict[str, 
     found = {}
     for dataset in grid.datasets:
         figure, axes = canvas()
-        for method in grid.methods:
-            if (dataset, method) not in grid.records:
-                continue
+        methods = [m for m in grid.methods if (dataset, m) in grid.records]
+        for method in methods:
             record = grid.records[dataset, method]
             curve = curve_of(record, episodes_of[record["config_hash"]])
-            _band(axes, curve, method, look[method])
+            _line(axes, curve, method, look[method], band=len(methods) <= MANY)
         axes.set(xlabel="updates", ylabel="score" if dataset in grid.scored else "raw return", title=short(dataset))
         axes.margins(x=0.03)
         legend(figure, axes)
@@ -49,10 +47,10 @@ def learning_curves(grid: Grid, runs: Runs, look: dict[str, Look]) -> dict[str, 
     return found
 
 
-def _band(axes, curve: pd.DataFrame, label: str, look: Look) -> None:  # type: ignore[no-untyped-def]
+def _line(axes, curve: pd.DataFrame, label: str, look: Look, band: bool) -> None:  # type: ignore[no-untyped-def]
     points = [summarise(row[~np.isnan(row)]) if (~np.isnan(row)).any() else summarise([np.nan]) for row in curve.to_numpy()]
     axes.plot(curve.index, [p.mean for p in points], label=label, color=look.colour, linestyle=look.line, marker=look.marker, markersize=4)
-    if len(points) > 0 and not np.isnan(points[-1].low):
+    if band and len(points) > 0 and not np.isnan(points[-1].low):
         axes.fill_between(curve.index, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.12, linewidth=0)
 
 

@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 
 from bench.errors import USER_ERRORS
 from bench.figures import aggregates, cost, curves
-from bench.figures.style import RC, looks
+from bench.figures.style import MANY, RC, looks
 from bench.files import write_atomic
 from bench.grid import Runs, grids
 
 CAPTIONS = {
     "intervals": "Aggregate metrics with 95 % intervals (stratified bootstrap over seeds)",
-    "profile": "Performance profile: share of runs above a score, with point-by-point 95 % bands",
+    "profile": f"Performance profile: share of runs above a score, with point-by-point 95 % bands (of no more than {MANY} methods)",
     "improvement": "Probability of improvement with its 95 % interval",
     "cost": "Score against cost",
     "tuning": "Expected score against configurations tried and evaluation episodes spent on choosing, by all episodes or by a few each",
-    "curve": "Mean over seeds; band: 95 % interval of the mean (Student's t)",
+    "curve": f"Mean over seeds; band: 95 % interval of the mean (Student's t), for no more than {MANY} methods",
     "weights": "Importance weights over training, mean over seeds",
 }
 """By the first part of a figure's name, in the order of the report."""

@@ -22,6 +22,7 @@ RC = {
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#B8A800")
 INKED = {"#000000": INK}
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)))
+MANY = 9  # bands of more methods cover one another and the lines: left out
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 

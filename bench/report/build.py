@@ -20,7 +20,7 @@ from bench.board import COLUMNS
 from bench.export import RULE, Line, lines
 from bench.figures.curves import curve_of
 from bench.figures.draw import CAPTIONS, draw
-from bench.figures.style import INK
+from bench.figures.style import INK, WIDTH
 from bench.files import write_atomic
 from bench.grid import Grid, Runs, config_of, grids
 from bench.leaderboard import board_of, suite_runs, tables_lock
@@ -38,7 +38,7 @@ VIDEO_BYTES = 8_000_000  # a longer video is named, not embedded
 PAGE_BYTES = 40_000_000  # of all videos together; those beyond it are named
 VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".webp": "image/webp"}
 GROUPS = {
-    "Over data sets": ("intervals", "profile", "improvement", "cost"),
+    "Over data sets": ("intervals", "profile", "cost", "improvement"),
     "Tuning": ("tuning",),
     "Learning curves": ("curve",),
     "Importance weights": ("weights",),
@@ -130,7 +130,9 @@ def _warnings(suite: Path, runs: Runs) -> list[str]:
             found.append(f"{name}: {record['failed_episodes']} episodes failed (no finite return) and count as score 0")
     cells = Counter((r["dataset"], r["algo"]) for r, _ in runs)
     datasets, algos = ({k[i] for k in cells} for i in (0, 1))
-    found += [f"{a} on {d}: no finished run" for d in sorted(datasets) for a in sorted(algos) if not cells[d, a]]
+    for algo in sorted(algos):
+        if missing := [d for d in sorted(datasets) if not cells[d, algo]]:
+            found.append(f"{algo} on {', '.join(missing)}: no finished run")
     if unfinished := len(list(suite.glob("runs/*/run.json"))) - len(runs):
         found.append(f"{unfinished} runs are not finished and are left out")
     if (groups := len(grids(runs))) > 1:
@@ -186,7 +188,7 @@ def _board(board: pd.DataFrame) -> list[list[tuple[str, str]]]:
 
 def _figures(svgs: dict[str, str]) -> list[Row]:
     """Figures by kind, inline: their ink is the page's, so that they are readable in dark mode."""
-    groups: dict[str, list[Any]] = {}
+    groups: dict[str, list[tuple[Markup, bool]]] = {}
     for name, svg in svgs.items():
         kind = name.split("-")[0]
         body = svg[svg.index("<svg") :].replace(INK, "currentColor")
@@ -194,10 +196,13 @@ def _figures(svgs: dict[str, str]) -> list[Row]:
         body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
         body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", body)
         attributes = f'xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{name}"'
+        points = float(re.search(r'viewBox="\S+ \S+ (\S+) ', body)[1])  # type: ignore[index]
+        if wide := points > 72 * WIDTH + 1:  # its small print would be too small in a column
+            attributes += f' style="width: clamp({1.2 * points:.0f}px, 100%, {1.5 * points:.0f}px)"'
         body = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" {attributes}>', body)
-        groups.setdefault(kind, []).append(Markup(body))
+        groups.setdefault(kind, []).append((Markup(body), wide))
     return [
-        {"title": title, "figures": [(svg, CAPTIONS[kind]) for kind in kinds for svg in groups.get(kind, [])]}
+        {"title": title, "figures": [(svg, wide, CAPTIONS[kind]) for kind in kinds for svg, wide in groups.get(kind, [])]}
         for title, kinds in GROUPS.items()
         if any(kind in groups for kind in kinds)
     ]

@@ -43,7 +43,8 @@ def speed_figure(rows: Sequence[Row], machine: str) -> Figure:
                 members, [r["ratio_low"] for r in own], [r["ratio_high"] for r in own], color=look.colour, alpha=0.15, linewidth=0
             )
             limit = median(r["ratio"] / r["share_of_limit"] for r in own)  # the yardstick's rate is the same for all of them
-            axes.axhline(limit, color=look.colour, linestyle=":", linewidth=1, label=f"{method}, limit")
+            line = axes.axhline(limit, color=look.colour, linestyle=":", linewidth=1, label=f"{method}, limit", clip_on=False)
+            line.set(marker=look.marker, markersize=4, markevery=[1])  # at its right end: told apart in grey
         axes.axhline(1, color="#888888", linewidth=0.8)
         _ticks(axes, [r["members"] for r in suite])
         axes.set_yscale("log", base=2)
