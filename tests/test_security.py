@@ -300,6 +300,17 @@ def test_the_report_escapes_what_others_wrote(where: str, tmp_path: Path, minari
         assert "&lt;script&gt;alert" in text
 
 
+@pytest.mark.parametrize("dataset", ["../../../x-v0", "/x-v0", "x" * 400, "a\0b"])
+def test_figures_stay_in_their_folder(dataset: str, tmp_path: Path) -> None:
+    from bench.figures.curves import _file
+    from bench.files import write_atomic
+
+    folder = tmp_path / "suite" / "figures"
+    write_atomic(folder / f"curve-{_file(dataset)}.svg", "")
+    assert [p.parent for p in tmp_path.rglob("*.svg")] == [folder]
+    assert _file("iwsft/hopper/medium-v0") == "iwsft-hopper-medium-v0"
+
+
 def test_figures_escape_what_others_wrote(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "suite")
     record = json.loads((folder / "run.json").read_text())
