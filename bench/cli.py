@@ -31,11 +31,11 @@ def _job(composed: DictConfig) -> float | None:
     except MISTAKES as error:
         if not reported(hydra_config):
             stop(error)
-        print(f"error: {explain(error)}", file=sys.stderr, flush=True)
+        print(redact(f"error: {explain(error)}"), file=sys.stderr, flush=True)
         raise RunError(explain(error)) from None  # its own kind may not survive the way back
     except Exception:
         if reported(hydra_config):
-            traceback.print_exc()  # tracebacks do not travel
+            print(redact(traceback.format_exc()), end="", file=sys.stderr, flush=True)  # tracebacks do not travel
         raise
 
 

@@ -62,7 +62,8 @@ def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
 def _download(url: str, path: Path) -> str:
     """Returns the SHA-256."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as f:
-        size = int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
+        length = answer.headers["Content-Length"] or ""
+        size = int(length) if length.isdecimal() else None
         if size is not None and size > (free := shutil.disk_usage(path.parent).free):
             raise DataError(f"{url} has {size:,} bytes, {path.parent} has room for {free:,}; free space")
         console = Console(stderr=True)

@@ -24,10 +24,11 @@ OTHER = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     content, headers_sent = CONTENT, ()
+    length: str | None = None  # what is said of it, where that is not the truth
 
     def do_GET(self) -> None:
         self.send_response(200)
-        for name, value in (("Content-Length", str(len(self.content))), *self.headers_sent):
+        for name, value in (("Content-Length", self.length or str(len(self.content))), *self.headers_sent):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(self.content)
@@ -70,6 +71,16 @@ def test_the_servers_digest_is_checked(name: str, right: str, wrong: str, server
     assert list(tmp_path.iterdir()) == []
     handler.headers_sent = ((name, right), ("ETag", '"abc-123"'))
     assert get(url, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", [str(len(CONTENT) + 1), "99999999999999999", "-5", "many"])
+def test_a_size_that_is_not_true_leaves_nothing(length: str, server: tuple[str, Any], tmp_path: Path) -> None:
+    """One that is no number says nothing; the digest is compared all the same."""
+    url, handler = server
+    handler.length, handler.headers_sent = length, (("Content-MD5", "nonsense!"),)
+    with pytest.raises(DataError, match=r"was cut off after|has room for|was damaged on its way"):
+        get(url, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_file_at_the_address_is_refused(server: tuple[str, Any], tmp_path: Path) -> None:

@@ -300,6 +300,17 @@ def test_the_report_escapes_what_others_wrote(where: str, tmp_path: Path, minari
         assert "&lt;script&gt;alert" in text
 
 
+@pytest.mark.parametrize("dataset", ["../../../x-v0", "/x-v0", "x" * 400, "a\0b"])
+def test_figures_stay_in_their_folder(dataset: str, tmp_path: Path) -> None:
+    from bench.figures.curves import _file
+    from bench.files import write_atomic
+
+    folder = tmp_path / "suite" / "figures"
+    write_atomic(folder / f"curve-{_file(dataset)}.svg", "")
+    assert [p.parent for p in tmp_path.rglob("*.svg")] == [folder]
+    assert _file("iwsft/hopper/medium-v0") == "iwsft-hopper-medium-v0"
+
+
 def test_figures_escape_what_others_wrote(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "suite")
     record = json.loads((folder / "run.json").read_text())
@@ -322,6 +333,11 @@ OTHER = "correct-horse-battery-staple"
         f"HF_TOKEN: {OTHER}",
         f"{{'password': '{OTHER}'}}",
         "hf_" + "a" * 34,
+        f"https://{OTHER}@host/path",
+        f"https://host/path?X-Amz-Signature={OTHER}&x=1",
+        f"Authorization: Bearer {OTHER}",
+        f"api-key: {OTHER}",
+        f'{{"token": "its {OTHER} has spaces"}}',
     ],
 )
 def test_secrets_are_redacted(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,6 +361,25 @@ def test_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
         "unknown key 'token'; near names: x",
     ):  # fmt: skip
         assert redact(text) == text
+
+
+@pytest.mark.parametrize("name", ["SERVICE_KEY", "GITHUB_PAT", "DB_PASS", "my_password"])
+@pytest.mark.parametrize("secret", ["four words of secret", "it's 'quoted'", 'back\\slash "and" more', "p\u00e4ssw\u00f6rter/+=&"])
+def test_a_secret_is_found_however_it_is_written(name: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In YAML, whose lines break, in JSON and in addresses."""
+    from urllib.parse import quote
+
+    from omegaconf import OmegaConf
+
+    monkeypatch.setenv(name, secret)
+    tree = {"note": "x " * 36 + secret, secret: "y", "list": [secret, "z" * 70 + f" {secret}"]}
+    for text in (OmegaConf.to_yaml(OmegaConf.create(tree)), json.dumps(tree), f"http://host/?q={quote(secret, safe='')}"):
+        found = redact(text)
+        assert SHOWN in found
+        for piece in (p for p in secret.split() if len(p) > 3):
+            for written in (piece, json.dumps(piece)[1:-1], piece.replace("'", "''"), quote(piece, safe="")):
+                assert written not in found, text
+    assert secret not in str(redact_tree(tree))
 
 
 def test_a_netrc_password_is_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -94,4 +96,4 @@ def weight_diagnostics(grid: Grid, curves: dict[str, pd.DataFrame], look: dict[s
 
 
 def _file(dataset: str) -> str:
-    return dataset.replace("/", "-")
+    return re.sub(r"[^\w.@+-]+", "-", dataset)[:150]

@@ -34,7 +34,7 @@ def loggers(o: LoggerOptions, say: Callable[[str], None]) -> str:
     torch.set_num_threads(o.all_threads)
     for logger in WHAT.values():
         logger.check()
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in WHAT}
+    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in WHAT}
     with tempfile.TemporaryDirectory() as scratch:
         for k in range(o.rounds + 1):  # the first is not kept: it starts wandb's service and loads libraries
             for name in reversed(WHAT) if k % 2 else WHAT:
@@ -44,23 +44,25 @@ def loggers(o: LoggerOptions, say: Callable[[str], None]) -> str:
             say(f"round {k} of {o.rounds}" if k else "warm")
         close()
     medians = {name: [median(x) for x in zip(*found, strict=True)] for name, found in times.items()}
+    base = medians["none"]
     rows = [
-        [name, f"{inside:.2f} s", f"{inside / medians['none'][0]:.3f}", f"{whole:.2f} s", f"{whole - medians['none'][1]:+.2f} s"]
-        for name, (inside, whole) in medians.items()
+        [name, f"{inside:.2f} s", f"{inside / base[0]:.3f}", f"{cpu:.2f} s", f"{cpu / base[2]:.3f}", f"{whole - base[1]:+.2f} s"]
+        for name, (inside, whole, cpu) in medians.items()
     ]
-    head = ["logger", "training and evaluation", "ratio to none", "with setting up and the end", "more than none"]
+    head = ["logger", "training and evaluation", "ratio to none", "its thread's work", "ratio to none", "whole run, more than none"]
     what = f"BC, two members, {o.updates} updates, {o.updates // o.every} evaluations of one episode; medians of {o.rounds} rounds in turn"
-    return "\n".join([what, "", row_of(head), row_of(["---", *["---:"] * 4]), *map(row_of, rows)])
+    return "\n".join([what, "", row_of(head), row_of(["---", *["---:"] * 5]), *map(row_of, rows)])
 
 
-def _times(o: LoggerOptions, logger: LoggerConfig, folder: Path) -> tuple[float, float]:
-    """Seconds of a run's training and evaluation, and of all of it."""
+def _times(o: LoggerOptions, logger: LoggerConfig, folder: Path) -> tuple[float, float, float]:
+    """Seconds of a run's training and evaluation, of all of it, and of a core's work on the thread that trains: others who use the
+    machine make little difference to that."""
     algo = WeightedBCConfig("bc", Start.random, list(o.hidden), Training(o.updates, o.batch))
     config = Config(
         algo, o.dataset, seeds=[0, 1], eval=EvalConfig(o.every, 1, 1), results_dir=str(folder), device=o.device, logger=logger,
         precision=o.precision, engine=o.engine,
     )  # fmt: skip
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.thread_time()
     left = run(config)
-    whole = time.perf_counter() - started
-    return float(json.loads((left.path / "run.json").read_text())["wall_time_s"]), whole
+    whole, cpu = time.perf_counter() - started, time.thread_time() - worked
+    return float(json.loads((left.path / "run.json").read_text())["wall_time_s"]), whole, cpu
