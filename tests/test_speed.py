@@ -227,8 +227,9 @@ def test_measuring_leaves_tables_and_a_figure(pendulum_data: Any, tmp_path: Path
     header = (folder / "speed-cpu.csv").read_text().splitlines()[0].split(",")
     assert header == [
         "device", "cpu_model", "cores", "threads", "processes", "environment", "engine", "precision", "torch_version", "code_revision",
-        "dataset", "method", "members", "batch", "hidden", "who", "updates_per_s_member", "member_updates_per_s", "flops_per_update",
-        "gflops", "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
+        "dataset", "method", "members", "batch", "hidden", "after", "who", "updates_per_s_member", "member_updates_per_s",
+        "flops_per_update", "gflops", "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high",
+        "ratio_processes", "others_busy",
     ]  # fmt: skip
     rows, rounds = read_csv(folder / "speed-cpu.csv", COLUMNS), read_csv(folder / "rounds-cpu.csv", ROUND_COLUMNS)
     assert [(r["who"], r["members"]) for r in rows] == [("suite", 2), ("yardstick", 1), ("limit", 1), ("limit", 2)]
@@ -395,6 +396,15 @@ def test_the_suite_is_compared_round_by_round_with_the_yardsticks_best_setting()
     assert suite["spread"] == pytest.approx(300 / 330)
     assert all("ratio" not in row for row in others)
     assert "| iql | suite | 4 | 1 x 2 | 82.5 | 330 | 91% | 3.00 (3.00 to 3.00) | 2.20 | 165 | 55% | 300 |" in table([suite, *others])
+
+
+def test_updates_before_the_first_measured_one() -> None:
+    """To the beginning of a cycle, once."""
+    calls: list[tuple[int, int]] = []
+    watch = Stopwatch(Work(lambda a, b: calls.append((a, b)), cycle=2), "cpu", after=5)
+    assert calls == [(0, 6)]
+    watch.rate(0.001)
+    assert calls[1] == (6, 8)
 
 
 def test_the_limit_is_the_fastest_product() -> None:

@@ -61,7 +61,7 @@ def main() -> None:
     what = Workload(**order["what"] | {"hidden": tuple(order["what"]["hidden"])})
     torch.set_num_threads(order["threads"])
     torch.set_float32_matmul_precision(PRECISIONS[what.precision])
-    stopwatch = Stopwatch(make(order["who"], what), what.device)
+    stopwatch = Stopwatch(make(order["who"], what), what.device, what.after)
     answer("ready")
     for line in sys.stdin:
         answer(stopwatch.rate(json.loads(line)))

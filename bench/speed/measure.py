@@ -16,7 +16,7 @@ from bench.speed.workload import Workload, configured, data_for, population
 
 def workload(method: str, members: int, o: MeasureOptions) -> Workload:
     """`members` of `method`, as the options say."""
-    return Workload(method, members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
+    return Workload(method, members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision, o.after)
 
 
 def settings(method: str, o: MeasureOptions) -> tuple[list[Setting], list[Setting]]:

@@ -70,9 +70,11 @@ class MeasureOptions(Measured):
 
     methods: list[str] = field(default_factory=lambda: list(TRAINERS))
     members: list[int] = field(default_factory=lambda: [1, 4, 16, 64])
+    after: int = 0  # updates that everything but the limit does before it is measured
 
     def check(self) -> None:
         super().check()
+        require(self.after >= 0, "after", self.after, "a number of at least 0")
         require(bool(self.methods) and set(self.methods) <= set(TRAINERS), "methods", list(self.methods), f"some of {', '.join(TRAINERS)}")
         require(bool(self.members) and min(self.members) > 0, "members", list(self.members), "positive numbers")
 

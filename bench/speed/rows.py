@@ -21,18 +21,18 @@ Row = dict[str, Any]
 
 COLUMNS = (
     "device", "cpu_model", "cores", "threads", "processes", "environment", "engine", "precision", "torch_version", "code_revision",
-    "dataset", "method", "members", "batch", "hidden", "who", "updates_per_s_member", "member_updates_per_s", "flops_per_update", "gflops",
-    "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
+    "dataset", "method", "members", "batch", "hidden", "after", "who", "updates_per_s_member", "member_updates_per_s", "flops_per_update",
+    "gflops", "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
 )  # fmt: skip
 """device: cpu, or the GPU's name. threads, processes: that were started; the suite deals its members out by itself. environment: one of
-bench/speed/worker.py's. engine, precision: bench/execution.py. who: suite, yardstick or limit (products of matrices; `method` says of
-which, an update is a product of a member's). updates_per_s_member: of each of the members that train side by side. member_updates_per_s:
-of all together. flops_per_update: what a member's update needs (bench/speed/flops.py). gflops: that, times the updates. share_of_limit: of
-the highest rate of products measured in the same run. memory_mib: of all processes together (the peak, and what forks have of their own),
-on a GPU what was allocated there. All numbers are medians over the rounds, spread is (largest - smallest) / median of
-member_updates_per_s. ratio: to the yardstick in one process as most people run it, with one thread or all, whichever is faster, round by
-round: median, lowest, highest. ratio_processes: to the yardstick with a process of one thread a core. others_busy: share of the cores that
-was busy before this was measured, while nothing of this was."""
+bench/speed/worker.py's. engine, precision: bench/execution.py. after: updates done before the first measured one. who: suite, yardstick or
+limit (products of matrices; `method` says of which, an update is a product of a member's). updates_per_s_member: of each of the members
+that train side by side. member_updates_per_s: of all together. flops_per_update: what a member's update needs (bench/speed/flops.py).
+gflops: that, times the updates. share_of_limit: of the highest rate of products measured in the same run. memory_mib: of all processes
+together (the peak, and what forks have of their own), on a GPU what was allocated there. All numbers are medians over the rounds, spread is
+(largest - smallest) / median of member_updates_per_s. ratio: to the yardstick in one process as most people run it, with one thread or
+all, whichever is faster, round by round: median, lowest, highest. ratio_processes: to the yardstick with a process of one thread a core.
+others_busy: share of the cores that was busy before this was measured, while nothing of this was."""
 
 ROUND_COLUMNS = (
     "device", "method", "who", "members", "threads", "processes", "environment", "batch", "hidden", "round", "member_updates_per_s",
@@ -49,7 +49,7 @@ def row_of(worker: Worker, flops: float | None, peak: float, busy: float) -> Row
         "engine": s.what.engine if s.who == "suite" else "eager", "precision": s.what.precision,
         "torch_version": torch.__version__, "code_revision": code_revision(),
         "dataset": s.what.dataset, "method": s.what.method, "members": s.what.members, "batch": s.what.batch,
-        "hidden": "x".join(map(str, s.what.hidden)), "who": s.who, "updates_per_s_member": rate / s.what.members,
+        "hidden": "x".join(map(str, s.what.hidden)), "after": s.what.after, "who": s.who, "updates_per_s_member": rate / s.what.members,
         "member_updates_per_s": rate, "flops_per_update": flops, "gflops": None if flops is None else rate * flops / 1e9,
         "share_of_limit": None if flops is None else rate * flops / peak, "memory_mib": worker.memory_mib, "rounds": len(rates),
         "spread": (max(rates) - min(rates)) / rate, "others_busy": busy,

@@ -12,11 +12,16 @@ CHUNK_SECONDS = 0.1  # of work between two looks at the clock, about
 
 
 class Stopwatch:
-    """Goes on with `work` for a given time and says how fast it went. The device is waited for before each look at the clock."""
+    """Does `after` updates of `work`, then goes on with it for given times and says how fast it went.
 
-    def __init__(self, work: Work, device: str) -> None:
+    The device is waited for before each look at the clock.
+    """
+
+    def __init__(self, work: Work, device: str, after: int = 0) -> None:
         self.work, self.waits = work, device != "cpu"
-        self.next, self.chunk = 0, work.cycle
+        self.next, self.chunk = after + -after % work.cycle, work.cycle
+        if after:
+            work.train(0, self.next)
 
     def _timed(self, updates: int) -> float:
         """Seconds for the next `updates` updates."""

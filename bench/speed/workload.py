@@ -34,6 +34,7 @@ class Workload:
     device: str = "cpu"
     engine: str = "auto"  # of the suite: auto | eager | compiled | captured (bench/execution.py)
     precision: str = "float32"  # of matrix products, whoever multiplies: float32 | tf32 | bf16
+    after: int = 0  # updates that are done before the first measured one
 
 
 class Work(NamedTuple):
