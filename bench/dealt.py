@@ -29,10 +29,11 @@ LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGU
 
 
 class Hand(NamedTuple):
-    """A process that trains a part."""
+    """A process that trains a part, and the one that forked it."""
 
     pipe: Connection
     pid: int
+    parent: int
 
 
 class Dealt(Parts):
@@ -95,7 +96,7 @@ def _fork(part: Algo) -> Hand:
     if pid == 0:
         _serve(part, theirs)
     theirs.close()
-    return Hand(ours, pid)
+    return Hand(ours, pid, os.getpid())
 
 
 def _serve(part: Algo, pipe: Connection) -> NoReturn:
@@ -128,5 +129,6 @@ def _end(hands: list[Hand]) -> None:
     while hands:
         hand = hands.pop()
         hand.pipe.close()
-        os.kill(hand.pid, signal.SIGKILL)
-        os.waitpid(hand.pid, 0)
+        if hand.parent == os.getpid():  # and not another fork of it, which comes here as it ends
+            os.kill(hand.pid, signal.SIGKILL)
+            os.waitpid(hand.pid, 0)

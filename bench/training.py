@@ -80,10 +80,10 @@ class Loop:
         """Save every run."""
         now = time.perf_counter()
         elapsed, self.begun = now - self.begun, now
-        waiting = self.metrics if self.done > self.evaluated else {}
+        state, waiting = self.algo.state, self.metrics if self.done > self.evaluated else {}
         for run in self.trainees:
             run.wall_time += elapsed * run.share
-            run.save(self.done, self.algo.state, waiting)
+            run.save(self.done, state, waiting)
         self.autosave.restart()
 
     def _find_failed(self, say: bool = True) -> None:

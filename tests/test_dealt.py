@@ -72,6 +72,17 @@ def test_no_process_outlives_it() -> None:
     assert children() == before
 
 
+def test_another_fork_that_ends_leaves_them_alone() -> None:
+    found = dealt("td3_bc")
+    found.train(0, 1)
+    child = os.fork()
+    if child == 0:
+        del found
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    found.train(1, 2)
+
+
 def test_processes_end_with_the_one_that_made_them() -> None:
     """Whatever ends it, and hold none of its files open."""
     answers, answer = os.pipe()
