@@ -110,7 +110,7 @@ def test_the_quick_suite_is_the_family_and_two_baselines_on_three_tasks() -> Non
     params = whole.hydra.sweeper.params
     assert params.algo.split(",") == ["bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "awr", "iql"]
     assert params.dataset.split(",") == [f"iwsft/{n}/medium-replay-v0" for n in ("hopper", "halfcheetah", "walker2d")]
-    assert (list(whole.seeds), whole.eval.final_episodes) == ([0, 1, 2], 20)
+    assert (list(whole.seeds), whole.eval.final_episodes) == ([0, 1, 2, 3], 20)
 
 
 def test_default_percentiles_give_a_tenth() -> None:
