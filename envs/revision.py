@@ -10,15 +10,20 @@ from pathlib import Path
 
 @cache
 def code_revision() -> str:
-    """The git commit of the checkout (with `-dirty` if files differ from it), or the version of the installed package."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    if (here.parent / ".git").exists():
+    """The git commit of the checkout (with `-dirty` if files differ from it, other than results), or the installed package's version."""
+    root = Path(__file__).resolve().parents[1]
+    if (root / ".git").exists():
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            commit = _git(root, "rev-parse", "--short=12", "HEAD")
+            changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
+            return commit + ("-dirty" if changed else "")
         except (OSError, subprocess.SubprocessError):
             return "unknown"
     try:
         return version("iwsft-bench")
     except PackageNotFoundError:
         return "unknown"
+
+
+def _git(root: Path, *command: str) -> str:
+    return subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
