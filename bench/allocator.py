@@ -1,7 +1,7 @@
 """Memory that is freed stays with the process, for the next update to use.
 
 Each update frees and takes the same tensors of some hundred kilobytes. glibc gives such pieces back to the system, which then has to fill
-fresh pages with zeros: hundreds of page faults an update, a fifth of the time of a small population on two threads.
+fresh pages with zeros: hundreds of page faults an update.
 """
 
 from __future__ import annotations
