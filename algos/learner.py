@@ -162,8 +162,12 @@ def _normaliser(observations: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
     """Shift and scale [obs]; the small constant is TD3+BC's."""
     if not wanted:
         return torch.zeros_like(observations[0]), torch.ones_like(observations[0])
-    count = len(observations)
+    count, wide = len(observations), torch.float64
     parts = observations.split(max(1, NORMALISED // observations.shape[1]))  # all at once would be twice the data again
-    mean = torch.stack([part.double().sum(0) for part in parts]).sum(0) / count
-    variance = torch.stack([(part.double() - mean).square().sum(0) for part in parts]).sum(0) / count
+    room = torch.empty_like(parts[0], dtype=wide)  # one for all: small results between large pieces would keep freed memory apart
+    mean, variance = observations.new_zeros(2, observations.shape[1], dtype=wide)
+    for part in parts:
+        mean += room[: len(part)].copy_(part).sum(0) / count
+    for part in parts:
+        variance += room[: len(part)].copy_(part).sub_(mean).square_().sum(0) / count
     return mean.to(observations.dtype), (variance.sqrt() + 1e-3).to(observations.dtype)
