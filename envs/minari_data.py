@@ -6,11 +6,14 @@ A Minari episode has T + 1 observations and T of everything else; row t of obser
 from __future__ import annotations
 
 import difflib
+import io
 import os
+import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -67,9 +70,11 @@ def _download(part: Part, missing: str, near: str) -> None:
     try:
         if remote.startswith("hf://") and (reason := unreachable(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))):
             raise ConnectionError(reason)
-        minari.download_dataset(full)
+        print(f"downloading {full}", file=sys.stderr)
+        with redirect_stdout(io.StringIO()):  # Minari tells of the scratch folder; its bars are on stderr
+            minari.download_dataset(full)
     except Exception as error:  # whatever the network, the host or Minari makes of it: the user's remedy is the same
-        reason = str(error).strip().splitlines()[-1][:120] if str(error).strip() else type(error).__name__
+        reason = shorten(str(error).strip().splitlines()[-1], 300) if str(error).strip() else type(error).__name__
         raise DataError(
             f"data set '{part.dataset}' {missing} and cannot be downloaded ({reason}){near}; "
             f"where there is a network, run: minari download {full}"
