@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -115,6 +116,12 @@ class Algo(ABC):
     @abstractmethod
     def act(self, observations: Tensor) -> Tensor:
         """Evaluation (mean) actions [P, B, act] in the unit box for `observations` [P, B, obs]."""
+
+    def frozen(self) -> Algo:
+        """A copy that acts and has the policy of now, whatever is trained further."""
+        found = copy(self)
+        found.state = {name: value.clone() for name, value in self.state.items()}
+        return found
 
     @abstractmethod
     def diagnostics(self) -> Metrics:

@@ -24,7 +24,7 @@ from bench.rundir import Row
 from bench.statistics import Comparison, holm, paired
 
 LEVEL = 0.05
-NOT_COMPARED = ("suite", "results_dir", "force", "logger.", "dataset", "eval.workers", "mixed", "published")
+NOT_COMPARED = ("suite", "results_dir", "force", "logger.", "dataset", "eval.workers", "eval.overlap", "mixed", "published")
 
 
 class Pair(NamedTuple):

@@ -26,6 +26,7 @@ class EvalConfig:
     final_episodes: int = 100  # a seed, after the last update; at least `episodes`
     last_k: int = 3  # evaluations that selection mean_last_k averages
     workers: int | None = None  # processes that step environments; all cores if null
+    overlap: bool = False  # train on while a policy is played: where a GPU trains, the cores are free
 
     def check(self) -> None:
         for name in ("every", "episodes", "final_episodes", "last_k"):

@@ -15,7 +15,9 @@ from envs.rollout import Evaluator, Returns, episode_seeds
 ENVIRONMENTS = 64  # at most so many side by side, or one a member; more episodes are played one after another in them
 
 
-def play(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> Returns:
+def play(
+    algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None] = lambda: None
+) -> Returns:
     """Play `episodes` episodes of every member's mean actions: [P, episodes]. Two members of one seed play from the same starts.
 
     A member whose parameters are not finite returns NaN, after 0 steps.

@@ -60,6 +60,9 @@ class Parts(Algo):
     def act(self, observations: Tensor) -> Tensor:
         return torch.cat([part.act(observations[place]) for part, place in zip(self.parts, self.places, strict=True)])
 
+    def frozen(self) -> Algo:
+        return Parts([part.frozen() for part in self.parts])
+
     def diagnostics(self) -> Metrics:
         return joined([part.diagnostics() for part in self.parts])
 

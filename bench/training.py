@@ -10,6 +10,7 @@ import numpy as np
 from algos.base import Algo, Metrics
 from algos.members import joined
 from bench import signals
+from bench.ahead import Ahead
 from bench.autosave import Autosave, Stride
 from bench.evaluate import finite, play
 from bench.progress import Reporter
@@ -25,6 +26,9 @@ class Loop:
 
     It stops to save where a signal asks for it and every `checkpoint_minutes`, between two updates or in an evaluation, which is then
     played again. Nothing that is saved depends on where that was: random numbers are functions of (seed, update).
+
+    With `eval.overlap` it trains on while an evaluation is played, the last one excepted. Every save waits for that evaluation, and there
+    is one before it begins, so that a process which dies meanwhile begins with it.
     """
 
     def __init__(self, trainees: Sequence[Trainee], data: LoggedData, algo: Algo, reporter: Reporter) -> None:
@@ -32,6 +36,7 @@ class Loop:
         self.evaluation = trainees[0].config.eval
         self.done, self.evaluated = 0, 0  # updates; those at the last evaluation
         self.metrics: Metrics = {}  # of the last update
+        self.ahead: Ahead | None = None  # the evaluation that is being played
         self.autosave = Autosave(trainees[0].config.checkpoint_minutes)
 
     def go_on(self, saved: Sequence[Resumed]) -> None:
@@ -52,11 +57,31 @@ class Loop:
         updates, every = self.algo.updates, self.evaluation.every
         self.reporter.stage("training", updates, self.done)
         self.begun = time.perf_counter()
-        for stop in [*range(self.evaluated + every, updates, every), *([updates] if self.evaluated < updates else [])]:
-            self._train(stop)
-            self._find_failed()
-            played = self._evaluate(stop)
-            self._keep(stop, played)
+        try:
+            for stop in [*range(self.evaluated + every, updates, every), *([updates] if self.evaluated < updates else [])]:
+                self._train(stop)
+                self._keep_what_was_ahead()
+                self._find_failed()
+                measured = self.metrics | self.algo.diagnostics()
+                if self.evaluation.overlap and stop < updates:
+                    self._play_ahead(stop, measured)
+                else:
+                    self._keep(stop, self._evaluate(stop), measured)
+        finally:
+            if self.ahead is not None:  # something went wrong, and whoever mends it wants the environments for himself
+                close()
+                self.ahead.wait()
+
+    def _play_ahead(self, stop: int, measured: Metrics) -> None:
+        """Begin to play what is trained so far, and go on."""
+        self._save()
+        environments = evaluator(self.data.env_spec, self.evaluation.workers)
+        self.ahead = Ahead(stop, self.algo, measured, lambda algo: play(algo, self.data, environments, stop, self.evaluation.episodes))
+
+    def _keep_what_was_ahead(self) -> None:
+        """Wait for the evaluation that is being played, if there is one."""
+        if self.ahead is not None:
+            self._keep(self.ahead.update, self.ahead.result(), self.ahead.measured)
 
     def _train(self, stop: int) -> None:
         begun, first, stride = time.perf_counter(), self.done, Stride()
@@ -68,10 +93,14 @@ class Loop:
             self.metrics = self.algo.train(self.done, until)
             self.done = until
             stride.took(time.perf_counter() - started)
+            if self.ahead is not None and self.ahead.over:
+                self._keep_what_was_ahead()
             self.reporter.update(self.done, f"training, {(self.done - first) / (time.perf_counter() - begun):.0f}/s")
 
     def _safe_point(self) -> None:
         """Save if it is time to, or if a signal asks for it, which may end the process here."""
+        if signals.asked() or self.autosave.due:
+            self._keep_what_was_ahead()
         signals.leave_if_asked(self._save)
         if self.autosave.due:
             self._save()
@@ -121,9 +150,9 @@ class Loop:
 
         return play(self.algo, self.data, environments, update, count, tick)
 
-    def _keep(self, update: int, played: Returns) -> None:
+    def _keep(self, update: int, played: Returns, measured: Metrics) -> None:
         """Log and save every run."""
-        measured = self.metrics | self.algo.diagnostics()
+        self.ahead = None
         for run in self.trainees:
             run.measure(update, played, measured)
         self.evaluated = update

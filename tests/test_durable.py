@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from bench.locks import Lock
 from bench.run import _together, folders_of, run, run_all
 from bench.rundir import RunDir, read_csv
 from bench.tensors import unpack
+from envs.errors import DataError
 from tests.conftest import random_episodes, write_minari
 
 ID = "test/pendulum/random-v0"
@@ -456,3 +458,67 @@ def test_the_command_leaves_with_75_and_goes_on(tmp_path: Path) -> None:
         (path,) = tmp_path.glob("results/single/runs/*/checkpoint.safetensors")
         saved.append(int(unpack(path)[1]["update"]))
     assert 30 <= saved[0] < saved[1]
+
+
+class Held:
+    """Evaluations before the last, which begin and then wait for `go`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go, self.begun = threading.Event(), []
+        play = training.play
+
+        def held(algo: Any, data: Any, environments: Any, update: int, *more: Any) -> Any:
+            self.begun.append(update)
+            assert update == 40 or self.go.wait(60)
+            return play(algo, data, environments, update, *more)
+
+        monkeypatch.setattr(training, "play", held)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_training_goes_on_while_a_policy_is_played_and_nothing_changes(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_update: Any, processes: int
+) -> None:
+    config = replace(config, eval=replace(config.eval, overlap=True), processes=processes)
+    plain = replace(config, eval=replace(config.eval, overlap=False), results_dir=str(tmp_path / "plain"))
+    expected = left_by(run(plain))
+    held = Held(monkeypatch)
+    if processes == 1:  # updates that come after the policy which is waiting to be played
+        at_update(16, lambda algo: held.go.set())
+    else:
+        held.go.set()
+    assert left_by(run(config)) == expected
+    assert held.begun == [15, 30, 40]
+
+
+@pytest.mark.parametrize("how", ["killed", "signal"])
+def test_a_run_that_ends_while_a_policy_is_played_goes_on_exactly(
+    config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, at_update: Any, how: str
+) -> None:
+    config.eval.overlap = True
+    held = Held(monkeypatch)
+
+    def end(algo: WeightedBC) -> None:
+        held.go.set()
+        if how == "killed":
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    at_update(17, end)
+    with pytest.raises(KeyboardInterrupt if how == "killed" else signals.Left):
+        run(config)
+    (folder,) = folders_of([config])
+    point = folder.points()[0]
+    assert point == (15, 0) if how == "killed" else point[0] >= 17 and point[1] == 15, point
+    assert left_by(run(config)) == whole
+
+
+def test_what_fails_while_training_goes_on_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.eval.overlap = True
+
+    def fails(*_: Any) -> None:
+        raise DataError("an environment failed: fell off")
+
+    monkeypatch.setattr(training, "play", fails)
+    with pytest.raises(DataError, match="fell off"):
+        run(config)
