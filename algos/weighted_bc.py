@@ -232,8 +232,10 @@ class WeightedBC(Algo):
     def _log_prob(self, flat: Tensor, steps: Tensor) -> Tensor:
         """[P, len(steps)] log-likelihoods under parameters `flat` [P, N]."""
         params = self.net.layout.views(flat)
-        parts = [self._step_log_prob(params, chunk.expand(self.members, -1)) for chunk in steps.split(CHUNK)]
-        return torch.cat(parts, dim=1)
+        found = flat.new_empty(self.members, len(steps))  # made first: small results between large pieces would keep freed memory apart
+        for part, chunk in zip(found.split(CHUNK, 1), steps.split(CHUNK), strict=True):
+            part.copy_(self._step_log_prob(params, chunk.expand(self.members, -1)))
+        return found
 
     def _step_log_prob(self, params: Mapping[str, Tensor], step: Tensor) -> Tensor:
         """[P, B] log-likelihoods of the steps `step` [P, B]."""
