@@ -182,6 +182,18 @@ def test_operations_are_the_hand_formulas(method: str, data: Trajectories) -> No
     assert flops.counted(Work(plain.train, cycle, rare)) == pytest.approx(needed + yardstick_more)
 
 
+def test_passes_over_all_data_count_as_often_as_they_come(data: Trajectories) -> None:
+    """AWR's advantages: V of every step and of the one after each episode, forwards, every `refresh_every` updates."""
+    config = configured("awr", "algo.hidden=[16,16]", f"algo.batch_size={BATCH}", "algo.refresh_every=5")
+    cycle, rare = rhythm(config)
+    assert rare == 5
+    inner = 16 * 16
+    v, policy = OBS * 16 + inner + 16, OBS * 16 + inner + 16 * ACT
+    step = 2 * BATCH * (3 * v - OBS * 16 + 3 * policy - OBS * 16)
+    everything = 2 * v * (data.num_steps + data.num_episodes) / 5
+    assert flops.counted(Work(population(config, data, [0]).train, cycle, rare)) == pytest.approx(step + everything)
+
+
 def test_rare_long_updates_count_as_often_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every tenth update takes 11 s, the others 1 s: 2 s on average, wherever the measured time begins and ends."""
     clock = [0.0]

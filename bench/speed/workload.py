@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from hydra import compose, initialize_config_module
 
+from algos.awr import AWRConfig
 from algos.base import Algo, Episodes
 from algos.registry import ALGOS
 from algos.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
@@ -106,6 +107,8 @@ def population(config: Any, data: Episodes, seeds: Sequence[int]) -> Algo:
 
 def rhythm(config: Any) -> tuple[int, int]:
     """`cycle` and `rare` of a method's updates."""
+    if isinstance(config, AWRConfig):
+        return 1, config.refresh_every
     refreshes = (
         isinstance(config, WeightedBCConfig) and config.weighting.kind is Kind.trajectory and config.training.sampler is Sampler.transitions
     )
