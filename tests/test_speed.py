@@ -21,7 +21,7 @@ from bench.errors import RunError
 from bench.speed import flops
 from bench.speed.__main__ import main
 from bench.speed.estimate import estimate, write_estimate
-from bench.speed.figure import speed_figure
+from bench.speed.figure import scale_figure, speed_figure
 from bench.speed.measure import compared, table
 from bench.speed.options import ProfileOptions, ScaleOptions, parse
 from bench.speed.profile import KINDS, OPTIMISER, SAMPLING, kind_of, kind_of_kernel, profile
@@ -446,3 +446,9 @@ def test_the_figures_limits_are_told_apart_without_colour() -> None:
     assert len(methods) >= 2
     assert len({lines[f"{name}, limit"].get_marker() for name in methods}) == len(methods)
     assert all(lines[f"{name}, limit"].get_marker() == lines[name].get_marker() for name in methods)
+
+
+def test_what_was_not_measured_has_no_panel() -> None:
+    rows = [{"curve": "batch", "x": x, "method": "bc", "member_updates_per_s": 1e4 / x, "share_of_limit": 0.5} for x in (8, 16)]
+    panels = scale_figure([*rows, rows[0] | {"curve": "method", "x": "bc"}], "a machine").axes
+    assert [axes.get_xlabel() for axes in panels if axes.axison] == ["batch"]

@@ -33,7 +33,7 @@ def measure(arguments: list[str]) -> None:
 def scale(arguments: list[str]) -> None:
     """Cost against members, batch, width, data and method: scale-DEVICE.csv and a figure; then the estimate."""
     from bench.speed.estimate import write_estimate
-    from bench.speed.figure import save, scale_figure
+    from bench.speed.figure import CURVES, save, scale_figure
     from bench.speed.rows import write_csv
     from bench.speed.scale import COLUMNS, scale, table
 
@@ -42,7 +42,8 @@ def scale(arguments: list[str]) -> None:
     say(machine)
     rows = scale(options, say)
     write_csv(options.folder / f"scale-{options.device}.csv", rows, COLUMNS)
-    save(scale_figure(rows, machine.partition(", load")[0]), options.folder, f"scale-{options.device}")
+    if any(r["curve"] in CURVES for r in rows):
+        save(scale_figure(rows, machine.partition(", load")[0]), options.folder, f"scale-{options.device}")
     print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/scale-{options.device}.csv")
     print(write_estimate(options.folder))
 

@@ -56,14 +56,18 @@ def speed_figure(rows: Sequence[Row], machine: str) -> Figure:
 
 
 def scale_figure(rows: Sequence[Row], machine: str) -> Figure:
-    """Milliseconds a member's update against each thing that was varied, and dotted what the arithmetic alone would take."""
+    """Milliseconds a member's update against each thing that was varied, and dotted what the arithmetic alone would take.
+
+    A panel stays empty where nothing was measured.
+    """
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(WIDTH * 1.4, 4.6))
         for axes, (curve, label) in zip(figure.subplots(2, 2).flatten(), CURVES.items(), strict=True):
             own = sorted((r for r in rows if r["curve"] == curve), key=lambda r: r["x"])
-            axes.set(xlabel=label, ylabel="ms a member's update")
             if not own:
+                axes.set_axis_off()
                 continue
+            axes.set(xlabel=label, ylabel="ms a member's update")
             x, cost = [r["x"] for r in own], [1e3 / r["member_updates_per_s"] for r in own]
             axes.plot(x, cost, color=RC["text.color"], marker="o", markersize=4)
             axes.plot(x, [c * r["share_of_limit"] for c, r in zip(cost, own, strict=True)], color="#0072B2", linestyle=":")
