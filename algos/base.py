@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algos.blocks import Draws
 from algos.errors import ConfigError
+from algos.precision import hidden_in_bfloat16
 
 State = dict[str, Tensor]
 """Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming.
@@ -59,6 +60,7 @@ class Algo(ABC):
     state: State
     updates: int
     actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # the kinds that the method can learn from
+    bfloat16: bool = False  # whether updates multiply hidden layers so (algos/precision.py)
     shapes_vary: bool = False  # from update to update; what is recorded or compiled once cannot be used again then
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
@@ -95,7 +97,8 @@ class Algo(ABC):
         metrics: Metrics = {}
         for t in range(start, stop):
             self.before(t)
-            metrics = self.engine(self.phase(t), self.draws(t))
+            with hidden_in_bfloat16(self.bfloat16):
+                metrics = self.engine(self.phase(t), self.draws(t))
         return {name: value.clone() for name, value in metrics.items()}  # an engine may use theirs again
 
     def before(self, update: int) -> None:  # noqa: B027 (most methods have nothing to do here)

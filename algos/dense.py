@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from algos.precision import hidden_dtype
+from algos.products import input_gradient, linear, weight_gradient
+
 Sizes = tuple[int, ...]
 
 
@@ -32,12 +35,17 @@ def _arrangement(sizes: Sizes, total: int) -> tuple[list[int], list[tuple[int, i
     return [*lengths, total - sum(lengths)], shapes
 
 
-def forward(flat: Tensor, x: Tensor, sizes: Sizes) -> Tensor:
-    """[P, B, in] -> [P, B, out]: linear layers with ReLU between them."""
+def dtypes(hidden: torch.dtype, other: torch.dtype, count: int) -> list[torch.dtype]:
+    """In what each of `count` layers is multiplied: the first and the last in `other` (algos/precision.py says why)."""
+    return [hidden if 0 < i < count - 1 else other for i in range(count)]
+
+
+def forward(flat: Tensor, x: Tensor, sizes: Sizes, hidden: torch.dtype) -> Tensor:
+    """[P, B, in] -> [P, B, out]: linear layers with ReLU between them, the hidden ones multiplied in `hidden`."""
     weights = layers(flat, sizes)
-    for weight, bias in weights[:-1]:
-        x = torch.baddbmm(bias, x, weight).relu()
-    return torch.baddbmm(weights[-1][1], x, weights[-1][0])
+    for (weight, bias), dtype in zip(weights[:-1], dtypes(hidden, flat.dtype, len(weights)), strict=False):
+        x = linear(x, weight, bias, dtype).relu()
+    return linear(x, *weights[-1], flat.dtype)
 
 
 AT_ONCE = 8 << 20  # bytes of a hidden layer: larger ones leave the cache, and memory of their size is given back and taken again
@@ -45,45 +53,54 @@ AT_ONCE = 8 << 20  # bytes of a hidden layer: larger ones leave the cache, and m
 
 def dense(flat: Tensor, x: Tensor, sizes: Sizes) -> Tensor:
     """`forward` as one node of the graph; on a CPU as several, a few members each, where all together would be large."""
+    hidden = hidden_dtype(x)
     size = max(1, AT_ONCE // max(1, x.shape[1] * max(sizes) * x.element_size()))
     if x.device.type != "cpu" or size >= len(x):
-        return Dense.apply(flat, x, sizes)
+        return Dense.apply(flat, x, sizes, hidden)
     parts = zip(flat.split(size), x.split(size), strict=True)
-    return torch.cat([Dense.apply(*part, sizes) for part in parts])
+    return torch.cat([Dense.apply(*part, sizes, hidden) for part in parts])
 
 
 class Dense(torch.autograd.Function):
-    """Dense.apply(flat, x, sizes) is forward(flat, x, sizes), with the same derivatives."""
+    """Dense.apply(flat, x, sizes, hidden) is forward(flat, x, sizes, hidden), with the same derivatives."""
 
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, x: Tensor, sizes: Sizes) -> Tensor:
-        inputs, weights = [x], layers(flat, sizes)
-        for weight, bias in weights[:-1]:
-            inputs.append(torch.baddbmm(bias, inputs[-1], weight).relu_())
-        ctx.sizes = sizes
+    def forward(ctx: Any, flat: Tensor, x: Tensor, sizes: Sizes, hidden: torch.dtype) -> Tensor:
+        weights = layers(flat, sizes)
+        inputs: list[Tensor] = []
+        for (weight, bias), dtype in zip(weights, dtypes(hidden, flat.dtype, len(weights)), strict=True):
+            inputs.append(x if not inputs else _relu(x, dtype))
+            x = linear(inputs[-1], weight, bias, dtype)
+        ctx.sizes, ctx.hidden = sizes, hidden
         ctx.save_for_backward(flat, *inputs)
-        return torch.baddbmm(weights[-1][1], inputs[-1], weights[-1][0])
+        return x
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         flat, *inputs = ctx.saved_tensors
-        of_flat, of_x, _ = ctx.needs_input_grad
+        of_flat, of_x, *_ = ctx.needs_input_grad
         if torch.is_grad_enabled():  # somebody differentiates the gradient: ordinary operations
             wanted = [t for t, wants in ((flat, of_flat), (inputs[0], of_x)) if wants]
-            found = iter(torch.autograd.grad(forward(flat, inputs[0], ctx.sizes), wanted, grads, create_graph=True))
-            return next(found) if of_flat else None, next(found) if of_x else None, None
+            found = iter(torch.autograd.grad(forward(flat, inputs[0], ctx.sizes, ctx.hidden), wanted, grads, create_graph=True))
+            return next(found) if of_flat else None, next(found) if of_x else None, None, None
         (grad,), weights = grads, layers(flat, ctx.sizes)
         flat_grad = torch.empty_like(flat) if of_flat else None
         pieces = [] if flat_grad is None else layers(flat_grad, ctx.sizes)
         for i in reversed(range(len(weights))):
+            grad = grad.to(inputs[i].dtype)
             if flat_grad is not None:
-                torch.bmm(inputs[i].transpose(1, 2), grad, out=pieces[i][0])
-                torch.sum(grad, 1, keepdim=True, out=pieces[i][1])
+                weight_gradient(pieces[i][0], inputs[i], grad)
+                torch.sum(grad, 1, keepdim=True, dtype=flat.dtype, out=pieces[i][1])
             if i > 0 or of_x:
-                grad = torch.bmm(grad, weights[i][0].transpose(1, 2))
+                grad = input_gradient(grad, weights[i][0])
             if i > 0:
                 torch.ops.aten.threshold_backward.grad_input(grad, inputs[i], 0, grad_input=grad)
         others = _arrangement(ctx.sizes, flat.shape[1])[0][-1]
         if flat_grad is not None and others:
             flat_grad[:, -others:] = 0
-        return flat_grad, grad if of_x else None, None
+        return flat_grad, grad if of_x else None, None, None
+
+
+def _relu(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """ReLU of `x`, which may be overwritten, in `dtype`. Done in the wider of the two, where it is faster."""
+    return x.to(dtype).relu_() if x.dtype == torch.bfloat16 else x.relu_().to(dtype)

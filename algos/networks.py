@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.dense import dense
+from algos.dense import dense, dtypes
+from algos.precision import hidden_dtype
+from algos.products import linear
 from algos.tracing import tracing
 
 Params = Mapping[str, Tensor]
@@ -89,8 +91,8 @@ class MLP:
         if isinstance(params, Views) and not self.layer_norm and not tracing():
             return dense(params.flat, x, self.sizes)
         last = len(self.sizes) - 2
-        for i in range(last + 1):
-            x = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), x, params[f"{i}.weight"])
+        for i, dtype in enumerate(dtypes(hidden_dtype(x), x.dtype, last + 1)):
+            x = linear(x, params[f"{i}.weight"], params[f"{i}.bias"].unsqueeze(1), dtype)
             if i < last:
                 x = x.relu()
                 if self.layer_norm:

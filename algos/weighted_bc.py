@@ -32,6 +32,7 @@ from algos.errors import ConfigError, require
 from algos.members import batchable
 from algos.optim import Adam, Schedule, learning_rate
 from algos.policies import policy_for
+from algos.precision import hidden_in_bfloat16
 from algos.sampling import Batch, BatchStream, LengthWeighting, Sampler
 from algos.weights import mean_one, step_weights, summarise, trajectory_weights
 
@@ -261,7 +262,8 @@ class WeightedBC(Algo):
         elif self.uses_table:
             weights = state["weights"].gather(1, batch.slot)
         else:
-            log_q = self._step_log_prob(self.net.layout.views(state["q"]), batch.step)
+            with hidden_in_bfloat16(False):  # as what it is compared with
+                log_q = self._step_log_prob(self.net.layout.views(state["q"]), batch.step)
             ratio = log_q - self.reference_log_prob.gather(1, self.position_of_step[batch.step])
             if w.kind is Kind.step:
                 weights = step_weights(ratio, self.temperature, self.minimum, self.maximum)

@@ -62,7 +62,7 @@ class Budget:
     finetune: int = 4_500  # imitation from pi_ref
     finetune_rate: float = 4e-5  # its learning rate
     value: int = 1_000_000  # methods that learn values or policies from transitions
-    costly: int = 1_000_000  # those of them with many critics, actions a step or large batches: CQL, EDAC, SAC-N, CFGRL, ReBRAC
+    costly: int = 1_000_000  # those of them with many critics, actions a step or large batches: CQL, EDAC, SAC-N, CFGRL
 
     def check(self) -> None:
         require_positive(self, "budget", "scratch", "finetune", "finetune_rate", "value", "costly")
@@ -81,7 +81,7 @@ class Config:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda
     engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs; what auto takes on a GPU)
-    precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
+    precision: str = "float32"  # of matrix products while training: float32 | tf32 | bf16 (bench/execution.py)
     processes: int | None = None  # that a population's members are dealt out over on a CPU; one a core, members permitting, if null
     results_dir: str = "results"
     force: bool = False  # run again what is finished

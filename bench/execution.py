@@ -12,33 +12,55 @@ import torch
 
 from algos.base import Algo
 from algos.engines import Captured, Compiled, WithFallback
+from algos.precision import has_bfloat16
 from bench.config import Config
 from bench.dealt import Dealt
 from bench.parts import Parts, places
 from bench.resources import cores
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
-"""By torch's names: products in float32; of factors rounded to TF32 (on GPUs that have it); to bfloat16 (GPUs, and CPUs with AMX)."""
+"""By torch's names, which GPUs go by: products in float32; of factors rounded to TF32; to bfloat16."""
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """What can be had of `precision` on this machine: CPUs know no TF32, and not all of them multiply bfloat16 faster."""
+    if device.type == "cpu" and not (precision == "bf16" and has_bfloat16()):
+        return "float32"
+    return precision
 
 
 @contextmanager
-def precision_of(config: Config) -> Iterator[None]:
-    """Multiply matrices as `config.precision` says; sums, parameters and everything else stay in float32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(PRECISIONS[config.precision])
+def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]) -> Iterator[None]:
+    """Multiply matrices on a GPU as `config.precision` says; sums, parameters and everything else stay in float32.
+
+    On a CPU the population does so itself (`set_up`): torch's setting makes a CPU without AMX slower. Says why where it cannot be had.
+    """
+    found, before = precision_on(device, config.precision), torch.get_float32_matmul_precision()
+    if found != config.precision:
+        say(f"precision = {config.precision}: this processor is no faster with it; going on in {found}")
+    torch.set_float32_matmul_precision(PRECISIONS[config.precision if device.type == "cuda" else "float32"])
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-def arithmetic(device: torch.device, config: Config) -> str:
+def arithmetic(kind: str, precision: str) -> str:
     """What a result depends on beside settings and data: the kind of device, and a precision that is not float32."""
-    return device.type if config.precision == "float32" else f"{device.type} {config.precision}"
+    if precision == "float32":
+        return kind
+    return "cpu, hidden layers bf16" if kind == "cpu" else f"{kind} {precision}"
 
 
-def set_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
-    """Give `algo` the engine that `config.engine` asks for; where it cannot be had, say why and do updates one operation at a time."""
+def arithmetic_of(device: torch.device, config: Config) -> str:
+    """`arithmetic` of a run on this machine."""
+    return arithmetic(device.type, precision_on(device, config.precision))
+
+
+def set_up(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
+    """Give `algo` the precision and the engine that `config` asks for; where an engine cannot be had, say why and do updates one operation
+    at a time."""
+    algo.bfloat16 = algo.device.type == "cpu" and precision_on(algo.device, config.precision) == "bf16"
     name, on_gpu = config.engine, algo.device.type == "cuda"
     if name == "auto":
         name = "captured" if on_gpu and not algo.shapes_vary else "eager"

@@ -18,7 +18,7 @@ from algos.errors import ConfigError
 from bench.config import Config, register, to_config
 from bench.errors import RunError
 from bench.evaluate import evaluate
-from bench.execution import arithmetic
+from bench.execution import arithmetic_of
 from bench.explain import MISTAKES, stop
 from bench.files import write_atomic
 from bench.markdown import row_of
@@ -34,7 +34,7 @@ def sweep(config: Config, weights: Sequence[float]) -> str:
     if not isinstance(config.algo, CFGRLConfig):
         raise ConfigError(f"algo = {config.algo.name}: only cfgrl is guided")
     device, data = device_of(config.device), data_set(config.dataset)
-    folder = RunDir(config, data.trajectories.digest, arithmetic(device, config))
+    folder = RunDir(config, data.trajectories.digest, arithmetic_of(device, config))
     saved = folder.resume() if folder.finished else None
     if saved is None or not saved.state:
         raise RunError(f"{folder.path}: no finished run; train it first: python -m bench with the same overrides")

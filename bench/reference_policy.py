@@ -24,7 +24,7 @@ from bench.autosave import Autosave, Stride
 from bench.checkpoints import Checkpoint, Checkpoints
 from bench.config import Config
 from bench.errors import RunError
-from bench.execution import arithmetic, arranged, processes_for, set_engine
+from bench.execution import arithmetic_of, arranged, processes_for, set_up
 from bench.files import remove_scratch, write_atomic
 from bench.locks import Lock
 from bench.progress import Reporter
@@ -33,7 +33,7 @@ from bench.tensors import DamagedError, pack, unpack
 
 
 def _path(config: Config, reference: WeightedBCConfig, dataset_digest: str, device: torch.device) -> Path:
-    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), arithmetic(device, config)))
+    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), arithmetic_of(device, config)))
     return Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
 
 
@@ -91,7 +91,7 @@ def _train(missing: dict[Path, Config], data: Episodes, device: torch.device, re
 
     def make(own: slice) -> Algo:
         algo = WeightedBC(stacked([reference for reference, _ in members[own]]), data, [seed for _, seed in members[own]])
-        set_engine(algo, next(iter(missing.values())), lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}"))
+        set_up(algo, next(iter(missing.values())), lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}"))
         return algo
 
     processes = processes_for(next(iter(missing.values())), device, len(members))

@@ -25,7 +25,7 @@ from bench import progress, reference_policy, signals
 from bench.capacity import members_that_fit
 from bench.config import Config
 from bench.errors import RunError
-from bench.execution import arithmetic, arranged, precision_of, processes_for, set_engine
+from bench.execution import arithmetic_of, arranged, precision_of, precision_on, processes_for, set_up
 from bench.loggers import make_logger
 from bench.parts import out_of_memory
 from bench.population import populations, settings_of, split
@@ -85,7 +85,7 @@ def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
     device = device_of(config.device)
     several = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
     label = next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))
-    with signals.caught(), precision_of(config), Reporter(label) as reporter:
+    with signals.caught(), Reporter(label) as reporter, precision_of(config, device, reporter.say):
         folders = folders_of(configs)
         data = data_set(config.dataset, config.eval.workers)
         with ExitStack() as locks:
@@ -125,7 +125,7 @@ def folders_of(configs: Sequence[Config]) -> list[RunDir]:
     reference_data = _reference_data(config)
     digest = data_set(config.dataset, config.eval.workers).trajectories.digest
     reference_digest = None if reference_data is None else reference_data.trajectories.digest
-    return [RunDir(c, digest, arithmetic(device, c), reference_digest) for c in configs]
+    return [RunDir(c, digest, arithmetic_of(device, c), reference_digest) for c in configs]
 
 
 def _todo(folders: Sequence[RunDir], wait: bool, reporter: Reporter, locks: ExitStack) -> tuple[list[RunDir], list[Config]]:
@@ -233,7 +233,7 @@ def _make(
         settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
         extra = {} if find is None else {"pi_ref": lambda: {name: value[own] for name, value in find().items()}}
         algo = ALGOS[type(config.algo)](settings, trajectories, seeds, **extra)  # type: ignore[call-arg]
-        set_engine(algo, config, lambda line: reporter.say(f"{reporter.label}: {line}"))
+        set_up(algo, config, lambda line: reporter.say(f"{reporter.label}: {line}"))
         return algo
 
     return arranged(make, len(members), parts, processes_for(config, device, len(members)))
@@ -262,7 +262,7 @@ def _record(run: Trainee, data: LoggedData, device: torch.device, algo: Algo, se
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": run.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "precision": config.precision, "parameters": algo.parameters,
+        "precision": precision_on(device, config.precision), "parameters": algo.parameters,
         "population_members": run.population, "set_up_time_s": round(set_up_time, 2),
         "mixed": config.mixed, "published": config.published,
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},

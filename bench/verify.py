@@ -20,6 +20,7 @@ from algos.registry import ALGOS
 from bench.config import Config
 from bench.errors import RunError
 from bench.evaluate import evaluate
+from bench.execution import arithmetic
 from bench.grid import read_yaml
 from bench.raw import counted, read_episodes
 from bench.resources import data_set, device_of, evaluator
@@ -93,7 +94,7 @@ def _check_identity(folder: Path, config: Config, record: Row, digest: str) -> N
         raise RunError(
             f"{folder}: was made of other data under the name {config.dataset} (digest {record['dataset_digest'][:12]}, here {digest[:12]})"
         )
-    kind = "cpu" if record["device"] == "cpu" else "cuda"
+    kind = arithmetic("cpu" if record["device"] == "cpu" else "cuda", record["precision"])
     if (own := config_hash(config, digest, kind)) != record["config_hash"]:
         raise RunError(f"{folder}: config.yaml has hash {own}, run.json says {record['config_hash']}: they are not of one run")
 

@@ -11,7 +11,7 @@ import torch
 from algos.engines import WithFallback
 from algos.sampling import Sampler
 from bench.config import Config
-from bench.execution import arithmetic, precision_of, set_engine
+from bench.execution import arithmetic, arithmetic_of, precision_of, set_up
 from bench.rundir import RunDir
 from tests.rl_cases import episodes_of, small
 
@@ -24,18 +24,18 @@ def config(**changes: Any) -> Config:
 
 def test_only_what_changes_results_makes_another_run() -> None:
     base = config()
-    assert arithmetic(CPU, base) == arithmetic(CPU, replace(base, engine="compiled")) == "cpu"
-    assert arithmetic(GPU, replace(base, precision="tf32")) == "cuda tf32"
-    hashes = {RunDir(base, "0", arithmetic(CPU, replace(base, precision=p))).hash for p in ("float32", "tf32", "bf16")}
+    assert arithmetic_of(CPU, base) == arithmetic_of(CPU, replace(base, engine="compiled")) == "cpu"
+    assert arithmetic_of(GPU, replace(base, precision="tf32")) == "cuda tf32"
+    hashes = {RunDir(base, "0", arithmetic("cuda", p)).hash for p in ("float32", "tf32", "bf16")}
     assert len(hashes) == 3
 
 
 def test_precision_holds_within() -> None:
     before = torch.get_float32_matmul_precision()
     for name, setting in (("bf16", "medium"), ("tf32", "high"), ("float32", "highest")):
-        with precision_of(config(precision=name)):
+        with precision_of(config(precision=name), GPU, print):
             assert torch.get_float32_matmul_precision() == setting
-    with pytest.raises(ZeroDivisionError), precision_of(config(precision="bf16")):
+    with pytest.raises(ZeroDivisionError), precision_of(config(precision="bf16"), GPU, print):
         raise ZeroDivisionError
     assert torch.get_float32_matmul_precision() == before
 
@@ -45,7 +45,7 @@ def test_precision_holds_within() -> None:
 )
 def test_engines_on_a_cpu(name: str, said: list[str]) -> None:
     algo, lines = small("iql", episodes_of()), []
-    set_engine(algo, config(engine=name), lines.append)
+    set_up(algo, config(engine=name), lines.append)
     assert lines == said
     assert algo.engine == algo.step
 
@@ -55,7 +55,7 @@ def test_whole_trajectories_are_not_compiled() -> None:
 
     algo = WeightedBC(WeightedBCConfig(scratch=Training(updates=5, sampler=Sampler.trajectories), hidden=[4]), episodes_of(), [0])
     lines: list[str] = []
-    set_engine(algo, config(engine="compiled"), lines.append)
+    set_up(algo, config(engine="compiled"), lines.append)
     assert lines == ["engine = compiled: batches of whole trajectories differ in shape; going on with engine=eager"]
     assert algo.engine == algo.step
 

@@ -15,7 +15,7 @@ from algos.base import Algo, Episodes
 from algos.registry import ALGOS
 from algos.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
 from bench.config import Config, register, to_config
-from bench.execution import arranged, processes_for, set_engine
+from bench.execution import arranged, processes_for, set_up
 from envs.minari_data import load
 from envs.trajectories import TENSORS, Trajectories
 
@@ -121,7 +121,7 @@ def suite(workload: Workload) -> Work:
 
     def make(own: slice) -> Algo:
         algo = population(config.algo, data, seeds[own])
-        set_engine(algo, config, lambda line: print(line, file=sys.stderr))
+        set_up(algo, config, lambda line: print(line, file=sys.stderr))
         return algo
 
     algo = arranged(make, workload.members, 1, processes_for(config, torch.device(workload.device), workload.members))
