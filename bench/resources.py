@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from algos.errors import ConfigError
+from bench.config import Config
 from envs.logged_data import LoggedData
 from envs.measured import measured_reference
 from envs.minari_data import load
@@ -25,6 +26,12 @@ def data_set(dataset: str, workers: int | None = None) -> LoggedData:
         data = load(dataset)
         _data[dataset] = data if data.reference else replace(data, reference=measured_reference(data, evaluator(data.env_spec, workers)))
     return _data[dataset]
+
+
+def pi_ref_data(config: Config) -> LoggedData | None:
+    """What pi_ref of a run is trained on, if that is not the data set itself."""
+    used = config.pi_ref_dataset not in (None, config.dataset) and getattr(config.algo, "needs_pi_ref", False)
+    return data_set(config.pi_ref_dataset, config.eval.workers) if used and config.pi_ref_dataset else None
 
 
 def evaluator(env_spec: str, workers: int | None) -> Evaluator:

@@ -30,7 +30,7 @@ from bench.loggers import make_logger
 from bench.parts import out_of_memory
 from bench.population import populations, settings_of, split
 from bench.progress import Reporter, next_label
-from bench.resources import data_set, device_of
+from bench.resources import data_set, device_of, pi_ref_data
 from bench.rundir import Resumed, Row, RunDir, standing_alike
 from bench.trainee import Trainee
 from bench.training import Loop, spell
@@ -99,7 +99,7 @@ def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
 
 def _train_all(folders: Sequence[RunDir], data: LoggedData, device: torch.device, reporter: Reporter, parts: int = 1) -> None:
     """Do what is left of the runs of `folders`; in twice as many parts, from the last save on, whenever memory does not suffice."""
-    reference_data = _reference_data(folders[0].config) if folders else None
+    reference_data = pi_ref_data(folders[0].config) if folders else None
     for group in standing_alike(folders, reporter.say):
         members = sum(len(folder.config.seeds) for folder, _ in group)
         try:
@@ -122,7 +122,7 @@ def _train_all(folders: Sequence[RunDir], data: LoggedData, device: torch.device
 def folders_of(configs: Sequence[Config]) -> list[RunDir]:
     """The directories of runs on the same data."""
     config, device = configs[0], device_of(configs[0].device)
-    reference_data = _reference_data(config)
+    reference_data = pi_ref_data(config)
     digest = data_set(config.dataset, config.eval.workers).trajectories.digest
     reference_digest = None if reference_data is None else reference_data.trajectories.digest
     return [RunDir(c, digest, arithmetic_of(device, c), reference_digest) for c in configs]
@@ -200,12 +200,6 @@ def _finish(run: Trainee, policy: dict[str, torch.Tensor], updates: int, data: L
     if run.logger is not None:
         run.logger.finish(summary)
     reporter.say(f"{reporter.label}: {run.apart and f'{run.apart}: '}{spell(summary)}, {run.wall_time:.0f} s")
-
-
-def _reference_data(config: Config) -> LoggedData | None:
-    """What pi_ref is trained on, if that is not the data set itself."""
-    used = config.pi_ref_dataset not in (None, config.dataset) and getattr(config.algo, "needs_pi_ref", False)
-    return data_set(config.pi_ref_dataset, config.eval.workers) if used and config.pi_ref_dataset else None
 
 
 def _make(

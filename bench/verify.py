@@ -23,7 +23,7 @@ from bench.evaluate import evaluate
 from bench.execution import arithmetic
 from bench.grid import read_yaml
 from bench.raw import counted, read_episodes
-from bench.resources import data_set, device_of, evaluator
+from bench.resources import data_set, device_of, evaluator, pi_ref_data
 from bench.rundir import Row, config_hash
 from envs.logged_data import LoggedData
 from envs.references import Reference
@@ -42,10 +42,10 @@ def verify(folder: Path, workers: int | None = None) -> Verdict:
     """Evaluate the run in `folder` again. Raises RunError for what cannot be evaluated; without run.json nothing is compared."""
     config = load_config(folder)
     record = _json(folder / "run.json")
+    other = pi_ref_data(config)
     data = data_set(config.dataset)
-    digest = data.trajectories.digest
     if record:
-        _check_identity(folder, config, record, digest)
+        _check_identity(folder, config, record, data, other)
     algo = load_algo(folder, config, data)
     rows = evaluate(algo, data, evaluator(data.env_spec, workers), algo.updates, config.eval.final_episodes, lambda: None)
     again = _by_seed(rows, algo.seeds)
@@ -88,14 +88,16 @@ def _json(path: Path) -> Row:
         raise RunError(f"{path}: is not JSON ({error})") from error
 
 
-def _check_identity(folder: Path, config: Config, record: Row, digest: str) -> None:
-    """The row, the configuration and the data must belong together."""
+def _check_identity(folder: Path, config: Config, record: Row, data: LoggedData, other: LoggedData | None) -> None:
+    """The row, the configuration and the data (and pi_ref's, if those are others) must belong together."""
+    digest = data.trajectories.digest
     if record["dataset_digest"] != digest:
         raise RunError(
             f"{folder}: was made of other data under the name {config.dataset} (digest {record['dataset_digest'][:12]}, here {digest[:12]})"
         )
+    pi_ref_digest = None if other is None else other.trajectories.digest
     kind = arithmetic("cpu" if record["device"] == "cpu" else "cuda", record["precision"])
-    if (own := config_hash(config, digest, kind)) != record["config_hash"]:
+    if (own := config_hash(config, digest, kind, pi_ref_digest)) != record["config_hash"]:
         raise RunError(f"{folder}: config.yaml has hash {own}, run.json says {record['config_hash']}: they are not of one run")
 
 

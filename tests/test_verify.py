@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from algos.weighted_bc import Training, WeightedBCConfig
+from algos.weighted_bc import Start, Training, WeightedBCConfig
 from bench import resources
 from bench.config import Config, EvalConfig
 from bench.errors import RunError
@@ -53,6 +55,31 @@ def test_a_run_reproduces_exactly(finished: Path) -> None:
     verdict = verify(finished, workers=1)
     assert verdict.reproduces
     assert "all 8 episodes alike" in verdict.words
+
+
+def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies act in float32, wherever."""
+    monkeypatch.setattr("bench.execution.has_bfloat16", lambda: True)
+    config = load_config(finished)
+    config.algo.hidden, config.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)
+    rounded = run(config).path
+    monkeypatch.setattr("bench.execution.has_bfloat16", lambda: False)
+    verdict = verify(rounded, workers=1)
+    assert verdict.reproduces
+    assert "all 8 episodes alike" in verdict.words
+    assert json.loads((rounded / "run.json").read_text())["precision"] == "bf16"
+
+
+def test_a_run_whose_pi_ref_saw_other_data_reproduces(finished: Path, tmp_path: Path) -> None:
+    from envs.behaviour.record import record
+
+    record("iwsft/hopper/medium-v0", steps=800, workers=1)
+    config = load_config(finished)
+    short = Training(updates=10, batch_size=32)
+    algo = WeightedBCConfig("sft", Start.pi_ref, [8], short, short)
+    verdict = verify(run(replace(config, algo=algo, pi_ref_dataset="iwsft/hopper/medium-v0", results_dir=str(tmp_path))).path, workers=1)
+    assert verdict.reproduces
+    resources._data.clear()
 
 
 def test_another_policy_does_not_reproduce(finished: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 from bench.markdown import row_of as markdown_row
@@ -21,14 +22,19 @@ def workload(method: str, members: int, o: MeasureOptions) -> Workload:
 
 def settings(method: str, o: MeasureOptions) -> tuple[list[Setting], list[Setting]]:
     """The suite's, and the yardstick's: with one thread and with all, and on a CPU in as many processes as there are threads, which is what
-    somebody does who has several seeds to train; with all threads also in the suite's environment, to tell what that is worth."""
+    somebody does who has several seeds to train; with all threads also in the suite's environment, to tell what that is worth. All in
+    float32, and where the suite multiplies in bfloat16 on a CPU, with torch.autocast as well.
+    """
     what = {p: workload(method, p, o) for p in {1, o.all_threads, *o.members}}
     suite = [Setting("suite", what[p], o.all_threads) for p in o.members]
-    yardstick = [Setting("yardstick", what[1], 1, environment="runtime")]
-    if o.all_threads > 1:
-        yardstick += [Setting("yardstick", what[1], o.all_threads, environment=name) for name in ENVIRONMENTS]
-        if o.device == "cpu":
-            yardstick.append(Setting("yardstick", what[o.all_threads], 1, o.all_threads, "runtime"))
+    yardstick = []
+    for precision in dict.fromkeys([*(["float32"] if o.device == "cpu" else []), o.precision]):
+        one, several = (replace(what[p], precision=precision) for p in (1, o.all_threads))
+        yardstick.append(Setting("yardstick", one, 1, environment="runtime"))
+        if o.all_threads > 1:
+            yardstick += [Setting("yardstick", one, o.all_threads, environment=name) for name in ENVIRONMENTS]
+            if o.device == "cpu":
+                yardstick.append(Setting("yardstick", several, 1, o.all_threads, "runtime"))
     return suite, yardstick
 
 
@@ -69,14 +75,15 @@ def compared(workers: Sequence[Worker], needed: float, top: float, busy: float) 
     alone = [w for w in workers if w.setting.who == "yardstick" and w.setting.processes == 1 and w.setting.environment == "runtime"]
     several = [w for w in workers if w.setting.who == "yardstick" and w.setting.processes > 1]
     best = max(alone, key=lambda w: median(w.rates))
+    best_several = max(several, key=lambda w: median(w.rates), default=None)
     rows = []
     for worker in workers:
         row = row_of(worker, needed, top, busy)
         if worker.setting.who == "suite":
             ratios = [a / b for a, b in zip(worker.rates, best.rates, strict=True)]
             row |= {"ratio": median(ratios), "ratio_low": min(ratios), "ratio_high": max(ratios)}
-            if several:
-                row["ratio_processes"] = median([a / b for a, b in zip(worker.rates, several[0].rates, strict=True)])
+            if best_several is not None:
+                row["ratio_processes"] = median([a / b for a, b in zip(worker.rates, best_several.rates, strict=True)])
         rows.append(row)
     return rows
 
@@ -84,18 +91,18 @@ def compared(workers: Sequence[Worker], needed: float, top: float, busy: float) 
 def table(rows: Sequence[Row]) -> str:
     """The rows for reading, as Markdown."""
     head = [
-        "method", "who", "P", "processes x threads", "updates/s a member", "member-updates/s", "spread", "x yardstick", "x its processes",
-        "GFLOP/s", "of the limit", "MiB",
+        "method", "who", "precision", "P", "processes x threads", "updates/s a member", "member-updates/s", "spread", "x yardstick",
+        "x its processes", "GFLOP/s", "of the limit", "MiB",
     ]  # fmt: skip
-    lines = [markdown_row(head), markdown_row(["---", "---", *["---:"] * (len(head) - 2)])]
+    lines = [markdown_row(head), markdown_row(["---", "---", "---", *["---:"] * (len(head) - 3)])]
     for r in rows:
         ratio = f"{r['ratio']:.2f} ({r['ratio_low']:.2f} to {r['ratio_high']:.2f})" if r.get("ratio") else ""
         processes = f"{r['ratio_processes']:.2f}" if r.get("ratio_processes") else ""
         environment = ", suite's environment" if r["who"] == "yardstick" and r["environment"] == "suite" else ""
         cells = [
-            r["method"], r["who"], str(r["members"]), f"{r['processes']} x {r['threads']}{environment}", f"{r['updates_per_s_member']:.4g}",
-            f"{r['member_updates_per_s']:.4g}", f"{r['spread']:.0%}", ratio, processes, f"{r['gflops']:.4g}", f"{r['share_of_limit']:.0%}",
-            f"{r['memory_mib']:.0f}",
+            r["method"], r["who"], r["precision"], str(r["members"]), f"{r['processes']} x {r['threads']}{environment}",
+            f"{r['updates_per_s_member']:.4g}", f"{r['member_updates_per_s']:.4g}", f"{r['spread']:.0%}", ratio, processes,
+            f"{r['gflops']:.4g}", f"{r['share_of_limit']:.0%}", f"{r['memory_mib']:.0f}",
         ]  # fmt: skip
         lines.append(markdown_row(cells))
     return "\n".join(lines)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar, cast
 
+import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.errors import ConfigError, require
-from bench.execution import PRECISIONS
+from bench.execution import PRECISIONS, precision_on
 from bench.resources import device_of
 from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
@@ -24,7 +25,7 @@ class Options:
     dataset: str = "iwsft/hopper/medium-replay-v0"
     device: str = "auto"  # auto | cpu | cuda
     engine: str = "auto"  # of the suite: auto | eager | compiled | captured
-    precision: str = "float32"  # of matrix products, the suite's, the yardstick's and the limit's: float32 | tf32 | bf16
+    precision: str = "float32"  # of matrix products, the suite's and the limit's: float32 | tf32 | bf16
     threads: int | None = None  # of a process that uses all it can; all cores if null
     batch: int = 256
     hidden: list[int] = field(default_factory=lambda: [256, 256])
@@ -38,6 +39,8 @@ class Options:
         require(self.batch > 0, "batch", self.batch, "a positive number")
         require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")
         self.device = device_of(self.device).type
+        found = precision_on(torch.device(self.device), self.precision)
+        require(found == self.precision, "precision", self.precision, f"{found}, for this processor is no faster with another")
         self.threads = self.threads or cores()
 
     @property

@@ -120,7 +120,8 @@ def _wait(device: str) -> None:
 def profile(o: ProfileOptions) -> str:
     """A Markdown table of shares."""
     torch.set_num_threads(o.all_threads)
-    torch.set_float32_matmul_precision(PRECISIONS[o.precision])
+    if o.device != "cpu":
+        torch.set_float32_matmul_precision(PRECISIONS[o.precision])
     spent, wall = shares(o)
     total = sum(spent.values())
     lines = [row_of(["kind", "ms an update", "share"]), row_of(["---", "---:", "---:"])]

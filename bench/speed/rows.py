@@ -28,10 +28,11 @@ COLUMNS = (
 bench/speed/worker.py's. engine, precision: bench/execution.py. after: updates done before the first measured one. who: suite, yardstick or
 limit (products of matrices; `method` says of which, an update is a product of a member's). updates_per_s_member: of each of the members
 that train side by side. member_updates_per_s: of all together. flops_per_update: what a member's update needs (bench/speed/flops.py).
-gflops: that, times the updates. share_of_limit: of the highest rate of products measured in the same run. memory_mib: of all processes
-together (the peak, and what forks have of their own), on a GPU what was allocated there. All numbers are medians over the rounds, spread is
-(largest - smallest) / median of member_updates_per_s. ratio: to the yardstick in one process as most people run it, with one thread or
-all, whichever is faster, round by round: median, lowest, highest. ratio_processes: to the yardstick with a process of one thread a core.
+gflops: that, times the updates. share_of_limit: of the highest rate of products measured in the same run, in the suite's precision.
+memory_mib: of all processes together (the peak, and what forks have of their own), on a GPU what was allocated there. All numbers are
+medians over the rounds, spread is (largest - smallest) / median of member_updates_per_s. ratio: to the yardstick in one process as most
+people run it, with one thread or all, in float32 or with autocast, whichever is fastest, round by round: median, lowest, highest.
+ratio_processes: to the yardstick with a process of one thread a core, in the faster precision.
 others_busy: share of the cores that was busy before this was measured, while nothing of this was."""
 
 ROUND_COLUMNS = (
