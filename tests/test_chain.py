@@ -65,7 +65,7 @@ SOFT = ("algo.target_rate=0.05", "algo.reward_scale=10", "algo.entropy_learning_
 BUDGET = {
     "iql": ("budget.value=800", "algo.reward_scaling=none", "algo.temperature=10", "algo.expectile=0.9", "algo.target_rate=0.02"),
     "td3_bc": ("budget.value=1000", "algo.alpha=10", "algo.target_rate=0.05"),
-    "rebrac": ("budget.costly=1500", "algo.policy_penalty=0.02", "algo.critic_penalty=0", "algo.target_rate=0.05"),
+    "rebrac": ("budget.value=1500", "algo.policy_penalty=0.02", "algo.critic_penalty=0", "algo.target_rate=0.05"),
     "awac": ("budget.value=800", "algo.temperature=0.03", "algo.target_rate=0.02"),
     "crr": ("budget.value=800", "algo.weight=binary", "algo.target_rate=0.02"),
     "cfgrl": (
