@@ -243,7 +243,7 @@ def test_a_methods_schema_is_named_after_its_file() -> None:
 def test_suites_set_budgets_for_every_kind_of_method() -> None:
     budget = ("budget.scratch=11", "budget.finetune=312", "budget.value=13", "budget.costly=14")
     updates = {name: updates_of(configured(name, *budget)) for name in POINTS}
-    costly = {"cql", "edac", "sac_n", "cfgrl", "rebrac"}
+    costly = {"cql", "edac", "sac_n", "cfgrl"}
     assert {updates[n] for n in set(LEARNERS) - costly} == {13}
     assert {updates[n] for n in costly} == {14}
     assert updates["bc"] == updates["filtered_bc"] == 11
