@@ -6,6 +6,7 @@ beside them must not move in memory: the data, the settings and the state's tens
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +17,11 @@ from algos.base import Algo, Engine, Metrics
 from algos.blocks import Draws
 from algos.tracing import ordinary_operations
 
+OPTIONS: dict[str, Any] = {
+    "max_pointwise_cat_inputs": 0,  # a gradient's pieces are written where they belong, not looked for by every parameter
+    "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,  # updates of a kind are the same operations on tensors of the same shapes
+}
+PROCESS = os.getpid()  # that this was imported in
 WARM_UP = 3  # eager updates before a recording, as CUDA graphs want
 
 
@@ -109,7 +115,9 @@ class Compiled:
 
         with ordinary_operations():
             traced = make_fx(update)(state, {name: x.contiguous() for name, x in draws.items()})
-        return torch.compile(traced, dynamic=False)
+        # A compiler's helpers are not in a fork of the process that started them: there it works alone.
+        alone = {} if os.getpid() == PROCESS else {"compile_threads": 1}
+        return torch.compile(traced, dynamic=False, options=OPTIONS | alone)
 
 
 class WithFallback:

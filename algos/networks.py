@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -40,19 +41,19 @@ class Layout:
 
 
 class Views(Mapping[str, Tensor]):
-    """Named parameters [P, *shape] in `flat` [P, N], each made when it is asked for."""
+    """Named parameters [P, *shape] in `flat` [P, N], made when one is asked for: all by one split, whose gradient is one concatenation."""
 
     def __init__(self, layout: Layout, flat: Tensor) -> None:
         self.layout, self.flat = layout, flat
 
+    @cached_property
+    def _pieces(self) -> dict[str, Tensor]:
+        shapes = self.layout.shapes
+        parts = torch.split_with_sizes(self.flat, [math.prod(shape) for _, shape in shapes], 1)
+        return {name: part.unflatten(1, shape) for part, (name, shape) in zip(parts, shapes, strict=True)}
+
     def __getitem__(self, name: str) -> Tensor:
-        at = 0
-        for other, shape in self.layout.shapes:
-            size = math.prod(shape)
-            if other == name:
-                return self.flat[:, at : at + size].unflatten(1, shape)
-            at += size
-        raise KeyError(name)
+        return self._pieces[name]
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self.layout.shapes)

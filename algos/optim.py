@@ -20,8 +20,8 @@ class Schedule(Enum):
 
 
 def on_host(tensor: Tensor) -> bool:
-    """Whether the host can read `tensor` now, without waiting for a device."""
-    return tensor.device.type == "cpu" and not tracing()
+    """Whether the host can read `tensor` without waiting for a device."""
+    return tensor.device.type == "cpu"
 
 
 def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
@@ -56,10 +56,12 @@ class Adam:
 
     def step(self, params: Tensor, grad: Tensor, state: dict[str, Tensor], update: Tensor, rate: Tensor) -> None:
         """Move `params` [P, N] in place along `grad` [P, N]; `update` counts from 0, `rate` is [P]."""
+        mean, square = state["adam_mean"], state["adam_square"]
         if on_host(params):  # where reading a number costs nothing
-            self._fused_step(params, grad, state, int(update) + 1, rate.tolist())
+            step = torch.ops.iwsft.adam if tracing() else adam
+            step(params, grad, mean, square, update, rate, self.beta1, self.beta2, self.epsilon)
             return
-        mean, square, t = state["adam_mean"], state["adam_square"], (update + 1).double()
+        t = (update + 1).double()
         mean.lerp_(grad, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
         # params -= rate * (mean / c1) / (sqrt(square / c2) + eps), its scalar terms gathered on [P, 1] so that there is one temporary
@@ -68,15 +70,29 @@ class Adam:
         denominator = square.sqrt().add_((self.epsilon * root).to(params.dtype)).div_(scale)  # infinite where the rate is 0: no step
         params.addcdiv_(mean, denominator, value=-1)
 
-    def _fused_step(self, params: Tensor, grad: Tensor, state: dict[str, Tensor], count: int, rates: list[float]) -> None:
-        """The same in one pass over memory, for all members that share a rate."""
-        if count % CLEARED_EVERY == 0:
-            state["adam_mean"].masked_fill_(state["adam_mean"].abs() < NEGLIGIBLE, 0.0)
-        tensors = params, grad, state["adam_mean"], state["adam_square"]
-        rows = [tensors] if len(set(rates)) == 1 else [tuple(t[k] for t in tensors) for k in range(len(rates))]
-        for row, rate in zip(rows, rates, strict=False):
-            p, g, mean, square = ([t] for t in row)
-            torch._fused_adam_(
-                p, g, mean, square, [], [torch.tensor(float(count))], lr=rate, beta1=self.beta1, beta2=self.beta2,
-                weight_decay=0.0, eps=self.epsilon, amsgrad=False, maximize=False,
-            )  # fmt: skip
+
+def adam(
+    params: Tensor, grad: Tensor, mean: Tensor, square: Tensor, update: Tensor, rate: Tensor, beta1: float, beta2: float, epsilon: float
+) -> None:
+    """`Adam.step` on a CPU, in one pass over memory for all members that share a rate. `params`, `mean` and `square` change in place."""
+    count, rates = int(update) + 1, rate.tolist()
+    if count % CLEARED_EVERY == 0:
+        mean.masked_fill_(mean.abs() < NEGLIGIBLE, 0.0)
+    tensors = params, grad, mean, square
+    rows = [tensors] if len(set(rates)) == 1 else [tuple(t[k] for t in tensors) for k in range(len(rates))]
+    for row, rate_ in zip(rows, rates, strict=False):
+        p, g, m, s = ([t] for t in row)
+        torch._fused_adam_(
+            p, g, m, s, [], [torch.tensor(float(count))], lr=rate_, beta1=beta1, beta2=beta2,
+            weight_decay=0.0, eps=epsilon, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+
+# For a compiler it is one operation, in which numbers may be read.
+LIBRARY = torch.library.Library("iwsft", "DEF")
+LIBRARY.define(
+    "adam(Tensor(a!) params, Tensor grad, Tensor(b!) mean, Tensor(c!) square, Tensor update, Tensor rate, "
+    "float beta1, float beta2, float epsilon) -> ()"
+)
+LIBRARY.impl("adam", adam, "CPU")
+torch.library.register_fake("iwsft::adam", lambda *_: None, lib=LIBRARY)

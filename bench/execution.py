@@ -79,7 +79,7 @@ def processes_for(config: Config, device: torch.device, members: int) -> int:
 
     With fewer members than half the cores all threads work on all members instead, unless `config.processes` says otherwise.
     """
-    if device.type != "cpu" or config.engine not in ("auto", "eager") or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
+    if device.type != "cpu" or config.engine == "captured" or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
         return 1
     if config.processes is not None:
         return min(config.processes, members)

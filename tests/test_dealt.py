@@ -146,7 +146,7 @@ def test_what_fails_there_is_raised_here(error: Exception, memory: bool) -> None
 @pytest.mark.parametrize(
     ("cores", "asked", "engine", "members", "expected"),
     [(2, None, "auto", 3, 2), (2, None, "auto", 1, 1), (16, None, "auto", 3, 1), (16, None, "eager", 8, 8), (1, None, "auto", 8, 1),
-     (2, 4, "auto", 3, 3), (2, 1, "auto", 3, 1), (2, None, "compiled", 3, 1)],
+     (2, 4, "auto", 3, 3), (2, 1, "auto", 3, 1), (2, None, "compiled", 3, 2), (2, None, "captured", 3, 1)],
 )  # fmt: skip
 def test_how_many(monkeypatch: pytest.MonkeyPatch, cores: int, asked: int | None, engine: str, members: int, expected: int) -> None:
     monkeypatch.setattr("bench.execution.cores", lambda: cores)

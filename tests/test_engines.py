@@ -12,7 +12,11 @@ import torch
 
 from algos.base import Metrics
 from algos.engines import Captured, Compiled
-from tests.rl_cases import episodes_of, small
+from algos.iql import IQL
+from algos.members import stacked
+from bench.dealt import Dealt
+from bench.parts import places
+from tests.rl_cases import SMALL, configured, episodes_of, small
 
 
 def record_by_hand(update: Callable[[], Metrics]) -> tuple[Any, Metrics]:
@@ -76,10 +80,21 @@ def test_what_train_returned_is_not_overwritten() -> None:
     assert all(torch.equal(first[name], kept[name]) for name in kept)
 
 
+COMPILES = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+def compiles(test: Any) -> Any:
+    for mark in COMPILES:
+        test = mark(test)
+    return test
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["iql", "td3_bc"])
+@compiles
+@pytest.mark.parametrize("name", ["iql", "td3_bc", "rebrac", "edac"])
 def test_compiled_updates_are_the_same(name: str) -> None:
     straight, compiled = small(name, episodes_of()), small(name, episodes_of())
     compiled.engine = Compiled(compiled)
@@ -87,6 +102,47 @@ def test_compiled_updates_are_the_same(name: str) -> None:
     compiled.train(0, 100)
     for part, value in straight.state.items():
         torch.testing.assert_close(compiled.state[part], value, rtol=1e-3, atol=2e-5, msg=part)
+
+
+@pytest.mark.slow
+@compiles
+def test_compiled_updates_with_hidden_layers_in_bfloat16() -> None:
+    """The same but for rounding between operations that are compiled into one."""
+    exact, straight, compiled = (small("iql", episodes_of(), (3, 8), "algo.hidden=[16,16,16]") for _ in range(3))
+    straight.bfloat16 = compiled.bfloat16 = True
+    compiled.engine = Compiled(compiled)
+    for algo in (exact, straight, compiled):
+        algo.train(0, 100)
+    rounding = (straight.state["policy"] - exact.state["policy"]).norm()
+    assert 0 < (compiled.state["policy"] - exact.state["policy"]).norm() < 3 * rounding
+
+
+@compiles
+def test_members_that_are_dealt_out_are_compiled_where_they_train() -> None:
+    data, seeds = episodes_of(), [3, 8, 5]
+    straight = small("iql", data, seeds)
+    parts = [small("iql", data, seeds[own]) for own in places(3, 2)]
+    for part in parts:
+        part.engine = Compiled(part)
+    dealt = Dealt(parts)
+    straight.train(0, 30)
+    dealt.train(0, 20)
+    dealt.train(20, 30)
+    assert not parts[0].engine.updates  # not here
+    for part, value in straight.state.items():
+        torch.testing.assert_close(dealt.state[part], value, rtol=1e-3, atol=2e-5, msg=part)
+
+
+@pytest.mark.slow
+@compiles
+def test_compiled_members_may_have_rates_of_their_own() -> None:
+    slow, fast = (configured("iql", *SMALL, f"algo.learning_rate={rate}") for rate in (1e-4, 1e-2))
+    both, alone = IQL(stacked([slow, fast]), episodes_of(), [3, 3]), IQL(fast, episodes_of(), [3])
+    both.engine = Compiled(both)
+    both.train(0, 30)
+    alone.train(0, 30)
+    torch.testing.assert_close(both.state["policy"][1:], alone.state["policy"], rtol=1e-3, atol=2e-5)
+    assert not torch.allclose(both.state["policy"][0], both.state["policy"][1], atol=1e-2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
