@@ -91,7 +91,7 @@ def _train(missing: dict[Path, Config], data: Episodes, device: torch.device, re
 
     def make(own: slice) -> Algo:
         algo = WeightedBC(stacked([reference for reference, _ in members[own]]), data, [seed for _, seed in members[own]])
-        set_up(algo, next(iter(missing.values())), lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}"))
+        set_up(algo, next(iter(missing.values())), lambda line: None if own.start else reporter.say(f"{reporter.label}: pi_ref: {line}"))
         return algo
 
     processes = processes_for(next(iter(missing.values())), device, len(members))

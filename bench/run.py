@@ -227,7 +227,7 @@ def _make(
         settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
         extra = {} if find is None else {"pi_ref": lambda: {name: value[own] for name, value in find().items()}}
         algo = ALGOS[type(config.algo)](settings, trajectories, seeds, **extra)  # type: ignore[call-arg]
-        set_up(algo, config, lambda line: reporter.say(f"{reporter.label}: {line}"))
+        set_up(algo, config, lambda line: None if own.start else reporter.say(f"{reporter.label}: {line}"))  # once for all parts
         return algo
 
     return arranged(make, len(members), parts, processes_for(config, device, len(members)))

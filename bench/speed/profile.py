@@ -30,7 +30,7 @@ operators, the profiler's own included, on a GPU the time in which the GPU has n
 
 def kind_of(name: str, within: set[str]) -> str:
     """The kind of operator `name`, called within the named stretches of code `within`."""
-    if OPTIMISER in within:
+    if OPTIMISER in within or name in ("iwsft::adam", "aten::_fused_adam_"):  # what is compiled has no stretches
         return KINDS[2]
     operator = name.removeprefix("aten::")
     if SAMPLING in within or operator in GATHERS:
@@ -127,4 +127,5 @@ def profile(o: ProfileOptions) -> str:
     lines = [row_of(["kind", "ms an update", "share"]), row_of(["---", "---:", "---:"])]
     lines += [row_of([kind, f"{1e3 * spent.get(kind, 0.0):.3f}", f"{spent.get(kind, 0.0) / total:.0%}"]) for kind in KINDS]
     title = f"{o.algo}, {o.members} members, batch {o.batch}, widths {'x'.join(map(str, o.hidden))}, {o.threads} threads"
+    title += f", {o.precision}, engine {o.engine}"
     return "\n".join([f"{title}: {1e3 * wall:.3f} ms an update without the profiler", "", *lines])
