@@ -135,6 +135,23 @@ def test_members_that_are_dealt_out_are_compiled_where_they_train() -> None:
 
 @pytest.mark.slow
 @compiles
+def test_compiled_populations_of_one_process_keep_apart() -> None:
+    """The same operations with other settings and data: nothing that was compiled for one is used for the other."""
+    pairs = []
+    for number, temperature in enumerate((0.1, 10.0)):
+        pair = [small("iql", episodes_of(number), (3, 8), f"algo.temperature={temperature}") for _ in "ab"]
+        pair[1].engine = Compiled(pair[1])
+        pairs.append(pair)
+    for start, stop in ((0, 10), (10, 40)):
+        for pair in pairs:
+            for algo in pair:
+                algo.train(start, stop)
+    for straight, compiled in pairs:
+        torch.testing.assert_close(compiled.state["policy"], straight.state["policy"], rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+@compiles
 def test_compiled_members_may_have_rates_of_their_own() -> None:
     slow, fast = (configured("iql", *SMALL, f"algo.learning_rate={rate}") for rate in (1e-4, 1e-2))
     both, alone = IQL(stacked([slow, fast]), episodes_of(), [3, 3]), IQL(fast, episodes_of(), [3])
