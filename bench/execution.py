@@ -29,16 +29,21 @@ def precision_on(device: torch.device, precision: str) -> str:
     return precision
 
 
+def set_products(kind: str, precision: str) -> None:
+    """Set how torch multiplies on a device of `kind`. On a CPU in float32: torch's setting for less makes one without AMX slower."""
+    torch.set_float32_matmul_precision(PRECISIONS[precision if kind == "cuda" else "float32"])
+
+
 @contextmanager
 def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]) -> Iterator[None]:
     """Multiply matrices on a GPU as `config.precision` says; sums, parameters and everything else stay in float32.
 
-    On a CPU the population does so itself (`set_up`): torch's setting makes a CPU without AMX slower. Says why where it cannot be had.
+    On a CPU the population does so itself (`set_up`). Says why where a precision cannot be had.
     """
     found, before = precision_on(device, config.precision), torch.get_float32_matmul_precision()
     if found != config.precision:
         say(f"precision = {config.precision}: this processor is no faster with it; going on in {found}")
-    torch.set_float32_matmul_precision(PRECISIONS[config.precision if device.type == "cuda" else "float32"])
+    set_products(device.type, config.precision)
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench.execution import PRECISIONS
+from bench.execution import set_products
 from bench.speed import limit, workload
 from bench.speed.stopwatch import Stopwatch
 from bench.speed.workload import Work, Workload
@@ -66,8 +66,7 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     what = Workload(**order["what"] | {"hidden": tuple(order["what"]["hidden"])})
     torch.set_num_threads(order["threads"])
-    if what.device != "cpu":
-        torch.set_float32_matmul_precision(PRECISIONS[what.precision])
+    set_products(what.device, what.precision)
     autocast = order["who"] == "yardstick" and on_a_cpu_in_bfloat16(what)
     # Its cache of converted weights would outlive the weights, for an update here makes several optimisers' steps.
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast, cache_enabled=False):

@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as profiler
 
 from algos.optim import Adam
-from bench.execution import PRECISIONS, set_up
+from bench.execution import set_products, set_up
 from bench.markdown import row_of
 from bench.speed.options import ProfileOptions
 from bench.speed.workload import Workload, composed, data_for, population, rhythm
@@ -120,8 +120,7 @@ def _wait(device: str) -> None:
 def profile(o: ProfileOptions) -> str:
     """A Markdown table of shares."""
     torch.set_num_threads(o.all_threads)
-    if o.device != "cpu":
-        torch.set_float32_matmul_precision(PRECISIONS[o.precision])
+    set_products(o.device, o.precision)
     spent, wall = shares(o)
     total = sum(spent.values())
     lines = [row_of(["kind", "ms an update", "share"]), row_of(["---", "---:", "---:"])]
