@@ -13,6 +13,7 @@ from algos.dense import Dense, dense, forward
 from algos.networks import MLP, Layout
 from algos.precision import hidden_dtype, hidden_in_bfloat16
 from algos.products import NARROW, input_gradient, linear, weight_gradient
+from algos.weighted_bc import Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import execution
 from bench.execution import arithmetic, arithmetic_of, precision_of, precision_on, set_up
 from bench.rundir import RunDir
@@ -106,6 +107,19 @@ def test_updates_are_rounded_and_policies_act_in_float32(name: str, monkeypatch:
     observations = torch.randn(rounded.members, 7, rounded.data.observations.shape[1])
     exact.state = rounded.state
     assert torch.equal(exact.act(observations), rounded.act(observations))
+
+
+def test_weights_compare_what_was_rounded_alike() -> None:
+    """log q is compared with log pi_ref, which was computed in float32: where q is pi_ref all weights are 1, in bfloat16 too."""
+    data = episodes_of()
+    short = Training(updates=20, batch_size=8)
+    config = WeightedBCConfig(
+        "iw", Start.pi_ref, [16, 16, 16], short, short, weighting=Weighting(Kind.step, temperature=5.0, normalize=False)
+    )
+    algo = WeightedBC(config, data, [3, 8], pi_ref=WeightedBC(config.reference, data, [3, 8]).policy())
+    with hidden_in_bfloat16():
+        weights = algo.weights(algo.state, algo.stream.of(algo.draws(0)))
+    torch.testing.assert_close(weights, torch.ones_like(weights), rtol=0, atol=1e-5)
 
 
 def test_a_processor_without_it_is_left_at_float32_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
