@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,18 +99,41 @@ def _grid(runs: Runs, selection: str) -> Grid:
 
 
 def _labels(records: Sequence[Row]) -> list[str]:
-    """A name for each run's method: the configurations of one method are told apart by the settings that differ, else by their hash."""
-    settings = [flat(config_of(record).get("algo", {})) for record in records]
+    """A name for each run's method: configurations of one method that meet on a data set are told apart by the settings that differ there,
+    else by their hash. What differs between data sets alone (`varied`) makes no other method."""
+    settings, apart = _settings(records), _differing(records, lambda r: (r["algo"], r["dataset"]))
     labels = []
     for record, own in zip(records, settings, strict=True):
-        others = [s for r, s in zip(records, settings, strict=True) if r["algo"] == record["algo"]]
-        differing = [k for k in own if any(s.get(k) != own[k] for s in others)]
-        labels.append(" ".join([record["algo"], *(f"{k.split('.')[-1]}={own[k]}" for k in differing[:3])]))
+        named = [k for k in own if (record["algo"], k) in apart]
+        labels.append(" ".join([record["algo"], *(f"{k.split('.')[-1]}={own[k]}" for k in named[:3])]))
     pairs = [(r["dataset"], label) for r, label in zip(records, labels, strict=True)]
     return [
         label if pairs.count(pair) == 1 else f"{label} {r['config_hash'][:4]}"
         for r, label, pair in zip(records, labels, pairs, strict=True)
     ]
+
+
+def varied(records: Sequence[Row]) -> list[str]:
+    """A line for each method some of whose settings differ between data sets, and not between its runs on any one: which."""
+    found: dict[str, list[str]] = {}
+    everywhere, apart = _differing(records, lambda r: r["algo"]), _differing(records, lambda r: (r["algo"], r["dataset"]))
+    for algo, key in sorted(everywhere - apart):
+        found.setdefault(algo, []).append(f"algo.{key}")
+    return [f"{algo}: settings that differ between data sets: {', '.join(keys)}." for algo, keys in found.items()]
+
+
+def _differing(records: Sequence[Row], group: Callable[[Row], Any]) -> set[tuple[str, str]]:
+    """(method, setting) of settings that differ between runs of one method in one `group`."""
+    seen: dict[Any, set[str]] = {}
+    for record, own in zip(records, _settings(records), strict=True):
+        for key, value in own.items():
+            seen.setdefault((record["algo"], key, group(record)), set()).add(repr(value))
+    return {(algo, key) for (algo, key, _), values in seen.items() if len(values) > 1}
+
+
+def _settings(records: Sequence[Row]) -> list[dict[str, Any]]:
+    """The method's settings of each run, empty where its file is missing."""
+    return [flat(config_of(record).get("algo", {})) for record in records]
 
 
 def config_of(record: Row) -> dict[str, Any]:

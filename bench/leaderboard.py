@@ -28,7 +28,7 @@ from bench.board import COLUMNS, SCHEMA, board_csv, merge, read_board
 from bench.errors import USER_ERRORS, RunError
 from bench.export import latex, lines, long_csv
 from bench.files import remove_scratch, write_atomic
-from bench.grid import grids
+from bench.grid import grids, varied
 from bench.locks import Lock
 from bench.raw import counted, failed, read_episodes, reference_of, selections
 from bench.rundir import Row
@@ -144,7 +144,7 @@ def _rebuild_tables(suite: Path, wanted: Wanted) -> str:
     refuse_mixed(suite, records, wanted)
     board = board_of(suite, runs, wanted.root)
     others = published_rows(records, wanted)
-    table = markdown(board, records) + published.markdown(others)
+    table = markdown(board, records) + "".join(f"\n{line}\n" for line in varied(records)) + published.markdown(others)
     write_atomic(
         suite / "scores.csv", pd.concat([scores(*run) for run in runs]).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     )

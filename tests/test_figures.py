@@ -18,7 +18,7 @@ from bench.figures.curves import learning_curves
 from bench.figures.draw import CAPTIONS, draw, figures, svg_of
 from bench.figures.style import COLOURS, RC, canvas, legend, looks
 from bench.grid import grids
-from bench.leaderboard import suite_runs
+from bench.leaderboard import rebuild, suite_runs
 
 
 def test_a_suite_has_its_figures_in_both_formats(tmp_path: Path) -> None:
@@ -82,6 +82,33 @@ def test_a_legend_of_many_methods_leaves_the_axes_their_height() -> None:
             figure.canvas.draw()
         heights.append(axes.get_position().height * figure.get_figheight())
     assert heights[1] > 0.9 * heights[0]
+
+
+@pytest.mark.parametrize("name", ["sft", "rebrac policy_penalty=0.05 critic_penalty=0.001", "edac critics=50 eta=1.0 learning_rate=0.0003"])
+def test_a_legend_of_long_names_stays_in_the_figure(name: str) -> None:
+    with matplotlib.rc_context(RC):
+        figure, axes = canvas()
+        for i in range(5):
+            axes.plot([0, 1], [i, i], label=f"{name}{i}")
+        legend(figure, axes)
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+def test_settings_of_one_data_set_each_are_one_method(tmp_path: Path) -> None:
+    """Else a method whose published settings go by data set would be in no figure over data sets."""
+    for dataset, temperature in (("hopper", 1.0), ("walker2d", 3.0)):
+        make_run(tmp_path, "iw_sft", f"iwsft/{dataset}/medium-v0", temperature=temperature)
+    (grid,) = grids(suite_runs(tmp_path))
+    assert grid.methods == grid.complete(grid.datasets) == ["iw_sft"]
+    line = "iw_sft: settings that differ between data sets: algo.weighting.temperature."
+    assert line in rebuild(tmp_path)
+    make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
+    (grid,) = grids(suite_runs(tmp_path))
+    assert grid.methods == ["iw_sft temperature=1.0", "iw_sft temperature=3.0"]
+    assert line not in rebuild(tmp_path)
 
 
 def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:

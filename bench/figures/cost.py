@@ -72,6 +72,6 @@ def tuning(runs: Runs) -> dict[str, Figure]:
         spent.set(xlabel="episodes spent", xscale="log")
         tried.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(short(dataset), fontsize=9)
-        legend(figure, tried, 2)
+        legend(figure, tried)
         figures[f"tuning-{dataset.replace('/', '-')}"] = figure
     return figures

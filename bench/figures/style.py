@@ -48,10 +48,11 @@ def canvas(height: float = 3.2) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """The legend below the axes, where it hides nothing; a figure of many methods grows by its rows."""
+def legend(figure: Figure, axes: Axes, most: int = 3) -> None:
+    """The legend below the axes, where it hides nothing: `most` columns, fewer where names are long. A figure grows by its rows."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
+        columns = max(1, min(most, int(WIDTH / (0.55 + 0.07 * max(map(len, labels))))))  # a line's sample, and letters of 8 points
         figure.set_figheight(figure.get_figheight() + 0.17 * max(0, -(-len(labels) // columns) - 2))
         figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
 

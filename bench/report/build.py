@@ -22,7 +22,7 @@ from bench.figures.curves import curve_of
 from bench.figures.draw import CAPTIONS, draw
 from bench.figures.style import INK, WIDTH
 from bench.files import write_atomic
-from bench.grid import Grid, Runs, config_of, grids
+from bench.grid import Grid, Runs, config_of, grids, varied
 from bench.leaderboard import board_of, suite_runs, tables_lock
 from bench.orientation import turned
 from bench.raw import reference_of
@@ -141,6 +141,7 @@ def _warnings(suite: Path, runs: Runs) -> list[str]:
     found += [
         f"{d}: its runs were made of different data under that name" for d in sorted(datasets) if sum(d == name for name, _ in digests) > 1
     ]
+    found += varied([r for r, _ in runs])
     if any(len(r["seeds"]) < 2 for r, _ in runs):
         found.append("runs with one seed have no interval and no test")
     if any(str(r["code_revision"]).endswith("-dirty") for r, _ in runs):
