@@ -79,7 +79,7 @@ d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tab
 	@$(PIP) --editable '.[docs]'
 	@touch $@
 
-baselines: .venv/.ready ## every method on six tasks, with what they cost: an afternoon on two cores
+baselines: .venv/.ready ## every method on six tasks, with what they cost: two and a half hours on two cores
 	@$(BIN)/python -m bench suite=baselines
 	@$(BIN)/python -m bench.costs results/baselines
 
