@@ -101,7 +101,8 @@ def _grid(runs: Runs, selection: str) -> Grid:
 def _labels(records: Sequence[Row]) -> list[str]:
     """A name for each run's method: configurations of one method that meet on a data set are told apart by the settings that differ there,
     else by their hash. What differs between data sets alone (`varied`) makes no other method."""
-    settings, apart = _settings(records), _differing(records, lambda r: (r["algo"], r["dataset"]))
+    settings = _settings(records)
+    apart = _differing(records, settings, lambda r: (r["algo"], r["dataset"]))
     labels = []
     for record, own in zip(records, settings, strict=True):
         named = [k for k in own if (record["algo"], k) in apart]
@@ -116,16 +117,17 @@ def _labels(records: Sequence[Row]) -> list[str]:
 def varied(records: Sequence[Row]) -> list[str]:
     """A line for each method some of whose settings differ between data sets, and not between its runs on any one: which."""
     found: dict[str, list[str]] = {}
-    everywhere, apart = _differing(records, lambda r: r["algo"]), _differing(records, lambda r: (r["algo"], r["dataset"]))
+    settings = _settings(records)
+    everywhere, apart = (_differing(records, settings, of) for of in (lambda r: r["algo"], lambda r: (r["algo"], r["dataset"])))
     for algo, key in sorted(everywhere - apart):
         found.setdefault(algo, []).append(f"algo.{key}")
     return [f"{algo}: settings that differ between data sets: {', '.join(keys)}." for algo, keys in found.items()]
 
 
-def _differing(records: Sequence[Row], group: Callable[[Row], Any]) -> set[tuple[str, str]]:
-    """(method, setting) of settings that differ between runs of one method in one `group`."""
+def _differing(records: Sequence[Row], settings: Sequence[dict[str, Any]], group: Callable[[Row], Any]) -> set[tuple[str, str]]:
+    """(method, setting) of `settings` that differ between runs of one method in one `group`."""
     seen: dict[Any, set[str]] = {}
-    for record, own in zip(records, _settings(records), strict=True):
+    for record, own in zip(records, settings, strict=True):
         for key, value in own.items():
             seen.setdefault((record["algo"], key, group(record)), set()).add(repr(value))
     return {(algo, key) for (algo, key, _), values in seen.items() if len(values) > 1}
