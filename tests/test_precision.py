@@ -12,7 +12,7 @@ from torch import Tensor
 from algos.dense import Dense, dense, forward
 from algos.networks import MLP, Layout
 from algos.precision import hidden_dtype, hidden_in_bfloat16
-from algos.products import NARROW, input_gradient, linear, weight_gradient
+from algos.products import IN_ONE_PIECE, NARROW, input_gradient, linear, weight_gradient
 from algos.weighted_bc import Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import execution
 from bench.execution import arithmetic, arithmetic_of, precision_of, precision_on, set_up
@@ -143,7 +143,7 @@ def test_a_processor_without_it_is_left_at_float32_with_a_reason(monkeypatch: py
     assert arithmetic_of(GPU, replace(asked, precision="bf16")) == "cuda bf16"
 
 
-@pytest.mark.parametrize("width", [1, 2, 6, NARROW, NARROW + 1])
+@pytest.mark.parametrize("width", [1, 2, IN_ONE_PIECE, IN_ONE_PIECE + 1, NARROW, NARROW + 1])
 def test_narrow_layers_are_the_same_products(width: int) -> None:
     generator = torch.Generator().manual_seed(1)
     x, weight, bias, grad = (
