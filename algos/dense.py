@@ -66,33 +66,36 @@ class Dense(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, flat: Tensor, x: Tensor, sizes: Sizes, hidden: torch.dtype) -> Tensor:
-        weights = layers(flat, sizes)
+        found = layers(flat, sizes)
         inputs: list[Tensor] = []
-        for (weight, bias), dtype in zip(weights, dtypes(hidden, flat.dtype, len(weights)), strict=True):
+        weights: list[Tensor] = []
+        for (weight, bias), dtype in zip(found, dtypes(hidden, flat.dtype, len(found)), strict=True):
             inputs.append(x if not inputs else _relu(x, dtype))
-            x = linear(inputs[-1], weight, bias, dtype)
+            weights.append(weight.to(dtype))
+            x = linear(inputs[-1], weights[-1], bias, dtype)
         ctx.sizes, ctx.hidden = sizes, hidden
-        ctx.save_for_backward(flat, *inputs)
+        ctx.save_for_backward(flat, *inputs, *weights)
         return x
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        flat, *inputs = ctx.saved_tensors
+        flat, *saved = ctx.saved_tensors
+        inputs, weights = saved[: len(saved) // 2], saved[len(saved) // 2 :]
         of_flat, of_x, *_ = ctx.needs_input_grad
         if torch.is_grad_enabled():  # somebody differentiates the gradient: ordinary operations
             wanted = [t for t, wants in ((flat, of_flat), (inputs[0], of_x)) if wants]
             found = iter(torch.autograd.grad(forward(flat, inputs[0], ctx.sizes, ctx.hidden), wanted, grads, create_graph=True))
             return next(found) if of_flat else None, next(found) if of_x else None, None, None
-        (grad,), weights = grads, layers(flat, ctx.sizes)
+        (grad,) = grads
         flat_grad = torch.empty_like(flat) if of_flat else None
         pieces = [] if flat_grad is None else layers(flat_grad, ctx.sizes)
         for i in reversed(range(len(weights))):
-            grad = grad.to(inputs[i].dtype)
+            came, grad = grad, grad.to(inputs[i].dtype)
             if flat_grad is not None:
                 weight_gradient(pieces[i][0], inputs[i], grad)
-                torch.sum(grad, 1, keepdim=True, dtype=flat.dtype, out=pieces[i][1])
+                torch.sum(came if came.dtype == flat.dtype else grad, 1, keepdim=True, dtype=flat.dtype, out=pieces[i][1])
             if i > 0 or of_x:
-                grad = input_gradient(grad, weights[i][0])
+                grad = input_gradient(grad, weights[i])
             if i > 0:
                 torch.ops.aten.threshold_backward.grad_input(grad, inputs[i], 0, grad_input=grad)
         others = _arrangement(ctx.sizes, flat.shape[1])[0][-1]
