@@ -494,3 +494,13 @@ def test_what_was_not_measured_has_no_panel() -> None:
     rows = [{"curve": "batch", "x": x, "method": "bc", "member_updates_per_s": 1e4 / x, "share_of_limit": 0.5} for x in (8, 16)]
     panels = scale_figure([*rows, rows[0] | {"curve": "method", "x": "bc"}], "a machine").axes
     assert [axes.get_xlabel() for axes in panels if axes.axison] == ["batch"]
+
+
+def test_costs_that_hardly_differ_have_numbers_beside_them() -> None:
+    """Of powers of two there may be none between 4.2 and 7.6."""
+    rows = [
+        {"curve": "batch", "x": x, "method": "bc", "member_updates_per_s": rate, "share_of_limit": 0.9} for x, rate in ((8, 200), (16, 140))
+    ]
+    axes = next(a for a in scale_figure(rows, "a machine").axes if a.axison)
+    low, high = axes.get_ylim()
+    assert sum(low <= y <= high for y in axes.get_yticks()) >= 1

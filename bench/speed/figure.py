@@ -10,7 +10,7 @@ from statistics import median
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from bench.figures.draw import svg_of
 from bench.figures.style import RC, WIDTH, canvas, legend, looks
@@ -73,6 +73,9 @@ def scale_figure(rows: Sequence[Row], machine: str) -> Figure:
             axes.plot(x, [c * r["share_of_limit"] for c, r in zip(cost, own, strict=True)], color="#0072B2", linestyle=":")
             _ticks(axes, x)
             axes.set_yscale("log", base=2)
+            low, high = axes.get_ylim()
+            if high < 8 * low:  # powers of two alone would be one number or two
+                axes.yaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         figure.suptitle(f"{next((r['method'] for r in rows), '')}; dotted: the arithmetic alone. {machine}", fontsize=6)
         return figure
