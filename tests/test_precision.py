@@ -13,6 +13,7 @@ from algos.dense import Dense, dense, forward
 from algos.networks import MLP, Layout
 from algos.precision import hidden_dtype, hidden_in_bfloat16
 from algos.products import IN_ONE_PIECE, NARROW, input_gradient, linear, weight_gradient
+from algos.tracing import ordinary_operations
 from algos.weighted_bc import Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench import execution
 from bench.execution import arithmetic, arithmetic_of, precision_of, precision_on, set_up
@@ -150,6 +151,8 @@ def test_narrow_layers_are_the_same_products(width: int) -> None:
         torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((3, 9, 30), (3, 30, width), (3, 1, width), (3, 9, width))
     )
     torch.testing.assert_close(linear(x, weight, bias, torch.float64), x @ weight + bias)
+    with ordinary_operations():
+        torch.testing.assert_close(linear(x, weight, bias, torch.float64), x @ weight + bias)
     out = torch.empty_like(weight)
     weight_gradient(out, x, grad)
     torch.testing.assert_close(out, x.mT @ grad)

@@ -193,9 +193,9 @@ def test_passes_over_all_data_count_as_often_as_they_come(data: Trajectories) ->
     cycle, rare = rhythm(config)
     assert rare == 5
     inner = 16 * 16
-    last = 16  # V's: forwards done twice over, to its inputs without a matrix product
+    last = 16  # V's: forwards done twice over, and to its inputs without a product: in a step the same number
     v, policy = OBS * 16 + inner + last, OBS * 16 + inner + 16 * ACT
-    step = 2 * BATCH * (3 * v + last - last - OBS * 16 + 3 * policy - OBS * 16)
+    step = 2 * BATCH * (3 * v - OBS * 16 + 3 * policy - OBS * 16)
     everything = 2 * (v + last) * (data.num_steps + data.num_episodes) / 5
     assert flops.counted(Work(population(config, data, [0]).train, cycle, rare)) == pytest.approx(step + everything)
 
