@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from algos.dense import Dense, dense, forward
+from algos.dense import Dense, dense, forward, layers
 from algos.networks import MLP, Layout
 from algos.precision import hidden_dtype, hidden_in_bfloat16
 from algos.products import IN_ONE_PIECE, NARROW, input_gradient, linear, weight_gradient
@@ -54,6 +54,18 @@ def test_hidden_layers_are_rounded_and_nothing_else_is() -> None:
     flat, x = tensors((5, 24, 2))  # no layer that is neither first nor last
     with hidden_in_bfloat16():
         assert torch.equal(dense(flat, x, (5, 24, 2)), forward(flat, x, (5, 24, 2), torch.float32))
+
+
+def test_gradients_of_biases_are_sums_of_what_was_not_rounded() -> None:
+    """Of the hidden layer before the last one, whose gradient comes in float32."""
+    sizes = (5, 24, 24, 2)
+    flat, x = tensors(sizes)
+    (first, b1), (second, b2), (last, _) = layers(flat.detach(), sizes)
+    into = linear(x.detach(), first, b1, torch.float32).relu()
+    out = linear(into, second, b2, torch.bfloat16)
+    (found,) = torch.autograd.grad(Dense.apply(flat, x, sizes, torch.bfloat16).sum(), flat)
+    expected = ((out > 0) * last.sum(2).unsqueeze(1)).sum(1)
+    torch.testing.assert_close(layers(found, sizes)[1][1].squeeze(1), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_one_node_is_as_ordinary_operations() -> None:
