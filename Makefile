@@ -27,17 +27,17 @@ format: .venv/.ready-dev
 	@$(BIN)/ruff format .
 
 data: .venv/.ready ## record all built-in data sets
-	@$(BIN)/python -m envs.behaviour.record --all
+	@$(BIN)/python -m envs.recorded.record --all
 
 tables: .venv/.ready ## results/quick's tables from its raw runs
-	@$(BIN)/python -m bench.leaderboard results/quick
+	@$(BIN)/python -m bench.report.suite results/quick
 
 report: .venv/.ready ## tables, figures and report.html from raw runs: make report SUITE=quick
 	@$(BIN)/python -m bench.report results/$(or $(SUITE),quick)
 
 behaviour: .venv/.ready-behaviour ## train and measure a behaviour policy again: make behaviour NAME=hopper
-	@$(BIN)/python -m envs.behaviour.train $(NAME)
-	@$(BIN)/python -m envs.behaviour.measure $(NAME)
+	@$(BIN)/python -m envs.recorded.train $(NAME)
+	@$(BIN)/python -m envs.recorded.measure $(NAME)
 
 docs: .venv/.ready-docs ## the documentation site in build/docs, every command in it run
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
@@ -72,7 +72,7 @@ clean: ## everything that can be made again, but no results
 
 d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tables with ours
 	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
-	@$(BIN)/python -m pytest tests/test_d4rl.py -k package_d4rl
+	@$(BIN)/python -m pytest tests/envs/readers/test_d4rl.py -k package_d4rl
 
 .venv/.ready-docs: .venv/.ready
 	@echo "installing what the documentation site needs" >&2
@@ -81,10 +81,10 @@ d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tab
 
 baselines: .venv/.ready ## every method on six tasks, with what they cost: two and a half hours on two cores
 	@$(BIN)/python -m bench suite=baselines
-	@$(BIN)/python -m bench.costs results/baselines
+	@$(BIN)/python -m bench.report.costs results/baselines
 
 chaos: .venv/.ready-dev ## kills, full disks, damaged files and more, injected into real runs: what is lost (nothing), what changes (nothing)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.chaos
 
 .venv/.ready-audit: .venv/.ready-dev
 	@echo "installing what the audit of packages needs" >&2
@@ -92,7 +92,7 @@ chaos: .venv/.ready-dev ## kills, full disks, damaged files and more, injected i
 	@touch $@
 
 audit: .venv/.ready-audit ## known vulnerabilities of the installed packages, where the advisory service can be reached
-	@$(BIN)/python .ci/audit.py
+	@$(BIN)/python -m pip_audit --local --skip-editable --progress-spinner off
 extra-%: .venv/.ready-extra-% ## optional packages: make extra-joblib, extra-slurm, extra-ray, extra-optuna
 	@:
 
@@ -103,13 +103,13 @@ extra-%: .venv/.ready-extra-% ## optional packages: make extra-joblib, extra-slu
 	@touch $@
 
 launcher-test: .venv/.ready-dev extra-joblib extra-slurm extra-optuna ## sweeps through joblib, submitit's local executor and Optuna
-	@$(BIN)/python -m pytest tests/test_launchers_real.py -k "not on_slurm and not on_ray"
+	@$(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k "not on_slurm and not on_ray"
 
 slurm-test: .venv/.ready-dev extra-slurm ## a sweep on a real SLURM of one node, installed, started and stopped; as root on Debian
-	@tests/clusters/slurm.sh build/slurm $(BIN)/python -m pytest tests/test_launchers_real.py -k on_slurm
+	@tests/clusters/slurm.sh build/slurm $(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k on_slurm
 
 ray-test: .venv/.ready-dev extra-ray ## a sweep on a real Ray cluster of this machine
-	@$(BIN)/python -m pytest tests/test_launchers_real.py -k on_ray
+	@$(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k on_ray
 
 speed: .venv/.ready ## updates per second beside a plain loop and the machine's arithmetic, on a quiet machine: results/speed, 6 minutes
 	@$(BIN)/python -m bench.speed

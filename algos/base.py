@@ -10,9 +10,9 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from algos.blocks import Draws
+from algos.batches.random_blocks import Draws
 from algos.errors import ConfigError
-from algos.precision import hidden_in_bfloat16
+from algos.networks.precision import hidden_in_bfloat16
 
 State = dict[str, Tensor]
 """Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming.
@@ -60,7 +60,7 @@ class Algo(ABC):
     state: State
     updates: int
     actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # the kinds that the method can learn from
-    bfloat16: bool = False  # whether updates multiply hidden layers so (algos/precision.py)
+    bfloat16: bool = False  # whether updates multiply hidden layers so (algos/networks/precision.py)
     shapes_vary: bool = False  # from update to update; what is recorded or compiled once cannot be used again then
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:

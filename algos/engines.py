@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Engine, Metrics
-from algos.blocks import Draws
-from algos.tracing import ordinary_operations
+from algos.batches.random_blocks import Draws
+from algos.networks.tracing import ordinary_operations
 
 OPTIONS: dict[str, Any] = {
     "max_pointwise_cat_inputs": 0,  # a gradient's pieces are written where they belong, not looked for by every parameter

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Episodes, Metrics, State
-from algos.blocks import Draws
+from algos.batches.random_blocks import Draws
+from algos.batches.transitions import Noise, RewardScaling, Transitions, TransitionStream
 from algos.errors import ConfigError, require, require_positive
 from algos.members import batchable
-from algos.networks import Params
-from algos.optim import Adam, Schedule, learning_rate
-from algos.transitions import Noise, RewardScaling, Transitions, TransitionStream
+from algos.networks.mlp import Params
+from algos.optimizer import Adam, Schedule, learning_rate
 
 NORMALISED = 1 << 18  # entries of observations whose moments are taken in one go
 DIAGNOSTIC_STEPS = 2_000  # evenly spaced steps that stand for the data in diagnostics
@@ -57,7 +57,7 @@ class LearnerConfig:
 class Learner(Algo):
     """P members of a method that learns from transitions. `state["policy"]` holds the policy's flat parameters."""
 
-    policy_net: Any  # a policy of algos/policies.py, algos/actors.py or the method's own file: has init, layout and mean
+    policy_net: Any  # a policy of algos/networks/policies.py, algos/networks/actors.py or the method's own file: has init, layout and mean
 
     def __init__(self, config: LearnerConfig, data: Episodes, seeds: Sequence[int]) -> None:
         if getattr(data, "next_observations", None) is None:
@@ -122,9 +122,9 @@ class Learner(Algo):
         """Named parameters of the policy in `flat` [P, N]."""
         return self.policy_net.layout.views(flat)
 
-    def backup(self, batch: Transitions, following: Tensor) -> Tensor:
-        """r + discount * live * `following` [P, B]: the one place where a terminal state is masked."""
-        return batch.rewards + self.discount.unsqueeze(1) * batch.live * following
+    def backup(self, batch: Transitions, next_values: Tensor) -> Tensor:
+        """r + discount * live * `next_values` [P, B]: the one place where a terminal state is masked."""
+        return batch.rewards + self.discount.unsqueeze(1) * batch.live * next_values
 
     def likelihood_losses(self, flat: Tensor, batch: Transitions, weights: Tensor) -> Tensor:
         """[P]: weighted negative log-likelihood of the batch's actions, `weights` [P, B]."""

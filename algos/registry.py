@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from algos.awac import AWAC, AWACConfig
-from algos.awr import AWR, AWRConfig
 from algos.base import Algo
-from algos.cfgrl import CFGRL, CFGRLConfig
-from algos.cql import CQL, CQLConfig
-from algos.edac import EDAC, EDACConfig
-from algos.iql import IQL, IQLConfig
-from algos.rebrac import ReBRAC, ReBRACConfig
-from algos.td3_bc import TD3BC, TD3BCConfig
-from algos.weighted_bc import WeightedBC, WeightedBCConfig
+from algos.methods.awac import AWAC, AWACConfig
+from algos.methods.awr import AWR, AWRConfig
+from algos.methods.cfgrl import CFGRL, CFGRLConfig
+from algos.methods.cql import CQL, CQLConfig
+from algos.methods.edac import EDAC, EDACConfig
+from algos.methods.iql import IQL, IQLConfig
+from algos.methods.rebrac import ReBRAC, ReBRACConfig
+from algos.methods.td3_bc import TD3BC, TD3BCConfig
+from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
 
 ALGOS: dict[type[Any], type[Algo]] = {
     WeightedBCConfig: WeightedBC,

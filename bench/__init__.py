@@ -2,7 +2,7 @@
 
 import os
 
-from bench.allocator import keep_freed_memory
+from bench.training.process import keep_freed_memory
 
 # Read when torch loads its OpenMP runtime: how long a thread spins for its next piece of work before it sleeps. An update is hundreds of
 # short pieces. Never spinning made two threads slower than one; spinning without end made training ten times slower beside other processes.

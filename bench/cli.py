@@ -9,17 +9,17 @@ import traceback
 import hydra
 from omegaconf import DictConfig
 
-from bench.callbacks import Tables
-from bench.config import Config, register, to_config
-from bench.elsewhere import run_or_put_off
+from bench.config.mistakes import MISTAKES, explain, stop
+from bench.config.redact import redact
+from bench.config.schema import Config, register, to_config
 from bench.errors import RunError
-from bench.explain import MISTAKES, explain, stop
-from bench.launching import enter_job, lost_job, prefer_own_configs, reported
-from bench.population import expanded
-from bench.preflight import preflight
-from bench.run import run
-from bench.secrets import redact
-from bench.tuning import is_tuning, objective
+from bench.launch.callbacks import Tables
+from bench.launch.deferred import run_or_defer
+from bench.launch.launchers import enter_job, lost_job, prefer_own_configs, reported
+from bench.launch.preflight import preflight
+from bench.launch.tuning import is_tuning, objective
+from bench.training.population import expanded
+from bench.training.run import run
 
 
 def _job(composed: DictConfig) -> float | None:
@@ -42,7 +42,7 @@ def _job(composed: DictConfig) -> float | None:
 def _do(configs: list[Config], tuning: bool) -> float | None:
     preflight(configs)
     if not tuning:
-        run_or_put_off(configs)
+        run_or_defer(configs)
         return None
     if len(configs) > 1:
         raise RunError("population: a trial of a tuner is one run; leave the settings to the tuner")

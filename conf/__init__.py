@@ -1,1 +1,1 @@
-"""Hydra configs, shipped as data: see `bench.config` for what every key means."""
+"""Hydra configs, shipped as data: see `bench.config.schema` for what every key means."""

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from bench import locks, resources
-from bench.run import folders_of, run_all
-from bench.rundir import Resumed, RunDir
-from tests import chaos
-from tests.conftest import random_episodes, write_minari
+from bench.storage import locks
+from bench.storage.rundir import Resumed, RunDir
+from bench.training import shared as resources
+from bench.training.run import folders_of, run_all
+from tests.helpers import chaos
+from tests.helpers.episodes import random_episodes, write_minari
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 SOURCES = [p for room in ("algos", "bench", "envs") for p in sorted((ROOT / room).rglob("*.py"))]
 
 

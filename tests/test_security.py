@@ -16,26 +16,26 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from fake_suite import make_run
 
 from algos.errors import ConfigError
-from algos.weighted_bc import WeightedBCConfig
-from bench.board import read_board
-from bench.config import Config
+from algos.methods.weighted_bc import WeightedBCConfig
+from bench.config.redact import SHOWN, redact, redact_tree
+from bench.config.schema import Config
 from bench.errors import RunError
-from bench.grid import read_yaml
-from bench.report.build import _metadata, _videos, write_report
-from bench.rundir import RunDir
-from bench.secrets import SHOWN, redact, redact_tree
-from envs.cache import Cache, _check
+from bench.report.page.build import _metadata, _videos, write_report
+from bench.results.grid import read_yaml
+from bench.results.leaderboard import read_board
+from bench.storage.rundir import RunDir
+from envs.data.cache import Cache, _check
+from envs.data.selection import parse
+from envs.data.trajectories import TENSORS
+from envs.data.trust import check_spec
 from envs.errors import DataError
-from envs.ids import parse
-from envs.minari_data import load
-from envs.rollout import Evaluator
-from envs.trajectories import TENSORS
-from envs.trust import check_spec
+from envs.evaluation.rollout import Evaluator
+from envs.readers.load import load
+from tests.helpers.paths import ROOT
+from tests.helpers.suites import make_run
 
-ROOT = Path(__file__).parent.parent
 SOURCES = [p for room in ("algos", "bench", "conf", "docs", "envs") for p in sorted((ROOT / room).rglob("*.py"))]
 ID = "test/pendulum/random-v0"
 
@@ -112,8 +112,8 @@ def test_a_malicious_checkpoint_is_refused(tmp_path: Path, mark: Path) -> None:
 def test_a_malicious_pi_ref_is_refused(tmp_path: Path, mark: Path) -> None:
     import torch
 
-    from bench import reference_policy
-    from bench.progress import Reporter
+    from bench.training import pi_ref as reference_policy
+    from bench.training.progress import Reporter
 
     config = Config(WeightedBCConfig("sft"), seeds=[0], results_dir=str(tmp_path))
     path = reference_policy._path(config, config.algo.reference, "0", torch.device("cpu"))
@@ -126,7 +126,7 @@ def test_a_malicious_pi_ref_is_refused(tmp_path: Path, mark: Path) -> None:
 def test_a_malicious_snapshot_is_refused(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors import SafetensorError
 
-    from envs.behaviour import policy
+    from envs.recorded import policy
 
     monkeypatch.setattr(policy, "SNAPSHOTS", tmp_path)
     (tmp_path / "hopper.safetensors").write_bytes(pickle.dumps(Bomb(mark)))
@@ -278,7 +278,7 @@ def test_a_report_embeds_no_file_from_outside_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["note", "dataset", "algo", "seed", "config", "author", "device", "reference"])
 def test_the_report_escapes_what_others_wrote(where: str, tmp_path: Path, minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.report.build.draw", lambda suite, runs: {})
+    monkeypatch.setattr("bench.report.page.build.draw", lambda suite, runs: {})
     script, suite = "<script>alert(1)</script>", tmp_path / "suite"
     record: dict[str, Any] = {"note": script, "device": script} if where in ("note", "device") else {}
     if where == "reference":
@@ -302,8 +302,8 @@ def test_the_report_escapes_what_others_wrote(where: str, tmp_path: Path, minari
 
 @pytest.mark.parametrize("dataset", ["../../../x-v0", "/x-v0", "x" * 400, "a\0b"])
 def test_figures_stay_in_their_folder(dataset: str, tmp_path: Path) -> None:
-    from bench.figures.curves import _file
-    from bench.files import write_atomic
+    from bench.report.figures.curves import _file
+    from bench.storage.files import write_atomic
 
     folder = tmp_path / "suite" / "figures"
     write_atomic(folder / f"curve-{_file(dataset)}.svg", "")
@@ -438,7 +438,7 @@ def test_wandb_is_told_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytes
     import getpass
     import socket
 
-    from bench.config import LoggerConfig
+    from bench.config.schema import LoggerConfig
     from bench.loggers import wandb as wandb_logger
 
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     env = os.environ | {"PYTHONPATH": str(installed), "MINARI_DATASETS_PATH": str(tmp_path / "minari")}
     code = (
-        "import sys, bench, envs.behaviour.record as r, envs.behaviour.policy as p; from pathlib import Path\n"
+        "import sys, bench, envs.recorded.record as r, envs.recorded.policy as p; from pathlib import Path\n"
         f"assert all(Path(m.__file__).is_relative_to({str(installed)!r}) for m in (bench, r, p))\n"
         "r.record('iwsft/hopper/medium-replay-v0', steps=500, workers=1)\n"
         "sys.argv = ['bench', 'algo=iw_sft', 'algo.hidden=[8]', 'algo.scratch.updates=10', 'algo.finetune.updates=10',"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.config import Config
+from bench.config.schema import Config
 from bench.loggers.base import Guarded, Logger, Several
-from bench.rundir import RunDir
+from bench.storage.rundir import RunDir
 
 __all__ = ["Logger", "make_logger"]
 
@@ -21,8 +21,8 @@ def make_logger(config: Config, run: RunDir) -> Logger:
 
         backends.append(Guarded("tensorboard", lambda: TensorBoard(config, run.path / "tensorboard")))
     if config.logger.wandb:
-        from bench.loggers.aside import Aside
+        from bench.loggers.threaded import Threaded
         from bench.loggers.wandb import Wandb
 
-        backends.append(Aside("wandb", lambda: Wandb(config, run.path, run.hash)))
+        backends.append(Threaded("wandb", lambda: Wandb(config, run.path, run.hash)))
     return Several(backends)

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bench.rundir import Row
-from bench.secrets import redact
+from bench.config.redact import redact
+from bench.storage.rundir import Row
 
 
 class Logger(Protocol):

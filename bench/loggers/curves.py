@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.rundir import Row
+from bench.storage.rundir import Row
 
 
 def flat_curves(rows: Sequence[Row]) -> dict[str, float]:

@@ -15,11 +15,11 @@ def run_figures(folder: Path) -> dict[str, Any]:
     import matplotlib
     from PIL import Image
 
-    from bench.figures.curves import learning_curves, weight_diagnostics
-    from bench.figures.draw import metrics
-    from bench.figures.style import RC, looks
-    from bench.grid import grids
-    from bench.raw import read_episodes
+    from bench.report.figures.curves import learning_curves, weight_diagnostics
+    from bench.report.figures.draw import metrics
+    from bench.report.figures.style import RC, looks
+    from bench.results.episodes import read_episodes
+    from bench.results.grid import grids
 
     record = json.loads((folder / "run.json").read_text()) | {"folder": str(folder)}
     runs = [(record, read_episodes(folder, record))]

@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.config import Config
+from bench.config.redact import redact
+from bench.config.schema import Config
 from bench.loggers.curves import flat_curves
-from bench.rundir import Row
-from bench.secrets import redact
+from bench.storage.rundir import Row
 
 
 class TensorBoard:

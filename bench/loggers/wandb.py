@@ -19,11 +19,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from bench.config import Config, LoggerConfig
+from bench.config.redact import redact, redact_tree
+from bench.config.schema import Config, LoggerConfig
 from bench.loggers.base import first_line, say
 from bench.loggers.curves import flat_curves
-from bench.rundir import Row, read_csv
-from bench.secrets import redact, redact_tree
+from bench.storage.rundir import Row, read_csv
 
 TAG = 64  # characters that wandb takes
 GROUP = 128

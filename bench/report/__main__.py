@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from bench.errors import USER_ERRORS
-from bench.leaderboard import rebuild
-from bench.report.build import write_report
-from bench.wanted import add_flags, wanted_of
+from bench.report.page.build import write_report
+from bench.report.suite import rebuild
+from bench.report.wanted import add_flags, options_of
 
 
 def main() -> None:
@@ -18,8 +18,8 @@ def main() -> None:
     add_flags(parser)
     given = parser.parse_args()
     try:
-        rebuild(given.folder, wanted_of(given))
-        print(write_report(given.folder, wanted_of(given)))
+        rebuild(given.folder, options_of(given))
+        print(write_report(given.folder, options_of(given)))
     except (*USER_ERRORS, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 
-from bench.explain import MISTAKES, stop
+from bench.config.mistakes import MISTAKES, stop
 from bench.speed.machine import describe
 from bench.speed.options import EstimateOptions, LoggerOptions, MeasureOptions, ProfileOptions, ScaleOptions, parse
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from bench.execution import set_products
 from bench.speed import limit, workload
 from bench.speed.stopwatch import Stopwatch
 from bench.speed.workload import Work, Workload
 from bench.speed.yardstick import yardstick
+from bench.training.device import set_products
 
 
 def on_a_cpu_in_bfloat16(what: Workload) -> bool:

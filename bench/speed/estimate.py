@@ -8,9 +8,9 @@ from math import exp, log
 from pathlib import Path
 
 from bench.errors import RunError
-from bench.files import write_atomic
-from bench.markdown import row_of
+from bench.report.markdown import row_of
 from bench.speed.rows import Row, read_csv
+from bench.storage.files import write_atomic
 
 DATASETS, SEEDS, UPDATES = 9, 10, 1_000_000
 EVERY, EPISODES, FINAL_EPISODES = 5_000, 10, 100  # conf/eval/d4rl.yaml

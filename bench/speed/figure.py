@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from bench.figures.draw import svg_of
-from bench.figures.style import RC, WIDTH, canvas, legend, looks
-from bench.files import write_atomic
+from bench.report.figures.draw import svg_of
+from bench.report.figures.style import RC, WIDTH, canvas, legend, looks
 from bench.speed.rows import Row
+from bench.storage.files import write_atomic
 
 CURVES = {"members": "members P", "batch": "batch", "width": "width of both hidden layers", "steps": "steps of data"}
 

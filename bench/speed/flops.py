@@ -1,7 +1,7 @@
 """Floating-point operations of one update of one member: counted while it runs, and by a formula of what it cannot do without.
 
 A product [B, a] x [a, b] is 2 B a b operations; only matrix products count, as is usual (all else is a few per cent of them). The formula
-has those of a single unit, too, of which a CPU does one twice over and another as no product (algos/products.py): half a per cent.
+has those of a single unit, too, of which a CPU does one twice over and another as no product (algos/networks/products.py): half a per cent.
 Forward through a network is F = 2 B sum(a b). Backward, gradients of weights are F again, those of what goes into a layer another F, less
 the first layer's where nobody asks for them.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from algos.weighted_bc import WeightedBCConfig
+from algos.methods.weighted_bc import WeightedBCConfig
 from bench.speed.workload import Work
 
 

@@ -12,12 +12,12 @@ from statistics import median
 
 import torch
 
-from algos.weighted_bc import Start, Training, WeightedBCConfig
-from bench.config import Config, EvalConfig, LoggerConfig
-from bench.markdown import row_of
-from bench.resources import close
-from bench.run import run
+from algos.methods.weighted_bc import Start, Training, WeightedBCConfig
+from bench.config.schema import Config, EvalConfig, LoggerConfig
+from bench.report.markdown import row_of
 from bench.speed.options import LoggerOptions
+from bench.training.run import run
+from bench.training.shared import close
 
 WHAT = {
     "none": LoggerConfig(),

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.errors import ConfigError, require
-from bench.execution import PRECISIONS, precision_on
-from bench.resources import device_of
 from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
+from bench.training.device import PRECISIONS, precision_on
+from bench.training.shared import device_of
 
 
 @dataclass

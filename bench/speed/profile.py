@@ -14,11 +14,11 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as profiler
 
-from algos.optim import Adam
-from bench.execution import set_products, set_up
-from bench.markdown import row_of
+from algos.optimizer import Adam
+from bench.report.markdown import row_of
 from bench.speed.options import ProfileOptions
 from bench.speed.workload import Workload, composed, data_for, population, rhythm
+from bench.training.device import apply_engine, set_products
 
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "addmv", "mv", "linear", "matmul")
 GATHERS = ("index", "index_select", "gather", "searchsorted", "take", "_index_put_impl_", "index_put_")
@@ -71,7 +71,7 @@ def shares(o: ProfileOptions) -> tuple[dict[str, float], float]:
     what = Workload(o.algo, o.members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
     config, on_gpu = composed(what), o.device == "cuda"
     algo: Any = population(config.algo, data_for(what), range(o.members))
-    set_up(algo, config, lambda line: print(line, file=sys.stderr))
+    apply_engine(algo, config, lambda line: print(line, file=sys.stderr))
     recorded = algo.engine != algo.step
     cycle, rare = rhythm(config.algo)
     first = max(10 * cycle, rare)  # warm-up, to the beginning of a cycle

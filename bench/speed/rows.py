@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from bench.errors import RunError
-from bench.files import write_atomic
 from bench.speed.machine import cores, cpu_model, device_name
 from bench.speed.worker import Worker
+from bench.storage.files import write_atomic
 from envs.revision import code_revision
 
 Row = dict[str, Any]
@@ -25,7 +25,7 @@ COLUMNS = (
     "gflops", "share_of_limit", "memory_mib", "rounds", "spread", "ratio", "ratio_low", "ratio_high", "ratio_processes", "others_busy",
 )  # fmt: skip
 """device: cpu, or the GPU's name. threads, processes: that were started; the suite deals its members out by itself. environment: one of
-bench/speed/worker.py's. engine, precision: bench/execution.py. after: updates done before the first measured one. who: suite, yardstick or
+bench/speed/worker.py's. engine, precision: training/device.py. after: updates done before the first measured one. who: suite, yardstick or
 limit (products of matrices; `method` says of which, an update is a product of a member's). updates_per_s_member: of each of the members
 that train side by side. member_updates_per_s: of all together. flops_per_update: what a member's update needs (bench/speed/flops.py).
 gflops: that, times the updates. share_of_limit: of the highest rate of products measured in the same run, in the suite's precision.

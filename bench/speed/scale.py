@@ -6,9 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.evaluate import evaluate
-from bench.markdown import row_of as markdown_row
-from bench.resources import close, data_set, evaluator
+from bench.report.markdown import row_of as markdown_row
 from bench.speed import flops
 from bench.speed.options import ScaleOptions
 from bench.speed.rows import COLUMNS as SPEED_COLUMNS
@@ -16,6 +14,8 @@ from bench.speed.rows import Row, row_of
 from bench.speed.turns import Say, at_work, limits, look_around, peak, take_turns
 from bench.speed.worker import Setting, Worker
 from bench.speed.workload import Workload, batch_of, configured, data_for, population, suite, updates_of
+from bench.training.evaluate import evaluate
+from bench.training.shared import close, data_set, evaluator
 
 COLUMNS = ("curve", "x", "data_steps", "own_updates", "env_steps_per_s", *(c for c in SPEED_COLUMNS if not c.startswith("ratio")))
 """curve: what varies. x: its value. data_steps: in the data. own_updates: what the method's configuration trains for.

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from hydra import compose, initialize_config_module
 
-from algos.awr import AWRConfig
 from algos.base import Algo, Episodes
+from algos.methods.awr import AWRConfig
+from algos.methods.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
 from algos.registry import ALGOS
-from algos.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
-from bench.config import Config, register, to_config
-from bench.execution import arranged, processes_for, set_up
-from envs.minari_data import load
-from envs.trajectories import TENSORS, Trajectories
+from bench.config.schema import Config, register, to_config
+from bench.training.device import apply_engine, build_population, processes_for
+from envs.data.trajectories import TENSORS, Trajectories
+from envs.readers.load import load
 
 UPDATES = 1_000_000  # that schedules are laid out for: no measurement gets to their end
 
@@ -33,7 +33,7 @@ class Workload:
     steps: int = 0  # of data; the set's episodes are repeated, or cut, to about so many
     dataset: str = "iwsft/hopper/medium-replay-v0"
     device: str = "cpu"
-    engine: str = "auto"  # of the suite: auto | eager | compiled | captured (bench/execution.py)
+    engine: str = "auto"  # of the suite: auto | eager | compiled | captured (bench/training/device.py)
     precision: str = "float32"  # of matrix products, whoever multiplies: float32 | tf32 | bf16
     after: int = 0  # updates that are done before the first measured one
 
@@ -121,8 +121,8 @@ def suite(workload: Workload) -> Work:
 
     def make(own: slice) -> Algo:
         algo = population(config.algo, data, seeds[own])
-        set_up(algo, config, lambda line: print(line, file=sys.stderr))
+        apply_engine(algo, config, lambda line: print(line, file=sys.stderr))
         return algo
 
-    algo = arranged(make, workload.members, 1, processes_for(config, torch.device(workload.device), workload.members))
+    algo = build_population(make, workload.members, 1, processes_for(config, torch.device(workload.device), workload.members))
     return Work(algo.train, *rhythm(config.algo))

@@ -1,6 +1,6 @@
 """The yardstick: one seed a process, eager, one module a network, in the style in which most public code of the field is written.
 
-The mathematics, settings and data are the suite's (tests/test_speed.py compares losses and parameters), the way of working is the field's:
+The mathematics, settings and data are the suite's (tests compare losses and parameters), the way of working is the field's:
 nn.Module, torch.optim.Adam, a buffer of tensors that torch.randint draws from. It is kept as fast as that style allows: data on the device,
 nothing read back to the host but a loss every 1,000 updates, distributions without argument checks, networks' targets moved in place.
 """
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from algos.base import Episodes
-from algos.curation import SCORES, strata
-from algos.policies import LOG_STD_MAX, LOG_STD_MIN
-from algos.weighted_bc import CHUNK
+from algos.batches.curation import SCORES, strata
+from algos.methods.weighted_bc import CHUNK
+from algos.networks.policies import LOG_STD_MAX, LOG_STD_MIN
 from bench.speed.workload import Work, Workload, configured, data_for, rhythm
 
 LOG_EVERY = 1_000  # updates
@@ -173,7 +173,7 @@ class BC(Trainer):
 
 
 class IWSFTQ(Trainer):
-    """iw-SFT(Q): -w(tau) log pi(a|s) on the nested best trajectories, w from the moving average q and pi_ref (algos/weighted_bc.py)."""
+    """iw-SFT(Q): -w(tau) log pi(a|s) on the nested best trajectories, w from the moving average q and pi_ref (weighted_bc.py)."""
 
     def __init__(self, config: Any, data: Episodes) -> None:
         super().__init__(config, data)
@@ -237,7 +237,7 @@ class IWSFTQ(Trainer):
 
 
 class IQL(Trainer):
-    """Implicit Q-learning (algos/iql.py): V, policy, Q, target."""
+    """Implicit Q-learning (algos/methods/iql.py): V, policy, Q, target."""
 
     def __init__(self, config: Any, data: Episodes) -> None:
         super().__init__(config, data)
@@ -289,7 +289,7 @@ class IQL(Trainer):
 
 
 class TD3BC(Trainer):
-    """TD3+BC (algos/td3_bc.py): Q, and every second update the policy and the targets."""
+    """TD3+BC (algos/methods/td3_bc.py): Q, and every second update the policy and the targets."""
 
     def __init__(self, config: Any, data: Episodes) -> None:
         super().__init__(config, data)

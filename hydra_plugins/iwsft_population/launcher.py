@@ -30,7 +30,7 @@ class PopulationLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from bench.sweep import launch
+        from bench.launch.jobs import launch
 
         launch(self.config, [list(overrides) for overrides in job_overrides])
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]

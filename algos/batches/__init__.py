@@ -1,0 +1,1 @@
+"""Batches of logged data: sampling, transitions, curation, returns, blocks of random numbers."""

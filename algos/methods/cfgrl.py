@@ -1,0 +1,133 @@
+"""CFGRL: policy improvement by classifier-free guidance (Frans et al. 2025, arXiv 2505.23458), its code's offline-RL variant.
+
+Q and V are IQL's, in its order (iql.py; the code takes every loss at the parameters before the update). The policy is a flow: a
+network v(x, tau, s, o) of a noised action x, a time tau, the state and a flag o, 1 for "optimal", 0 for "anything":
+
+    x = (1 - tau) e + tau a,  e standard normal, tau uniform on 0, 1/steps, .. 1
+    L_pi = mean ( 1[min_k Qbar_k(s, a) - V(s) > 0] |v(x, tau, s, 1) - (a - e)|^2 + unconditional * |v(x, tau, s, 0) - (a - e)|^2 )
+
+with means over action dimensions. It acts by `steps` Euler steps from a standard normal x along
+
+    v(x, tau, s, 0) + guidance * (v(x, tau, s, 1) - v(x, tau, s, 0))
+
+clipped to the unit box. `guidance` plays no part in training: bench/replay/evaluate.py scores one run at many. Evaluation starts from one
+x for all episodes and steps, a function of the member's seed alone (the code draws anew at every step): what a policy does depends
+neither on who is evaluated beside it nor on how many episodes run at once. ReLU without LayerNorm (the code: mish with it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algos.base import Episodes, State
+from algos.batches.transitions import Noise, Transitions
+from algos.errors import require, require_positive
+from algos.members import batchable
+from algos.methods.iql import IQL, IQLConfig
+from algos.networks.mlp import MLP, Layout, Params
+
+START_STREAM = 0xCF6
+FREQUENCIES = 8
+LONGEST = 10_000.0
+
+
+@dataclass(frozen=True)
+class FlowPolicy:
+    """v(x, tau, s, o), the velocity [P, B, act] at noised actions x."""
+
+    observation_width: int
+    action_width: int
+    hidden: tuple[int, ...]
+
+    @property
+    def net(self) -> MLP:
+        return MLP((self.observation_width + self.action_width + 2 * FREQUENCIES + 2, *self.hidden, self.action_width))
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.net.shapes)
+
+    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """[P, N] initial parameters."""
+        return self.layout.flatten(self.net.init(generators))
+
+    def velocity(self, params: Params, x: Tensor, time: Tensor, observations: Tensor, optimal: bool) -> Tensor:
+        """x [P, B, act], time [P, B] in [0, 1], observations [P, B, obs]."""
+        index = torch.arange(FREQUENCIES, device=x.device, dtype=torch.float64)
+        frequencies = (-math.log(LONGEST) * index / FREQUENCIES).exp().to(x.dtype)
+        angles = LONGEST * time.unsqueeze(-1) * frequencies
+        flag = torch.stack([torch.full_like(time, float(on)) for on in (not optimal, optimal)], -1)
+        return self.net(params, torch.cat([observations, x, angles.cos(), angles.sin(), flag], -1))
+
+    def act(self, params: Params, observations: Tensor, start: Tensor, guidance: Tensor, steps: int) -> Tensor:
+        """Actions [P, B, act] from `start` [P, B, act] under `guidance` [P]."""
+        x, weight = start, guidance.view(-1, 1, 1)
+        for i in range(steps):
+            time = torch.full(x.shape[:-1], i / steps, device=x.device, dtype=x.dtype)
+            anything, optimal = (self.velocity(params, x, time, observations, flag) for flag in (False, True))
+            x = x + (anything + weight * (optimal - anything)) / steps
+        return x.clamp(-1, 1)
+
+
+@dataclass
+class CFGRLConfig(IQLConfig):
+    """Classifier-free guidance reinforcement learning."""
+
+    name: str = "cfgrl"
+    batch_size: int = 1024
+    hidden: list[int] = field(default_factory=lambda: [512, 512, 512])
+    expectile: float = 0.9
+    unconditional: float = batchable(0.1)  # of the flow without the flag, in the loss
+    steps: int = 32
+    guidance: float = batchable(1.5)
+
+    def check(self, key: str = "algo") -> None:
+        super().check(key)
+        require_positive(self, key, "unconditional", "steps")
+        require(0 <= self.guidance < float("inf"), f"{key}.guidance", self.guidance, "a number of at least 0")
+
+    def determinants(self) -> dict[str, Any]:
+        used = {k: v for k, v in super().determinants().items() if k not in ("temperature", "max_weight", "actor")}  # those: IQL's policy
+        return used | {"start": "a member"}  # runs that started each episode from its own x are others
+
+
+class CFGRL(IQL):
+    def __init__(self, config: CFGRLConfig, data: Episodes, seeds: Sequence[int]) -> None:
+        self.steps = config.steps
+        super().__init__(config, data, seeds)
+        self.unconditional, self.guidance = self.scalar(config.unconditional), self.scalar(config.guidance)
+
+    def make_policy(self) -> FlowPolicy:
+        return FlowPolicy(self.observation_width, self.action_width, self.hidden)
+
+    def noise(self) -> dict[str, Noise]:
+        return {"start": Noise((self.settings.batch_size, self.action_width)), "time": Noise((self.settings.batch_size,), uniform=True)}
+
+    def policy_losses(self, flat: Tensor, batch: Transitions, advantage: Tensor) -> Tensor:
+        """[P]: flow matching of the better actions with the flag, of all without."""
+        start, params = batch.noise["start"], self.params(flat)
+        time = ((batch.noise["time"] + 1) / 2 * (self.steps + 1)).floor().clamp(max=self.steps) / self.steps
+        x = (1 - time).unsqueeze(-1) * start + time.unsqueeze(-1) * batch.actions
+        wanted = batch.actions - start
+        better, every = (
+            (self.policy_net.velocity(params, x, time, batch.observations, flag) - wanted).square().mean(-1) for flag in (True, False)
+        )
+        return ((advantage > 0) * better + self.unconditional.unsqueeze(1) * every).mean(-1)
+
+    def policy_step(self, state: State, batch: Transitions, advantage: Tensor) -> Tensor:
+        return self.minimise(state, "policy", lambda flat: self.policy_losses(flat, batch, advantage))
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([s, START_STREAM]))) for s in self.seeds)
+        start = torch.from_numpy(np.stack([g.standard_normal((1, self.action_width)) for g in streams])).to(observations)
+        start = start.expand(-1, observations.shape[1], -1)
+        normalised = self.stream.normalise(observations)
+        return self.policy_net.act(self.params(self.state["policy"]), normalised, start, self.guidance, self.steps)

@@ -1,0 +1,63 @@
+"""ReBRAC: TD3 with both penalties apart (Tarasov et al. 2023, arXiv 2305.09836), the variant of its authors' code.
+
+TD3+BC (td3_bc.py) but for
+
+    L_Q's target:  r + discount * live * (min_k Qbar_k(s', a') - critic_penalty * |a' - a'_data|^2)
+    L_pi = mean ( policy_penalty * |pi(s) - a|^2 - min_k Q_k(s, pi(s)) / mean |min_k Q_k(s, pi(s))| )
+
+with squared norms (sums over action dimensions), LayerNorm after each ReLU of the critics, three hidden layers, batches of 1024.
+Two things differ from the code. The last step of an episode that was cut off has no a'_data: its penalty in the target is 0 (the code
+drops the step). The target policy moves towards the policy after its step (the code's: before).
+Both penalties were tuned for each data set; conf/domains.yaml has the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from algos.base import Episodes, State
+from algos.batches.transitions import Transitions
+from algos.errors import require
+from algos.members import batchable
+from algos.methods.td3_bc import TD3, TD3Config
+
+
+@dataclass
+class ReBRACConfig(TD3Config):
+    """ReBRAC."""
+
+    name: str = "rebrac"
+    batch_size: int = 1024
+    hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
+    learning_rate: float = 1e-3
+    critic_learning_rate: float = 1e-3
+    layer_norm: bool = True
+    policy_penalty: float = batchable(0.01)
+    critic_penalty: float = batchable(0.01)
+
+    def check(self, key: str = "algo") -> None:
+        super().check(key)
+        for name in ("policy_penalty", "critic_penalty"):
+            require(0 <= getattr(self, name) < float("inf"), f"{key}.{name}", getattr(self, name), "a number of at least 0")
+
+
+class ReBRAC(TD3):
+    def __init__(self, config: ReBRACConfig, data: Episodes, seeds: Sequence[int]) -> None:
+        super().__init__(config, data, seeds)
+        self.policy_penalty, self.critic_penalty = self.scalar(config.policy_penalty), self.scalar(config.critic_penalty)
+
+    def next_values(self, state: State, batch: Transitions) -> Tensor:
+        actions = self.next_actions(state, batch)
+        logged, there = self.stream.next_actions(batch.step)
+        penalty = (actions - logged).square().sum(-1) * there
+        q = self.critic(state["target"], batch.next_observations, actions).amin(1)
+        return q - self.critic_penalty.unsqueeze(1) * penalty
+
+    def policy_losses(self, flat: Tensor, state: State, batch: Transitions) -> Tensor:
+        actions = self.policy_net.mean(self.params(flat), batch.observations)
+        q = self.critic(state["critic"], batch.observations, actions).amin(1)
+        penalty = (actions - batch.actions).square().sum(-1).mean(-1)
+        return self.policy_penalty * penalty - q.mean(-1) / q.detach().abs().mean(-1)

@@ -1,0 +1,111 @@
+"""Stochastic policies: their likelihood is what every method of the family weighs."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from algos.base import Episodes
+from algos.networks.mlp import MLP, Layout, Params
+
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+
+
+@dataclass(frozen=True)
+class GaussianPolicy:
+    """Normal(tanh(net(obs)), exp(log_std)), log_std a learned vector clamped to [-5, 2], no squashing correction.
+
+    The policy class of the iw-SFT control experiments (arXiv 2507.12856). Actions live in the unit box.
+    """
+
+    observation_width: int
+    action_width: int
+    hidden: tuple[int, ...] = (256, 256, 256)
+
+    @property
+    def net(self) -> MLP:
+        return MLP((self.observation_width, *self.hidden, self.action_width))
+
+    @property
+    def layout(self) -> Layout:
+        return Layout((*self.net.shapes, ("log_std", (self.action_width,))))
+
+    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """[P, N] initial parameters, log_std 0."""
+        log_std = torch.zeros(len(generators), self.action_width)
+        return self.layout.flatten(self.net.init(generators) | {"log_std": log_std})
+
+    def mean(self, params: Params, observations: Tensor) -> Tensor:
+        """[P, B, obs] -> [P, B, act], the mean action."""
+        return self.net(params, observations).tanh()
+
+    def log_std(self, params: Params) -> Tensor:
+        """[P, 1, act]."""
+        return params["log_std"].clamp(LOG_STD_MIN, LOG_STD_MAX).unsqueeze(1)
+
+    def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-density of `actions` [P, B, act] given `observations` [P, B, obs]: [P, B]."""
+        log_std = self.log_std(params)
+        standardised = (actions - self.mean(params, observations)) * (-log_std).exp()
+        return (-0.5 * standardised.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def kl(self, params: Params, other: Params, observations: Tensor) -> Tensor:
+        """KL(params || other) between the two Gaussians at each of `observations` [P, B, obs]: [P, B]."""
+        a, b = self.log_std(params), self.log_std(other)
+        shift = self.mean(params, observations) - self.mean(other, observations)
+        return (b - a + ((2 * a).exp() + shift.square()) / (2 * (2 * b).exp()) - 0.5).sum(-1)
+
+
+class NetworkPolicy(ABC):
+    """A policy whose parameters are those of one network."""
+
+    @property
+    @abstractmethod
+    def net(self) -> MLP: ...
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.net.shapes)
+
+    def init(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """[P, N] initial parameters."""
+        return self.layout.flatten(self.net.init(generators))
+
+
+@dataclass(frozen=True)
+class CategoricalPolicy(NetworkPolicy):
+    """softmax(net(obs)) over `num_actions` discrete actions, which are their numbers, [..., 1]; the Gaussian's place in the family."""
+
+    observation_width: int
+    num_actions: int
+    hidden: tuple[int, ...] = (256, 256, 256)
+
+    @property
+    def net(self) -> MLP:
+        return MLP((self.observation_width, *self.hidden, self.num_actions))
+
+    def mean(self, params: Params, observations: Tensor) -> Tensor:
+        """[P, B, obs] -> [P, B, 1], the likeliest action (there is no mean of numbers that only name)."""
+        return self.net(params, observations).argmax(-1, keepdim=True).float()
+
+    def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-probability of `actions` [P, B, 1] given `observations` [P, B, obs]: [P, B]."""
+        return self.net(params, observations).log_softmax(-1).gather(-1, actions.long()).squeeze(-1)
+
+    def kl(self, params: Params, other: Params, observations: Tensor) -> Tensor:
+        """KL(params || other) at each of `observations` [P, B, obs]: [P, B]."""
+        p, q = (self.net(which, observations).log_softmax(-1) for which in (params, other))
+        return (p.exp() * (p - q)).sum(-1)
+
+
+def policy_for(data: Episodes, hidden: Sequence[int]) -> GaussianPolicy | CategoricalPolicy:
+    """The policy class for the actions of `data`."""
+    observation_width, discrete = data.observations.shape[1], data.num_actions
+    if discrete:
+        return CategoricalPolicy(observation_width, discrete, tuple(hidden))
+    return GaussianPolicy(observation_width, data.actions.shape[1], tuple(hidden))

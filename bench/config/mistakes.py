@@ -1,0 +1,82 @@
+"""A user's mistake in one line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, cast
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from algos.registry import ALGOS
+from bench.config.redact import redact
+from bench.config.schema import Config
+from bench.errors import USER_ERRORS
+
+MISTAKES = (*USER_ERRORS, OSError, HydraException, OmegaConfBaseException)
+"""What a user can mend; anything else is a defect of this program and shows its traceback."""
+
+
+def stop(error: BaseException) -> NoReturn:
+    """Say the line and leave with exit code 2 (through Hydra, which swallows other exceptions in places)."""
+    print(redact(f"error: {explain(error)}"), file=sys.stderr)
+    sys.exit(2)
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """For code that Hydra calls back: mistakes stop with their line, defects with their traceback, neither becomes a warning."""
+    try:
+        yield
+    except MISTAKES as error:
+        stop(error)
+    except Exception:
+        print(redact(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)
+
+
+def explain(error: BaseException) -> str:
+    """One line for a user's mistake: what was given, what was expected, near names."""
+    if isinstance(error, USER_ERRORS):
+        return str(error)
+    if isinstance(error, ConnectionError) and error.filename is None:  # no matter of files
+        return " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and not isinstance(error, HydraException):  # some of Hydra's are both
+        return f"{error.filename or 'file system'}: {error.strerror or error}; free space or choose another folder with results_dir=PATH"
+    text = "\n".join(str(e) for e in (error, error.__cause__) if e)
+    if missing := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
+        group, name = missing.groups()
+        options = sorted(set(re.findall(r"^\t([a-z0-9][\w-]*)$", text, re.MULTILINE)))
+        return f"{group}={name}: no such {group}{_near(name, options)}; there are {', '.join(options)}"
+    if unknown := re.search(r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: (\S+))?", text, re.DOTALL):
+        key = unknown.group(2) or unknown.group(1)
+        if key in _known_keys():
+            return f"{key}: not a key of this method; python -m bench algo=NAME --cfg job lists a method's keys"
+        return f"unknown key '{key}'{_near(key, _known_keys())}; python -m bench --help lists all"
+    if merging := re.search(r"Error merging override (.+?)(?:\n|$)", text):
+        reason = next((line for line in text.splitlines() if line.startswith(("Value ", "Cannot ", "Invalid "))), "wrong type")
+        return f"{merging.group(1).strip()}: {reason}"
+    return " ".join(line.strip() for line in text.splitlines()[:2] if line.strip())
+
+
+def _near(name: str, options: list[str]) -> str:
+    close = difflib.get_close_matches(name, options, 3, 0.5)
+    return f"; near names: {', '.join(close)}" if close else ""
+
+
+def _known_keys() -> list[str]:
+    """Every key of the configuration, dotted, those of all methods included."""
+
+    def walk(node: dict[str, Any], prefix: str) -> list[str]:
+        return [key for k, v in node.items() for key in (prefix + k, *(walk(v, f"{prefix}{k}.") if isinstance(v, dict) else ()))]
+
+    def keys(schema: type, prefix: str) -> list[str]:
+        return walk(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(schema))), prefix)
+
+    return sorted({*keys(Config, ""), *(key for schema in ALGOS for key in keys(schema, "algo."))})

@@ -1,0 +1,132 @@
+"""Every key of the configuration, with its type and meaning. conf/ mirrors these classes; anything else in it is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from algos.errors import require, require_positive
+from algos.registry import ALGOS, schema_name
+from bench.config.domains import domain_value
+
+PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
+
+
+@dataclass
+class EvalConfig:
+    """When and how policies are evaluated: mean actions, episodes and their seeds fixed in advance."""
+
+    every: int = 500  # updates between evaluations
+    episodes: int = 10  # a seed, at each of them
+    final_episodes: int = 100  # a seed, after the last update; at least `episodes`
+    last_k: int = 3  # evaluations that selection mean_last_k averages
+    workers: int | None = None  # processes that step environments; all cores if null
+    overlap: bool = False  # train on while a policy is played: where a GPU trains, the cores are free
+
+    def check(self) -> None:
+        for name in ("every", "episodes", "final_episodes", "last_k"):
+            require(getattr(self, name) > 0, f"eval.{name}", getattr(self, name), "a positive number")
+        require(
+            self.final_episodes >= self.episodes, "eval.final_episodes", self.final_episodes, f"at least eval.episodes = {self.episodes}"
+        )
+        require(self.workers is None or self.workers > 0, "eval.workers", self.workers, "a positive number, or null for all cores")
+
+
+@dataclass
+class LoggerConfig:
+    """Back ends beside the run directory; logger=NAME or logger=[NAME,NAME] turns them on."""
+
+    jsonl: bool = False  # log.jsonl in the run directory
+    tensorboard: bool = False  # event files there
+    wandb: bool = False  # Weights & Biases, offline where there is no account
+    project: str = "iwsft-bench"  # wandb's
+    entity: str | None = None  # wandb's; the account's own if null
+    artifact: bool = True  # wandb gets the checkpoint and the policies too
+
+    def check(self) -> None:
+        missing = self.tensorboard and find_spec("tensorboard") is None
+        require(not missing, "logger.tensorboard", True, "the package tensorboard: pip install 'iwsft-bench[tensorboard]'")
+
+
+@dataclass
+class Budget:
+    """Updates by kind of training, and the rate that goes with the short one. conf/algo refers to them, so that a suite sets them for all
+    methods at once, whichever keys a method has."""
+
+    scratch: int = 10_000  # imitation from random parameters; pi_ref is trained so
+    finetune: int = 4_500  # imitation from pi_ref
+    finetune_rate: float = 4e-5  # its learning rate
+    value: int = 1_000_000  # methods that learn values or policies from transitions
+    costly: int = 1_000_000  # those of them with many critics, actions a step or large batches: CQL, EDAC, SAC-N, CFGRL
+
+    def check(self) -> None:
+        require_positive(self, "budget", "scratch", "finetune", "finetune_rate", "value", "costly")
+
+
+@dataclass
+class Config:
+    """One run: a population of `seeds` of one method on one data set."""
+
+    algo: Any = MISSING  # the dataclass of a method (algos/), chosen by algo=NAME
+    dataset: str = "iwsft/hopper/medium-replay-v0"  # any id, or an expression of them (envs/data/selection.py)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    budget: Budget = field(default_factory=Budget)
+    suite: str = "single"  # results go to <results_dir>/<suite>
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    device: str = "auto"  # auto | cpu | cuda
+    engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs; what auto takes on a GPU)
+    precision: str = "float32"  # of matrix products while training: float32 | tf32 | bf16 (bench/training/device.py)
+    processes: int | None = None  # that a population's members are dealt out over on a CPU; one a core, members permitting, if null
+    results_dir: str = "results"
+    force: bool = False  # run again what is finished
+    pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
+    checkpoint_minutes: float = 5.0  # at most so much training is lost when a process dies between two evaluations
+    population: dict[str, Any] = field(default_factory=dict)  # values of settings of algo: a run each, all trained together
+    max_members: int | None = None  # of a population of several runs; what fits the device if null
+    mixed: bool = False  # tables of a suite whose runs were not measured alike: one each, instead of refusing
+    published: bool = False  # published scores of the same tasks beside the tables, in tables of their own
+
+    def check(self) -> None:
+        """Raise ConfigError for a value that cannot be used."""
+        seeds = list(self.seeds)
+        require(bool(seeds), "seeds", seeds, "at least one seed")
+        require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
+        require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
+        require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.checkpoint_minutes >= 0, "checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
+        require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
+        require(self.precision in ("float32", "tf32", "bf16"), "precision", self.precision, "float32, tf32 or bf16")
+        require(self.processes is None or self.processes > 0, "processes", self.processes, "a positive number, or null for one a core")
+        limit = self.max_members
+        require(limit is None or limit > 0, "max_members", limit, "a positive number, or null for what fits the device")
+        for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files
+            require(bool(PLAIN_NAME.fullmatch(name)), key, name, "a plain name: letters, digits, and _ . + - behind the first")
+        self.budget.check()
+        self.eval.check()
+        self.logger.check()
+        self.algo.check("algo")
+
+
+def register() -> None:
+    """Make the classes known to Hydra; conf/ refers to them as `schema`."""
+    store = ConfigStore.instance()
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.population, False)  # its keys are those of the method
+    store.store(name="schema", node=schema)
+    for algo in ALGOS:
+        store.store(group="algo/schema", name=schema_name(algo), node=algo)
+    OmegaConf.register_new_resolver("domain", domain_value, replace=True)
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The checked configuration of a composed one. Raises ConfigError, or OmegaConf's own errors for wrong types."""
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, Config)
+    config.check()
+    return config

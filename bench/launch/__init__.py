@@ -1,0 +1,1 @@
+"""Hydra's side of a run: callbacks, launchers, the tuner, checks before the first job."""

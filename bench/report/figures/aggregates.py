@@ -1,0 +1,83 @@
+"""Aggregates over data sets: interval plot, performance profile, probability of improvement (Agarwal et al. 2021, arXiv 2108.13264)."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.report.figures.style import MANY, WIDTH, Look, canvas, legend
+from bench.results import statistics
+from bench.results.grid import Grid
+from bench.results.statistics import METRICS, aggregate, probability_of_improvement
+
+TITLES = {"median": "median", "iqm": "IQM", "mean": "mean", "optimality_gap": "optimality gap\n(less is better)"}
+
+
+def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
+    """Aggregate metrics with 95 % intervals, of the methods that are complete."""
+    methods = grid.complete(grid.scored) if grid.scored else []
+    if not methods:
+        return {}
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.36 * len(methods) * 1.3))
+    panels = figure.subplots(2, 2, sharey=True).flatten()
+    for panel, (name, metric) in zip(panels, METRICS.items(), strict=True):
+        for i, method in enumerate(methods):
+            e = aggregate(metric, grid.strata(method, grid.scored), 10_000)
+            if not np.isnan(e.low):
+                panel.plot([e.low, e.high], [i, i], color=look[method].colour, linewidth=6, alpha=0.35, solid_capstyle="butt")
+            panel.plot([e.value], [i], color=look[method].colour, marker=look[method].marker, markersize=5)
+        panel.set_title(TITLES[name], fontsize=8)
+        panel.set_yticks(range(len(methods)), methods)
+        panel.set_ylim(len(methods) - 0.5, -0.5)
+        panel.grid(False, axis="y")
+    figure.supxlabel("score", fontsize=9)
+    return {"intervals": figure}
+
+
+def profile(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
+    """Share of runs above each score, with point-by-point 95 % bands (of no more than MANY methods)."""
+    methods = grid.complete(grid.scored) if grid.scored else []
+    if not methods:
+        return {}
+    everything = np.concatenate([x for m in methods for x in grid.strata(m, grid.scored)])
+    thresholds = np.linspace(min(0.0, everything.min()), max(everything.max() * 1.03, 1.0), 121)
+    figure, axes = canvas()
+    for i, method in enumerate(methods):
+        share, low, high = statistics.performance_profile(grid.strata(method, grid.scored), thresholds, 1000)
+        style = look[method]
+        apart = (2 + 5 * i % 24, 24)  # markers of lines that meet lie beside one another
+        axes.plot(
+            thresholds, share, label=method, color=style.colour, linestyle=style.line, marker=style.marker, markevery=apart, markersize=4
+        )
+        if len(methods) <= MANY and not np.isnan(low).all():
+            axes.fill_between(thresholds, low, high, color=style.colour, alpha=0.1, linewidth=0)
+    axes.set(xlabel="score s", ylabel="share of runs with a score above s", ylim=(-0.02, 1.02))
+    legend(figure, axes)
+    return {"profile": figure}
+
+
+def improvement(grid: Grid) -> dict[str, Figure]:
+    """P(row beats column), with its 95 % interval."""
+    methods = grid.complete(grid.scored) if grid.scored else []
+    if len(methods) < 2:
+        return {}
+    n = len(methods)
+    values, texts = np.full((n, n), np.nan), {}
+    for i in range(n):
+        for j in range(i + 1, n):
+            e = probability_of_improvement(grid.strata(methods[i], grid.scored), grid.strata(methods[j], grid.scored), 2000)
+            for a, b, p, low, high in ((i, j, e.value, e.low, e.high), (j, i, 1 - e.value, 1 - e.high, 1 - e.low)):
+                values[a, b] = p
+                texts[a, b] = f"{p:.2f}" + ("" if np.isnan(low) else f"\n[{max(low, 0):.2f}, {min(high, 1):.2f}]")
+    side = max(WIDTH, 0.62 * n + 1.6)
+    figure, axes = canvas(0.52 * n + 1.5)
+    figure.set_figwidth(side)
+    axes.imshow(values, cmap="Blues", vmin=-0.1, vmax=1.5, aspect="auto")
+    for (a, b), text in texts.items():
+        axes.text(b, a, text, ha="center", va="center", fontsize=6.5, color="#111111")
+    axes.set_xticks(range(n), methods, rotation=30, ha="right")
+    axes.set_yticks(range(n), methods)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set(title="P(a run of the row beats one of the column)", xlabel="", ylabel="")
+    return {"improvement": figure}

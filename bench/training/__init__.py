@@ -1,0 +1,1 @@
+"""Training of populations of members to the end, with evaluation and saving on the way."""

@@ -1,0 +1,100 @@
+"""How updates are done: by which engine (algos/engines.py), in which precision, in how many processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from algos.base import Algo
+from algos.engines import Captured, Compiled, WithFallback
+from algos.networks.precision import has_bfloat16
+from bench.config.schema import Config
+from bench.training.member_groups import MemberGroups, places
+from bench.training.parallel import MemberProcesses
+from bench.training.shared import cores
+
+PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
+"""By torch's names, which GPUs go by: products in float32; of factors rounded to TF32; to bfloat16."""
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """What can be had of `precision` on this machine: CPUs know no TF32, and not all of them multiply bfloat16 faster."""
+    if device.type == "cpu" and not (precision == "bf16" and has_bfloat16()):
+        return "float32"
+    return precision
+
+
+def set_products(kind: str, precision: str) -> None:
+    """Set how torch multiplies on a device of `kind`. On a CPU in float32: torch's setting for less makes one without AMX slower."""
+    torch.set_float32_matmul_precision(PRECISIONS[precision if kind == "cuda" else "float32"])
+
+
+@contextmanager
+def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]) -> Iterator[None]:
+    """Multiply matrices on a GPU as `config.precision` says; sums, parameters and everything else stay in float32.
+
+    On a CPU the population does so itself (`apply_engine`). Says why where a precision cannot be had.
+    """
+    found, before = precision_on(device, config.precision), torch.get_float32_matmul_precision()
+    if found != config.precision:
+        say(f"precision = {config.precision}: this processor is no faster with it; going on in {found}")
+    set_products(device.type, config.precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def arithmetic(kind: str, precision: str) -> str:
+    """What a result depends on beside settings and data: the kind of device, and a precision that is not float32."""
+    if precision == "float32":
+        return kind
+    return "cpu, hidden layers bf16" if kind == "cpu" else f"{kind} {precision}"
+
+
+def arithmetic_of(device: torch.device, config: Config) -> str:
+    """`arithmetic` of a run on this machine."""
+    return arithmetic(device.type, precision_on(device, config.precision))
+
+
+def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
+    """Give `algo` the precision and the engine that `config` asks for; where an engine cannot be had, say why and do updates one operation
+    at a time."""
+    algo.bfloat16 = algo.device.type == "cpu" and precision_on(algo.device, config.precision) == "bf16"
+    name, on_gpu = config.engine, algo.device.type == "cuda"
+    if name == "auto":
+        name = "captured" if on_gpu and not algo.shapes_vary else "eager"
+    if name == "eager":
+        return
+    if algo.shapes_vary:
+        say(f"engine = {name}: batches of whole trajectories differ in shape; going on with engine=eager")
+    elif name == "captured" and not on_gpu:
+        say("engine = captured: CUDA graphs need a GPU; going on with engine=eager")
+    else:
+        algo.engine = WithFallback(algo, Captured(algo) if name == "captured" else Compiled(algo), name, say)
+
+
+def processes_for(config: Config, device: torch.device, members: int) -> int:
+    """Over how many processes of one thread a population is dealt out: on a CPU one a core, where members suffice and forks are safe.
+
+    With fewer members than half the cores all threads work on all members instead, unless `config.processes` says otherwise.
+    """
+    if device.type != "cpu" or config.engine == "captured" or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
+        return 1
+    if config.processes is not None:
+        return min(config.processes, members)
+    return min(cores(), members) if cores() <= 2 * members else 1
+
+
+def build_population(make: Callable[[slice], Algo], members: int, parts: int, processes: int) -> Algo:
+    """The population of `members`, of which `make` makes any slice: in `parts` parts one after another, or else dealt out."""
+    if parts > 1:
+        return MemberGroups([make(own) for own in places(members, parts)])
+    if processes > 1:
+        return MemberProcesses([make(own) for own in places(members, processes)])
+    return make(slice(0, members))

@@ -1,0 +1,58 @@
+"""Evaluation of a population: every member's episodes in one vectorised environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from algos.base import Algo
+from bench.storage.rundir import Row
+from envs.data.logged_data import LoggedData
+from envs.evaluation.rollout import Evaluator, Returns, episode_seeds
+
+ENVIRONMENTS = 64  # at most so many side by side, or one a member; more episodes are played one after another in them
+
+
+def play(
+    algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None] = lambda: None
+) -> Returns:
+    """Play `episodes` episodes of every member's mean actions: [P, episodes]. Two members of one seed play from the same starts.
+
+    A member whose parameters are not finite returns NaN, after 0 steps.
+    """
+    members, device = algo.members, algo.device
+    side_by_side = max(1, min(episodes, ENVIRONMENTS // members))
+    rounds = -(-episodes // side_by_side)
+    seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # a few more than asked where rounds do not divide; left out below
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(observations).to(device).view(members, side_by_side, -1)
+        return data.to_env(np.nan_to_num(algo.act(batch).flatten(0, 1).cpu().numpy()))  # environments may refuse NaN
+
+    # Environment i of a member plays its episodes i, i + side_by_side, ...
+    queues = seeds.reshape(members, rounds, side_by_side).transpose(0, 2, 1).reshape(members * side_by_side, rounds)
+    played = environments.run(act, queues, on_step)
+    found = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
+    lost = ~finite(algo)[:, None]
+    return Returns(np.where(lost, np.nan, found.returns), np.where(lost, 0, found.lengths))
+
+
+def finite(algo: Algo) -> np.ndarray:
+    """[P]: whether all parameters of a member's policy are finite numbers."""
+    return torch.stack([p.isfinite().flatten(1).all(1) for p in algo.policy().values()]).all(0).cpu().numpy()
+
+
+def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> list[Row]:
+    """`play` as rows, one an episode (RunDir's columns)."""
+    return episode_rows(algo.seeds, update, play(algo, data, environments, update, episodes, on_step))
+
+
+def episode_rows(seeds: Sequence[int], update: int, played: Returns) -> list[Row]:
+    """A row an episode of `played` [len(seeds), episodes]."""
+    return [
+        {"update": update, "seed": seed, "episode": e, "return": float(played.returns[k, e]), "length": int(played.lengths[k, e])}
+        for k, seed in enumerate(seeds)
+        for e in range(played.returns.shape[1])
+    ]

@@ -1,0 +1,62 @@
+"""What a person sees while a run goes on: a bar on a terminal, a line an evaluation elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench.config.redact import redact
+
+# Which job of how many this is; set by the sweeper.
+job_numbers: dict[str, int] = {}
+
+
+def next_label(text: str, jobs: int = 1) -> str:
+    """`text` behind the number of the job, or of the first and the last of `jobs`, in a sweep."""
+    if "total" not in job_numbers:
+        return text
+    first = job_numbers.get("current", 0) + 1
+    job_numbers["current"] = last = first + jobs - 1
+    return f"[{first if jobs == 1 else f'{first}-{last}'}/{job_numbers['total']}] {text}"
+
+
+class Reporter:
+    """The progress of one run. Use as a context manager."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} updates", markup=False),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+
+    def __enter__(self) -> Reporter:
+        self.bar.start()
+        self.task = self.bar.add_task(self.label, total=1, note="loading data")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def stage(self, name: str, updates: int, done: int = 0) -> None:
+        """Begin a stage of `updates` updates, `done` of them done."""
+        self.bar.update(self.task, total=updates, completed=done, note=name)
+        if not self.console.is_terminal:
+            self.say(f"{self.label}: {name}, {updates} updates")
+
+    def update(self, done: int, note: str) -> None:
+        self.bar.update(self.task, completed=done, note=note)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self.console.print(redact(line))
+        sys.stderr.flush()

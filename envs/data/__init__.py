@@ -1,0 +1,1 @@
+"""The data model: trajectories, spaces, `dataset=` selections, reference scores."""

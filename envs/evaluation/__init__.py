@@ -1,0 +1,1 @@
+"""Policies played in environments."""

@@ -1,0 +1,69 @@
+"""A reference for data sets that bring none: a measured random policy is 0, the data set's own best episodes are 100.
+
+Labelled `measured`, it shares no column with references that somebody published: its 100 is not an expert's, and differs between data
+sets of one environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+
+from envs.data.logged_data import LoggedData
+from envs.data.minari_root import datasets_root
+from envs.data.references import Reference
+from envs.evaluation.rollout import Evaluator
+
+EPISODES = 20  # of the random policy
+BEST = 0.05  # share of the data's episodes, by return, whose mean is 100
+SEED = 0x5EED
+
+
+def measured_reference(data: LoggedData, environments: Evaluator) -> Reference | None:
+    """The reference of `data`, measured in `environments` (of its spec) once and kept; None if the best episodes are no better than random.
+
+    Raises DataError if the environment fails.
+    """
+    random = _kept(data, environments)
+    returns = np.sort(data.trajectories.returns.numpy())
+    best = float(returns[-max(1, round(BEST * len(returns))) :].mean())
+    return Reference("measured", random, best) if best > random else None
+
+
+def _kept(data: LoggedData, environments: Evaluator) -> float:
+    """The random policy's mean return, from the cache beside the data sets where it is there."""
+    packages = {p: version(p) for p in ("gymnasium", "gymnasium-robotics", "mujoco")}
+    bounds = [data.action_low.tolist(), data.action_high.tolist(), data.trajectories.num_actions]
+    key = hashlib.sha256(json.dumps([data.env_spec, bounds, packages, EPISODES, SEED]).encode()).hexdigest()[:32]
+    path = datasets_root() / ".cache" / "random" / f"{key}.json"
+    try:
+        return float(json.loads(path.read_text())["mean"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    returns = random_returns(data, environments)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(f"{path}.{uuid4().hex[:8]}")
+        scratch.write_text(json.dumps({"mean": float(returns.mean()), "returns": returns.tolist(), "env_spec": data.env_spec}))
+        os.replace(scratch, path)
+    except OSError:
+        pass  # measured again next time
+    return float(returns.mean())
+
+
+def random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
+    """[EPISODES] raw returns of actions drawn uniformly within the bounds."""
+    rng = np.random.Generator(np.random.PCG64(SEED))
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        if data.trajectories.num_actions:
+            return rng.integers(data.trajectories.num_actions, size=len(observations))
+        return rng.uniform(data.action_low, data.action_high, (len(observations), data.action_width)).astype(np.float32)
+
+    return environments.run(act, np.arange(SEED, SEED + EPISODES).reshape(-1, 1)).returns[:, 0]

@@ -1,0 +1,1 @@
+"""Facts about a data set, in print and as a page."""

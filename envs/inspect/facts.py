@@ -1,0 +1,255 @@
+"""What is in a data set: `python -m envs.inspect.facts ID` prints it and writes a page (html and png).
+
+python -m envs.inspect.facts iwsft/hopper/medium-replay-v0
+python -m envs.inspect.facts d4rl/hopper-medium-replay-v2@top:5% --folder pages
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.data.logged_data import LoggedData
+from envs.errors import DataError
+from envs.readers.load import load
+
+PERCENTILES = (90, 95, 98)  # the cut-offs of the methods' own configurations
+SATURATED = 0.99  # of the unit box
+ENTRIES = 1 << 20  # numbers looked at in one go: the data may be larger than memory
+FEW = 5  # episodes in the best stratum
+
+
+@dataclass
+class Facts:
+    """Everything that is printed: rows of (name, value) by section, and what will hurt training."""
+
+    dataset: str
+    sections: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+
+    def add(self, section: str, name: str, value: object) -> None:
+        self.sections.setdefault(section, []).append((name, str(value)))
+
+
+def facts_of(data: LoggedData) -> Facts:
+    """The facts of `data`."""
+    facts = Facts(data.dataset)
+    _overview(facts, data)
+    _episodes(facts, data)
+    _actions(facts, data)
+    _observations(facts, data)
+    _duplicates(facts, data)
+    _strata(facts, data)
+    return facts
+
+
+def _spread(values: np.ndarray) -> str:
+    low, middle, high = np.percentile(values, (0, 50, 100))
+    return f"mean {values.mean():.6g}, std {values.std():.4g}, least {low:.6g}, median {middle:.6g}, most {high:.6g}"
+
+
+def _overview(facts: Facts, data: LoggedData) -> None:
+    t, section = data.trajectories, "data"
+    facts.add(section, "episodes", f"{t.num_episodes:,}")
+    facts.add(section, "steps", f"{t.num_steps:,}")
+    facts.add(section, "observations", f"{data.observation_width} wide")
+    facts.add(section, "actions", f"{t.num_actions} discrete ones" if t.num_actions else f"{data.action_width} wide")
+    facts.add(section, "environment", re.search(r'"id": "([^"]+)"', data.env_spec)[1])  # type: ignore[index]
+    if data.note:
+        facts.add(section, "note", data.note)
+    facts.add(section, "digest", t.digest)
+    returns = t.returns.numpy()
+    if data.reference is None:
+        facts.add(section, "reference scores", "none in the data set: results are raw returns")
+        facts.flags.append("no reference scores: results can only be compared as raw returns, or with a measured reference")
+        return
+    reference = data.reference
+    facts.add(section, "reference scores", f"{reference.name}: random {reference.random:.6g}, expert {reference.expert:.6g}")
+    facts.add(section, "score of the data", _spread(reference.score(returns)))
+    if returns.mean() < reference.random:
+        facts.flags.append(f"the data's mean return, {returns.mean():.4g}, is below that of a random policy, {reference.random:.4g}")
+
+
+def _episodes(facts: Facts, data: LoggedData) -> None:
+    t, section = data.trajectories, "episodes"
+    returns, lengths = t.returns.numpy(), t.lengths.numpy()
+    facts.add(section, "returns", _spread(returns))
+    facts.add(section, "lengths", _spread(lengths))
+    last = t.offsets[1:] - 1
+    terminated, truncated = t.terminated[last].numpy(), t.truncated[last].numpy()
+    for name, ended in (("terminated", terminated & ~truncated), ("truncated", truncated & ~terminated), ("both", terminated & truncated)):
+        facts.add(section, f"ended {name}", _share(int(ended.sum()), len(ended)))
+    open_ended = ~(terminated | truncated)
+    facts.add(section, "ended by no flag", _share(int(open_ended.sum()), len(open_ended)))
+    inside = int(t.terminated.sum()) + int(t.truncated.sum()) - int(terminated.sum()) - int(truncated.sum())
+    facts.add(section, "flags before an episode's end", inside)
+    if open_ended.any():
+        facts.flags.append(f"{int(open_ended.sum())} episodes (the first is {int(open_ended.argmax())}) end without a flag")
+    if inside:
+        facts.flags.append(f"{inside} terminations or truncations stand before their episode's last step")
+    repeated = (t.next_observations[last] == t.observations[last]).all(1).numpy()
+    cut_off = int((repeated & ~terminated).sum())
+    more = f"; {cut_off} of them cut off, where methods bootstrap from it" if cut_off else ""
+    facts.add(section, "last observation repeated", _share(int(repeated.sum()), len(repeated)) + more)
+    if cut_off:
+        facts.flags.append(f"{cut_off} episodes that were cut off repeat their last observation: what followed it is not in the data")
+    if np.ptp(returns) == 0:
+        facts.flags.append(f"every return is {returns[0]:.6g}: curation by return cannot tell episodes apart")
+
+
+def _actions(facts: Facts, data: LoggedData) -> None:
+    section, actions = "actions", data.trajectories.actions.numpy()
+    if data.trajectories.num_actions:
+        counts = np.bincount(actions[:, 0].astype(int), minlength=data.trajectories.num_actions) / len(actions)
+        facts.add(section, "share of each", ", ".join(f"{k}: {v:.1%}" for k, v in enumerate(counts)))
+        if (counts == 0).any():
+            facts.flags.append(f"actions {', '.join(map(str, np.flatnonzero(counts == 0)))} are never taken")
+        return
+    saturated = sum((np.abs(part) >= SATURATED).sum(0) for part in _parts(actions)) / len(actions)
+    facts.add(section, "at the bounds", f"{saturated.mean():.2%} of entries; by column {', '.join(f'{v:.1%}' for v in saturated)}")
+    facts.add(section, "out of bounds (clipped on load)", f"{data.clipped:.3%} of entries")
+    facts.add(section, "standard deviation by column", ", ".join(f"{v:.3g}" for v in _deviations(actions)))
+    if saturated.mean() > 0.3:
+        facts.flags.append(f"{saturated.mean():.0%} of action entries are at the bounds, where a Gaussian fits badly")
+    if data.clipped > 0.001:
+        facts.flags.append(f"{data.clipped:.2%} of action entries lay outside the bounds and were clipped")
+    if (constant := np.flatnonzero(np.ptp(actions, 0) == 0)).size:
+        facts.flags.append(f"action columns {', '.join(map(str, constant))} never change: their log-likelihood has no bound")
+
+
+def _observations(facts: Facts, data: LoggedData) -> None:
+    section, observations = "observations", data.trajectories.observations.numpy()
+    facts.add(section, "not finite", "none (such data are refused on load)")
+    std, span = _deviations(observations), np.ptp(observations, 0)
+    constant = np.flatnonzero(span == 0)
+    facts.add(section, "constant columns", ", ".join(map(str, constant)) or "none")
+    twins = _twins(observations, np.setdiff1d(np.arange(observations.shape[1]), constant))
+    facts.add(section, "columns that repeat another", ", ".join(f"{b} is {a}" for a, b in twins) or "none")
+    varying = std[span > 0]
+    if len(varying):
+        facts.add(section, "standard deviations", f"{varying.min():.3g} to {varying.max():.3g}")
+        if varying.max() > 100 * varying.min():
+            facts.flags.append(
+                f"observation scales differ by {varying.max() / varying.min():.0f} x (standard deviations {varying.min():.3g} to "
+                f"{varying.max():.3g}), and they are not normalised"
+            )
+    largest = float(max(observations.max(), -observations.min()))
+    facts.add(section, "largest magnitude", f"{largest:.6g}")
+    if constant.size:
+        facts.flags.append(f"{constant.size} observation columns are constant: they say nothing in training, and anything in evaluation")
+    if twins:
+        facts.flags.append(f"{len(twins)} observation columns repeat another one")
+
+
+def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """`rows` in pieces."""
+    step = max(1, ENTRIES // rows.shape[1])
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def _deviations(rows: np.ndarray) -> np.ndarray:
+    """Standard deviation of every column, in double precision."""
+    mean = sum(part.sum(0, dtype=np.float64) for part in _parts(rows)) / len(rows)
+    return np.sqrt(sum(np.square(part - mean).sum(0) for part in _parts(rows)) / len(rows))
+
+
+def _twins(observations: np.ndarray, columns: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of equal columns, each with the first of its kind."""
+    first: dict[bytes, int] = {}
+    found = []
+    for column in columns.tolist():
+        key = hashlib.sha256(np.ascontiguousarray(observations[:, column]).data).digest()
+        if key in first:
+            found.append((first[key], column))
+        first.setdefault(key, column)
+    return found
+
+
+def _duplicates(facts: Facts, data: LoggedData) -> None:
+    t, section = data.trajectories, "duplicates"
+    steps_seen: set[int] = set()
+    episodes_seen: set[bytes] = set()
+    for a, b in pairwise(t.offsets.tolist()):
+        rows = np.concatenate([t.observations[a:b].numpy(), t.actions[a:b].numpy(), t.rewards[a:b].numpy()[:, None]], 1)
+        steps_seen.update(hash(row.tobytes()) for row in rows)  # 64 bits, not the row: a chance collision is one in billions
+        episodes_seen.add(hashlib.sha256(rows.tobytes()).digest())
+    steps, episodes = t.num_steps - len(steps_seen), t.num_episodes - len(episodes_seen)
+    facts.add(section, "steps that repeat another", _share(steps, t.num_steps))
+    facts.add(section, "episodes that repeat another", _share(episodes, t.num_episodes))
+    if episodes:
+        facts.flags.append(f"{episodes} episodes repeat another one, step by step")
+    elif steps > 0.01 * t.num_steps:
+        facts.flags.append(f"{steps / t.num_steps:.1%} of steps repeat another one")
+
+
+def _strata(facts: Facts, data: LoggedData) -> None:
+    t, section = data.trajectories, "quality strata (by return)"
+    returns, lengths = t.returns.numpy(), t.lengths.numpy()
+    counts = []
+    for percentile in PERCENTILES:
+        cut = np.percentile(returns, percentile)
+        kept = returns >= cut
+        counts.append(int(kept.sum()))
+        facts.add(
+            section, f"from percentile {percentile}",
+            f"return >= {cut:.6g}: {counts[-1]:,} episodes, {int(lengths[kept].sum()):,} steps, mean return {returns[kept].mean():.6g}",
+        )  # fmt: skip
+    if counts[-1] < FEW:
+        facts.flags.append(f"only {counts[-1]} episodes reach percentile {PERCENTILES[-1]}: few for quality weighting")
+    if len(set(counts)) < len(counts):
+        facts.flags.append("several cut-offs keep the same episodes (equal returns): the quality weighting has fewer levels than it says")
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} ({count / total:.1%})"
+
+
+def show(facts: Facts) -> None:
+    """Print the facts."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
+    console.print(facts.dataset, style="bold")
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for section, rows in facts.sections.items():
+        for k, (name, value) in enumerate(rows):
+            table.add_row(section if k == 0 else "", name, value)
+    console.print(table)
+    for flag in facts.flags:
+        console.print(f"! {flag}")
+    if not facts.flags:
+        console.print("nothing found that will hurt training")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m envs.inspect.facts", description="What is in a data set.")
+    parser.add_argument("dataset", metavar="ID", help="such as iwsft/hopper/medium-replay-v0, or any expression of dataset=")
+    parser.add_argument("--folder", type=Path, default=Path("results/inspect"), help="where the page goes (default: results/inspect)")
+    args: Any = parser.parse_args(arguments)
+    from envs.inspect.page import write
+
+    try:
+        data = load(args.dataset)
+        facts = facts_of(data)
+        show(facts)
+        print(f"\nwritten: {write(data, facts, args.folder)}")
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.filename or args.folder}: {error.strerror or error}; choose another folder with --folder", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Find, download and read data sets: Minari, D4RL."""

@@ -1,0 +1,127 @@
+"""Episodes of behaviour policies, run over all cores: the one source of the built-in data and of their reference scores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.recorded import hands, kitchen, pointmaze
+from envs.recorded.policy import BehaviourPolicy, load_snapshot
+
+RANDOM = -1  # in place of a snapshot number: actions uniform in the environment's bounds
+SEED = 0  # of every built-in data set
+SCRIPTED: dict[str, Any] = {"PointMaze": pointmaze, "FrankaKitchen": kitchen, "AdroitHand": hands}  # by how environment ids begin
+
+
+class Job(NamedTuple):
+    """Episode number `episode` of snapshot `snapshot` of behaviour `name` in environment `env_id`."""
+
+    name: str
+    env_id: str
+    snapshot: int
+    episode: int
+
+
+class Episode(NamedTuple):
+    """observations [T + 1, obs] float64 (or a dict of such), actions [T, act] float32, rewards and log_prob [T] float64, flags [T] bool."""
+
+    job: Job
+    seed: int
+    observations: Any
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    log_prob: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def _env(env_id: str) -> Any:
+    import gymnasium
+
+    return gymnasium.make(spec_of(env_id), disable_env_checker=True)
+
+
+def spec_of(env_id: str) -> Any:
+    """Gymnasium's spec of an environment of the built-in data."""
+    for start, module in SCRIPTED.items():
+        if env_id.startswith(start):
+            return module.spec_of(env_id)
+    import gymnasium
+
+    return gymnasium.spec(env_id)
+
+
+@lru_cache(maxsize=64)
+def _policy(name: str, snapshot: int) -> BehaviourPolicy:
+    return load_snapshot(name, snapshot)
+
+
+def _controller(job: Job, env: Any) -> Any:
+    """The policy of `job`, after the environment's reset: something with BehaviourPolicy's `act`."""
+    for start, module in SCRIPTED.items():
+        if job.env_id.startswith(start):
+            return module.Controller(env, job.snapshot)
+    return _policy(job.name, job.snapshot)
+
+
+def seeds_of(job: Job) -> tuple[int, np.random.Generator]:
+    """The environment's seed and the stream of action noise of an episode, from the episode's own key alone."""
+    key = (SEED, *job.env_id.encode(), job.snapshot - RANDOM, job.episode)
+    env_seed, noise_seed = np.random.SeedSequence(key).generate_state(2)
+    return int(env_seed), np.random.Generator(np.random.PCG64(int(noise_seed)))
+
+
+def run_episode(job: Job) -> Episode:
+    """Run one episode to its end."""
+    env, (seed, rng) = _env(job.env_id), seeds_of(job)
+    observation, _ = env.reset(seed=seed)
+    low, high = env.action_space.low, env.action_space.high
+    observations, actions, rewards, flags, log_probs = [observation], [], [], [], []
+    policy = None if job.snapshot == RANDOM else _controller(job, env)
+    ended = False
+    while not ended:
+        if policy is None:
+            unit, log_prob = rng.uniform(-1, 1, low.shape), -low.size * np.log(2)
+        else:
+            unit, log_prob = policy.act(observation, rng)
+        action = ((high + low) / 2 + (high - low) / 2 * unit).astype(np.float32)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        observations.append(observation)
+        actions.append(action)
+        rewards.append(reward)
+        flags.append((terminated, truncated))
+        log_probs.append(log_prob)
+        ended = terminated or truncated
+    ends = np.asarray(flags, bool)
+    columns = map(np.asarray, (actions, rewards, ends[:, 0], ends[:, 1], log_probs))
+    return Episode(job, seed, _joined(observations), *columns)
+
+
+def _joined(rows: Sequence[Any]) -> Any:
+    """Observations, or dicts of such, as arrays [T + 1, ...]."""
+    return {k: _joined([row[k] for row in rows]) for k in rows[0]} if isinstance(rows[0], dict) else np.asarray(rows)
+
+
+def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:
+    """The episodes of `jobs` (which may be endless), in order, run a little ahead on `workers` processes (all cores unless told)."""
+    workers = workers or os.cpu_count() or 1
+    if workers == 1:
+        yield from map(run_episode, jobs)
+        return
+    jobs = iter(jobs)
+    # Ctrl-C is for the process that asked; the pool ends with it.
+    with multiprocessing.get_context("spawn").Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        ahead = deque(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 4 * workers))
+        while ahead:
+            episode = ahead.popleft().get()
+            ahead.extend(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 1))
+            yield episode

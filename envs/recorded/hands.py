@@ -1,0 +1,41 @@
+"""Adroit hands that hold still, with noise of several strengths: u ~ Normal(0, noise), action = tanh(u), the middle of every joint's range.
+
+The simplest behaviour there is: nobody's policy for these hands is at hand. The data show that the domain works from end to end and
+what curation makes of chance; a method that solves the tasks needs D4RL's or Minari's data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from envs.recorded.policy import squashed
+
+ENVIRONMENTS = {
+    "door": "AdroitHandDoor-v1",
+    "hammer": "AdroitHandHammer-v1",
+    "pen": "AdroitHandPen-v1",
+    "relocate": "AdroitHandRelocate-v1",
+}
+NOISE = (2.0, 1.0, 0.5, 0.25, 0.1)  # the "snapshots" of a recipe, the steadiest one last
+
+
+def spec_of(env_id: str) -> Any:
+    """Gymnasium-Robotics' spec."""
+    import gymnasium
+    import gymnasium_robotics
+
+    gymnasium.register_envs(gymnasium_robotics)
+    return gymnasium.spec(env_id)
+
+
+class Controller:
+    """The hand of one episode of `env`, with noise of strength number `strength`."""
+
+    def __init__(self, env: Any, strength: int) -> None:
+        self.log_std = np.full(env.action_space.shape, np.log(NOISE[strength]))
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """One action [act] in (-1, 1) and its log-density there (as in `envs.recorded.policy`)."""
+        return squashed(np.zeros(len(self.log_std)), self.log_std, rng)

@@ -1,0 +1,171 @@
+"""Hidden layers in bfloat16: what is rounded, what is not, and who is told. On any processor; the fast ones are asked for by name alone."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from algos.methods.weighted_bc import Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.networks.fast_mlp import Dense, dense, forward, layers
+from algos.networks.mlp import MLP, Layout
+from algos.networks.precision import hidden_dtype, hidden_in_bfloat16
+from algos.networks.products import IN_ONE_PIECE, NARROW, input_gradient, linear, weight_gradient
+from algos.networks.tracing import ordinary_operations
+from bench.storage.rundir import RunDir
+from bench.training import device as execution
+from bench.training.device import apply_engine, arithmetic, arithmetic_of, precision_of, precision_on
+from tests.helpers.devices import CPU, GPU, config
+from tests.helpers.learners import episodes_of, small
+
+SIZES = (5, 24, 40, 24, 2)
+STEP = 2.0**-8  # between two bfloat16 numbers around 1
+
+
+def tensors(sizes: tuple[int, ...] = SIZES) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    flat = Layout(MLP(sizes).shapes).flatten(MLP(sizes).init([generator] * 3))
+    return flat.requires_grad_(), torch.randn(3, 50, sizes[0], generator=generator).requires_grad_()
+
+
+def apart(a: Tensor, b: Tensor) -> float:
+    """Root mean square of the difference, in that of `b`."""
+    a, b = a.detach(), b.detach()
+    return float((a - b).square().mean().sqrt() / b.square().mean().sqrt())
+
+
+def derivatives(found: Tensor, *by: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(found.square().sum(), by)
+
+
+def test_hidden_layers_are_rounded_and_nothing_else_is() -> None:
+    flat, x = tensors()
+    plain = dense(flat, x, SIZES)
+    with hidden_in_bfloat16():
+        rounded = dense(flat, x, SIZES)
+    assert rounded.dtype == torch.float32
+    assert 0 < apart(rounded, plain) < 3 * STEP
+    for a, b in zip(derivatives(rounded, flat, x), derivatives(plain, flat, x), strict=True):
+        assert a.dtype == torch.float32
+        assert 0 < apart(a, b) < 12 * STEP
+    flat, x = tensors((5, 24, 2))  # no layer that is neither first nor last
+    with hidden_in_bfloat16():
+        assert torch.equal(dense(flat, x, (5, 24, 2)), forward(flat, x, (5, 24, 2), torch.float32))
+
+
+def test_gradients_of_biases_are_sums_of_what_was_not_rounded() -> None:
+    """Of the hidden layer before the last one, whose gradient comes in float32."""
+    sizes = (5, 24, 24, 2)
+    flat, x = tensors(sizes)
+    (first, b1), (second, b2), (last, _) = layers(flat.detach(), sizes)
+    into = linear(x.detach(), first, b1, torch.float32).relu()
+    out = linear(into, second, b2, torch.bfloat16)
+    (found,) = torch.autograd.grad(Dense.apply(flat, x, sizes, torch.bfloat16).sum(), flat)
+    expected = ((out > 0) * last.sum(2).unsqueeze(1)).sum(1)
+    torch.testing.assert_close(layers(found, sizes)[1][1].squeeze(1), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_one_node_is_as_ordinary_operations() -> None:
+    """To the rounding of sums, which differs: values, derivatives, and derivatives of derivatives."""
+    flat, x = tensors()
+    found, expected = Dense.apply(flat, x, SIZES, torch.bfloat16), forward(flat, x, SIZES, torch.bfloat16)
+    assert apart(found, expected) < STEP
+    for a, b in zip(derivatives(found, flat, x), derivatives(expected, flat, x), strict=True):
+        assert apart(a, b) < STEP
+    seconds = []
+    for network in (Dense.apply, forward):
+        (slope,) = torch.autograd.grad(network(flat, x, SIZES, torch.bfloat16).square().sum(), x, create_graph=True)
+        seconds.append(derivatives(slope, flat, x))
+    for a, b in zip(*seconds, strict=True):
+        assert apart(a, b) < STEP
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_every_network_goes_by_it(layer_norm: bool) -> None:
+    net = MLP(SIZES, layer_norm)
+    params = net.init([torch.Generator().manual_seed(k) for k in range(3)])
+    x = torch.randn(3, 50, 5, generator=torch.Generator().manual_seed(9))
+    plain = net(params, x)
+    with hidden_in_bfloat16():
+        assert 0 < apart(net(params, x), plain) < 3 * STEP
+
+
+def test_it_holds_within_and_for_no_other_thread() -> None:
+    x = torch.zeros(1)
+    seen: list[torch.dtype] = []
+    with hidden_in_bfloat16():
+        thread = threading.Thread(target=lambda: seen.append(hidden_dtype(x)))
+        thread.start()
+        thread.join()
+        assert hidden_dtype(x) == torch.bfloat16
+        assert hidden_dtype(x.double()) == torch.float64
+        with hidden_in_bfloat16(False):
+            assert hidden_dtype(x) == torch.float32
+    assert seen == [torch.float32] == [hidden_dtype(x)]
+
+
+@pytest.mark.parametrize("name", ["iql", "td3_bc", "rebrac", "edac", "cfgrl"])
+def test_updates_are_rounded_and_policies_act_in_float32(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "has_bfloat16", lambda: True)
+    exact, rounded = (small(name, episodes_of(), (3, 8), "algo.hidden=[16,16,16]") for _ in range(2))
+    apply_engine(rounded, config(precision="bf16"), print)
+    exact.train(0, 20)
+    rounded.train(0, 20)
+    a, b = exact.state["policy"], rounded.state["policy"]
+    assert 0 < (a - b).abs().max() < 20 * 2 * 3e-3  # Adam moves a parameter by a learning rate an update at most, whatever the rounding
+    assert apart(b, a) < 0.05
+    observations = torch.randn(rounded.members, 7, rounded.data.observations.shape[1])
+    exact.state = rounded.state
+    assert torch.equal(exact.act(observations), rounded.act(observations))
+
+
+def test_weights_compare_what_was_rounded_alike() -> None:
+    """log q is compared with log pi_ref, which was computed in float32: where q is pi_ref all weights are 1, in bfloat16 too."""
+    data = episodes_of()
+    short = Training(updates=20, batch_size=8)
+    config = WeightedBCConfig(
+        "iw", Start.pi_ref, [16, 16, 16], short, short, weighting=Weighting(Kind.step, temperature=5.0, normalize=False)
+    )
+    algo = WeightedBC(config, data, [3, 8], pi_ref=WeightedBC(config.reference, data, [3, 8]).policy())
+    with hidden_in_bfloat16():
+        weights = algo.weights(algo.state, algo.stream.of(algo.draws(0)))
+    torch.testing.assert_close(weights, torch.ones_like(weights), rtol=0, atol=1e-5)
+
+
+def test_a_processor_without_it_is_left_at_float32_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = config(precision="bf16")
+    monkeypatch.setattr(execution, "has_bfloat16", lambda: False)
+    lines: list[str] = []
+    with precision_of(asked, CPU, lines.append):
+        pass
+    assert lines == ["precision = bf16: this processor is no faster with it; going on in float32"]
+    algo = small("iql", episodes_of())
+    apply_engine(algo, asked, lines.append)
+    assert not algo.bfloat16
+    assert arithmetic_of(CPU, asked) == arithmetic("cpu", "float32") == "cpu"
+    monkeypatch.setattr(execution, "has_bfloat16", lambda: True)
+    with precision_of(asked, CPU, lines.append):
+        assert torch.get_float32_matmul_precision() == "highest"  # slower there, but with AMX
+    assert len(lines) == 1
+    assert RunDir(asked, "0", arithmetic_of(CPU, asked)).hash != RunDir(asked, "0", "cpu").hash
+    assert precision_on(CPU, "tf32") == "float32"
+    assert [precision_on(GPU, name) for name in ("tf32", "bf16")] == ["tf32", "bf16"]
+    assert arithmetic_of(GPU, replace(asked, precision="bf16")) == "cuda bf16"
+
+
+@pytest.mark.parametrize("width", [1, 2, IN_ONE_PIECE, IN_ONE_PIECE + 1, NARROW, NARROW + 1])
+def test_narrow_layers_are_the_same_products(width: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x, weight, bias, grad = (
+        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((3, 9, 30), (3, 30, width), (3, 1, width), (3, 9, width))
+    )
+    torch.testing.assert_close(linear(x, weight, bias, torch.float64), x @ weight + bias)
+    with ordinary_operations():
+        torch.testing.assert_close(linear(x, weight, bias, torch.float64), x @ weight + bias)
+    out = torch.empty_like(weight)
+    weight_gradient(out, x, grad)
+    torch.testing.assert_close(out, x.mT @ grad)
+    torch.testing.assert_close(input_gradient(grad, weight), grad @ weight.mT)

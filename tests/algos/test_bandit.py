@@ -1,0 +1,100 @@
+"""The two-armed bandit, to its exact values: P(R=1|left) = 1/2, P(R=1|right) = 1, uniform pi_ref, one step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from algos.batches.sampling import Sampler
+from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.weights import trajectory_weights
+from envs.data.trajectories import Trajectories
+
+LEFT, RIGHT = 0.0, 1.0
+
+
+def pulls() -> Trajectories:
+    """What uniform pulling gives: left fails, left succeeds, right succeeds twice."""
+    ended, cut = np.array([True]), np.array([False])
+    outcomes = [(LEFT, 0.0), (LEFT, 1.0), (RIGHT, 1.0), (RIGHT, 1.0)]
+    data = Trajectories.from_episodes([(np.zeros((2, 1)), [[arm]], [reward], ended, cut) for arm, reward in outcomes])
+    return replace(data, num_actions=2)
+
+
+def uniform() -> dict[str, Tensor]:
+    """A softmax over two arms: a linear layer on an observation that is always 0, of which the bias is left."""
+    return {"0.weight": torch.zeros(1, 1, 2), "0.bias": torch.zeros(1, 2)}
+
+
+def right_of(algo: WeightedBC) -> float:
+    return algo.policy()["0.bias"].softmax(-1)[0, 1].item()
+
+
+def probability_of_right(weighting: Weighting, min_score: float | None = 1.0, updates: int = 3000) -> float:
+    """Train on the successes, every one of them in each update, and return pi(right)."""
+    training = Training(batch_size=3, learning_rate=0.05, sampler=Sampler.trajectories)
+    config = WeightedBCConfig("bandit", Start.pi_ref, [], finetune=training, curation=Curation(min_score=min_score), weighting=weighting)
+    algo = WeightedBC(config, pulls(), [0], uniform())
+    count = len(algo.curated)
+    batch = algo.stream._whole((torch.arange(count).double()[None] + 0.5) / count)
+    for _ in range(updates):
+        algo.update(algo.state, batch)
+    return right_of(algo)
+
+
+def mean_reward(right: float) -> float:
+    return 0.5 * (1 - right) + right
+
+
+def test_sft_learns_the_share_of_successes() -> None:
+    right = probability_of_right(Weighting())
+    assert right == pytest.approx(2 / 3, abs=1e-4)
+    assert mean_reward(right) == pytest.approx(5 / 6, abs=1e-4)
+
+
+def test_iw_sft_learns_to_go_right() -> None:
+    right = probability_of_right(Weighting(Kind.trajectory, temperature=1, maximum=1e6, ema_rate=1.0))
+    assert right == pytest.approx(1, abs=1e-3)
+    assert mean_reward(right) == pytest.approx(1, abs=1e-3)
+
+
+def test_per_step_weights_do_the_same_in_one_step() -> None:
+    assert probability_of_right(Weighting(Kind.step, temperature=1, maximum=1e6, ema_rate=1.0)) == pytest.approx(1, abs=1e-3)
+
+
+def test_clipped_weights_stop_in_between() -> None:
+    # Fixed point of p = 2 w_right / (2 w_right + w_left) with w_right = 0.8 and w_left = 2 (1 - p).
+    right = probability_of_right(Weighting(Kind.trajectory, temperature=1, maximum=0.8, ema_rate=1.0, normalize=False))
+    assert right == pytest.approx(0.8, abs=1e-3)
+
+
+def test_temperature_zero_is_sft() -> None:
+    assert probability_of_right(Weighting(Kind.trajectory, temperature=0, ema_rate=1.0)) == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_bc_imitates_everything() -> None:
+    config = WeightedBCConfig("bandit", hidden=[], scratch=Training(batch_size=4, learning_rate=0.05, sampler=Sampler.trajectories))
+    algo = WeightedBC(config, pulls(), [0])
+    batch = algo.stream._whole((torch.arange(4).double()[None] + 0.5) / 4)
+    for _ in range(2000):
+        algo.update(algo.state, batch)
+    assert right_of(algo) == pytest.approx(1 / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("right", [0.3, 0.5, 0.9])
+def test_the_bound_is_tight_where_q_is_the_policy(right: float) -> None:
+    """J >= E_ref[(q / pi_ref) (1 + log(p / q)) R], with equality at q = p; the form with the constant."""
+    p, reward = np.array([1 - right, right]), np.array([0.5, 1.0])
+    objective = float(p @ reward)
+
+    def bound(q: np.ndarray) -> float:
+        ratio = trajectory_weights(torch.from_numpy(np.log(q / 0.5))[None], torch.ones(1), torch.full((1,), 1e6))[0].numpy()
+        return float((0.5 * ratio * (1 + np.log(p / q)) * reward).sum())
+
+    assert bound(p) == pytest.approx(objective, rel=1e-6)
+    for other in (0.1, 0.4, 0.7):
+        assert bound(np.array([1 - other, other])) < objective

@@ -1,0 +1,126 @@
+"""A chain of five states with a known optimum: methods that learn values find it from mixed data, behaviour cloning does not.
+
+States 0 .. 4 in a row; an action above 0 goes right, else left (state 0 stays). Right of state 4 the episode terminates with reward 1.
+The logged policy goes left three times out of five, so its average action is wrong everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from algos.registry import ALGOS
+from envs.data.trajectories import Trajectories
+from tests.helpers.learners import configured
+
+STATES, DISCOUNT, LIMIT = 5, 0.9, 25
+SMALL = ("algo.hidden=[32,32]", "algo.batch_size=64", "algo.discount=0.9", "algo.learning_rate=2e-3", "algo.critic_learning_rate=2e-3",
+         "algo.schedule=constant")  # fmt: skip
+
+
+def move(state: int, right: bool) -> tuple[int, float, bool]:
+    """(next state, reward, terminated)"""
+    if right and state == STATES - 1:
+        return state, 1.0, True
+    return max(0, state + (1 if right else -1)), 0.0, False
+
+
+def mixed_data(episodes: int = 250) -> Trajectories:
+    rng, eye, logged = np.random.default_rng(0), np.eye(STATES), []
+    for _ in range(episodes):
+        state, rows = int(rng.integers(STATES)), []
+        while len(rows) < LIMIT:
+            right = rng.random() < 0.4
+            next_state, reward, terminated = move(state, right)
+            rows.append((state, (1 if right else -1) * rng.uniform(0.6, 1.0), reward, terminated, next_state))
+            if terminated:
+                break
+            state = next_state
+        states, actions, rewards, ends, nexts = map(np.array, zip(*rows, strict=True))
+        truncated = np.arange(len(rows)) == LIMIT - 1
+        logged.append((eye[[*states, nexts[-1]]], actions[:, None], rewards, ends, truncated & ~ends))
+    return Trajectories.from_episodes(logged)
+
+
+def optimum() -> np.ndarray:
+    """Q* [state, right], by value iteration."""
+    q = np.zeros((STATES, 2))
+    for _ in range(100):
+        for s in range(STATES):
+            for right in (0, 1):
+                next_state, reward, terminated = move(s, bool(right))
+                q[s, right] = reward + DISCOUNT * (not terminated) * q[next_state].max()
+    return q
+
+
+def goes_right(algo: Any) -> list[bool]:
+    observations = torch.eye(STATES).expand(algo.members, -1, -1)
+    return (algo.act(observations)[..., 0] > 0).all(0).tolist()
+
+
+SOFT = ("algo.target_rate=0.05", "algo.reward_scale=10", "algo.entropy_learning_rate=1e-2")  # rewards outweigh the entropy's
+BUDGET = {
+    "iql": ("budget.value=800", "algo.reward_scaling=none", "algo.temperature=10", "algo.expectile=0.9", "algo.target_rate=0.02"),
+    "td3_bc": ("budget.value=1000", "algo.alpha=10", "algo.target_rate=0.05"),
+    "rebrac": ("budget.value=1500", "algo.policy_penalty=0.02", "algo.critic_penalty=0", "algo.target_rate=0.05"),
+    "awac": ("budget.value=800", "algo.temperature=0.03", "algo.target_rate=0.02"),
+    "crr": ("budget.value=800", "algo.weight=binary", "algo.target_rate=0.02"),
+    "cfgrl": (
+        "budget.costly=1500",
+        "algo.batch_size=256",
+        "algo.reward_scaling=none",
+        "algo.target_rate=0.02",
+        "algo.guidance=3",
+        "algo.steps=8",
+    ),
+    "cql": ("budget.costly=400", "algo.alpha=0.1", "algo.samples=4", *SOFT),
+    "edac": ("budget.costly=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
+    "sac_n": ("budget.costly=700", "algo.critics=4", *SOFT),
+}
+
+
+@pytest.fixture(scope="module")
+def data() -> Trajectories:
+    return mixed_data()
+
+
+def test_the_optimum_is_right_everywhere() -> None:
+    q = optimum()
+    np.testing.assert_allclose(q[:, 1], DISCOUNT ** np.arange(STATES - 1, -1, -1.0))
+    assert (q[:, 1] > q[:, 0]).all()
+
+
+@pytest.mark.parametrize("name", BUDGET)
+def test_values_find_the_way(name: str, data: Trajectories) -> None:
+    config = configured(name, *SMALL, *BUDGET[name])
+    algo = ALGOS[type(config)](config, data, (0, 1))
+    algo.train(0, config.updates)
+    assert goes_right(algo) == [True] * STATES
+
+
+@pytest.mark.parametrize("name", ["awr", "marwil"])
+def test_returns_of_the_data_take_one_step_of_improvement(name: str, data: Trajectories) -> None:
+    """AWR and MARWIL improve on the data's own values, which say little in state 0, four steps from any reward; right elsewhere."""
+    config = configured(name, *SMALL, "budget.value=800", "algo.refresh_every=100", "algo.temperature=6")
+    algo = ALGOS[type(config)](config, data, (0, 1))
+    algo.train(0, config.updates)
+    assert all(goes_right(algo)[1:])
+
+
+def test_behaviour_cloning_does_not(data: Trajectories) -> None:
+    config = configured("bc", "algo.hidden=[32,32]", "algo.scratch.updates=600", "algo.scratch.learning_rate=2e-3")
+    algo = ALGOS[type(config)](config, data, (0, 1))
+    algo.train(0, algo.updates)
+    assert goes_right(algo) == [False] * STATES
+
+
+def test_iqls_value_approaches_the_optimum(data: Trajectories) -> None:
+    """Expectile regression of the logged actions' values: near 1 it is the largest, here Q*'s (Kostrikov et al. 2021, theorem 3)."""
+    config = configured("iql", *SMALL, *BUDGET["iql"], "algo.expectile=0.97", "budget.value=1500")
+    algo: Any = ALGOS[type(config)](config, data, (0,))
+    algo.train(0, config.updates)
+    found = algo.value(algo.state["value"], torch.eye(STATES)[None])[0].numpy()
+    np.testing.assert_allclose(found, optimum().max(1), atol=0.12)

@@ -1,0 +1,173 @@
+"""Every way of doing an update gives the same parameters, and a recording reads what it is given, not what it was recorded with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from algos.base import Metrics
+from algos.engines import Captured, Compiled
+from algos.members import stacked
+from algos.methods.iql import IQL
+from bench.training.member_groups import places
+from bench.training.parallel import MemberProcesses
+from tests.helpers.learners import SMALL, configured, episodes_of, small
+
+
+def record_by_hand(update: Callable[[], Metrics]) -> tuple[Any, Metrics]:
+    """What record_cuda does, without a GPU: the tensors of the first run are the ones that every replay reads and writes."""
+    for _ in range(3):
+        update()
+    metrics = {name: value.clone() for name, value in update().items()}
+
+    def replay() -> None:
+        for name, value in update().items():
+            metrics[name].copy_(value)
+
+    return SimpleNamespace(replay=replay), metrics
+
+
+NAMES = ("iql", "td3_bc", "awr", "cql")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_replayed_updates_are_the_same(name: str) -> None:
+    straight, replayed = (
+        small(name, episodes_of(), (3, 8), "algo.refresh_every=4") if name == "awr" else small(name, episodes_of()) for _ in "ab"
+    )
+    replayed.engine = Captured(replayed, record_by_hand)
+    for start, stop in ((0, 5), (5, 20)):
+        expected, found = straight.train(start, stop), replayed.train(start, stop)
+        for part in expected:
+            assert torch.equal(expected[part], found[part]), part
+    for part, value in straight.state.items():
+        assert torch.equal(replayed.state[part], value), part
+
+
+def test_a_recording_that_kept_its_inputs_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison above can fail: random numbers that are not copied in give other parameters."""
+    straight, stale = small("iql", episodes_of()), small("iql", episodes_of())
+    stale.engine = engine = Captured(stale, record_by_hand)
+    stale.engine(0, stale.draws(0))
+    stale.engine = lambda phase, draws: engine(phase, engine.recordings[0].draws)
+    straight.train(0, 5)
+    stale.train(1, 5)
+    assert not torch.allclose(straight.state["policy"], stale.state["policy"])
+
+
+def test_a_replaced_state_is_recorded_again() -> None:
+    straight, replayed = small("iql", episodes_of()), small("iql", episodes_of())
+    replayed.engine = Captured(replayed, record_by_hand)
+    straight.train(0, 3)
+    replayed.train(0, 3)
+    replayed.state = {name: value.clone() for name, value in replayed.state.items()}  # as resuming does
+    straight.train(3, 6)
+    replayed.train(3, 6)
+    assert torch.equal(replayed.state["policy"], straight.state["policy"])
+
+
+def test_what_train_returned_is_not_overwritten() -> None:
+    algo = small("iql", episodes_of())
+    algo.engine = Captured(algo, record_by_hand)
+    first = algo.train(0, 2)
+    kept = {name: value.clone() for name, value in first.items()}
+    algo.train(2, 4)
+    assert all(torch.equal(first[name], kept[name]) for name in kept)
+
+
+COMPILES = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+def compiles(test: Any) -> Any:
+    for mark in COMPILES:
+        test = mark(test)
+    return test
+
+
+@pytest.mark.slow
+@compiles
+@pytest.mark.parametrize("name", ["iql", "td3_bc", "rebrac", "edac"])
+def test_compiled_updates_are_the_same(name: str) -> None:
+    straight, compiled = small(name, episodes_of()), small(name, episodes_of())
+    compiled.engine = Compiled(compiled)
+    straight.train(0, 100)
+    compiled.train(0, 100)
+    for part, value in straight.state.items():
+        torch.testing.assert_close(compiled.state[part], value, rtol=1e-3, atol=2e-5, msg=part)
+
+
+@pytest.mark.slow
+@compiles
+def test_compiled_updates_with_hidden_layers_in_bfloat16() -> None:
+    """The same but for rounding between operations that are compiled into one."""
+    exact, straight, compiled = (small("iql", episodes_of(), (3, 8), "algo.hidden=[16,16,16]") for _ in range(3))
+    straight.bfloat16 = compiled.bfloat16 = True
+    compiled.engine = Compiled(compiled)
+    for algo in (exact, straight, compiled):
+        algo.train(0, 100)
+    rounding = (straight.state["policy"] - exact.state["policy"]).norm()
+    assert 0 < (compiled.state["policy"] - exact.state["policy"]).norm() < 3 * rounding
+
+
+@compiles
+def test_members_that_are_dealt_out_are_compiled_where_they_train() -> None:
+    data, seeds = episodes_of(), [3, 8, 5]
+    straight = small("iql", data, seeds)
+    parts = [small("iql", data, seeds[own]) for own in places(3, 2)]
+    for part in parts:
+        part.engine = Compiled(part)
+    dealt = MemberProcesses(parts)
+    straight.train(0, 30)
+    dealt.train(0, 20)
+    dealt.train(20, 30)
+    assert not parts[0].engine.updates  # not here
+    for part, value in straight.state.items():
+        torch.testing.assert_close(dealt.state[part], value, rtol=1e-3, atol=2e-5, msg=part)
+
+
+@pytest.mark.slow
+@compiles
+def test_compiled_populations_of_one_process_keep_apart() -> None:
+    """The same operations with other settings and data: nothing that was compiled for one is used for the other."""
+    pairs = []
+    for number, temperature in enumerate((0.1, 10.0)):
+        pair = [small("iql", episodes_of(number), (3, 8), f"algo.temperature={temperature}") for _ in "ab"]
+        pair[1].engine = Compiled(pair[1])
+        pairs.append(pair)
+    for start, stop in ((0, 10), (10, 40)):
+        for pair in pairs:
+            for algo in pair:
+                algo.train(start, stop)
+    for straight, compiled in pairs:
+        torch.testing.assert_close(compiled.state["policy"], straight.state["policy"], rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+@compiles
+def test_compiled_members_may_have_rates_of_their_own() -> None:
+    slow, fast = (configured("iql", *SMALL, f"algo.learning_rate={rate}") for rate in (1e-4, 1e-2))
+    both, alone = IQL(stacked([slow, fast]), episodes_of(), [3, 3]), IQL(fast, episodes_of(), [3])
+    both.engine = Compiled(both)
+    both.train(0, 30)
+    alone.train(0, 30)
+    torch.testing.assert_close(both.state["policy"][1:], alone.state["policy"], rtol=1e-3, atol=2e-5)
+    assert not torch.allclose(both.state["policy"][0], both.state["policy"][1], atol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", NAMES)
+def test_captured_updates_are_the_same_on_a_gpu(name: str) -> None:
+    straight, captured = (small(name, episodes_of().to(torch.device("cuda"))) for _ in "ab")
+    captured.engine = Captured(captured)
+    straight.train(0, 100)
+    captured.train(0, 100)
+    for part, value in straight.state.items():
+        torch.testing.assert_close(captured.state[part], value, rtol=1e-4, atol=1e-5, msg=part)

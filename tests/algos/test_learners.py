@@ -1,0 +1,279 @@
+"""What every method that learns from transitions promises: members apart, exact resume, no host reads, mistakes in one line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from algos.batches.transitions import RewardScaling
+from algos.errors import ConfigError
+from algos.methods.weighted_bc import WeightedBC
+from algos.networks.actors import Actor
+from algos.networks.mlp import Layout
+from algos.networks.policies import GaussianPolicy
+from algos.registry import ALGOS, schema_name
+from bench.config.domains import _table
+from bench.storage.rundir import digest_of
+from envs.data.trajectories import Trajectories
+from tests.helpers.learners import ACT, LEARNERS, OBS, configured, episodes_of, in_double, small
+from tests.helpers.paths import CONF
+
+POINTS = sorted(p.stem for p in (CONF / "algo").glob("*.yaml") if not p.stem.startswith("_"))
+REFRESHED = {"awr", "rwr", "marwil"}
+
+
+def shortened(name: str) -> tuple[str, ...]:
+    return ("algo.refresh_every=2",) if name in REFRESHED else ()
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_member_equals_itself_alone(name: str) -> None:
+    together = in_double(small(name, episodes_of(), (3, 8, 11), *shortened(name)))
+    together.train(0, 5)
+    for k, seed in enumerate((3, 8, 11)):
+        alone = in_double(small(name, episodes_of(), (seed,), *shortened(name)))
+        alone.train(0, 5)
+        for part, value in alone.state.items():
+            if value.ndim:
+                torch.testing.assert_close(together.state[part][k], value[0], rtol=0, atol=1e-10)
+    assert not torch.allclose(together.state["policy"][0], together.state["policy"][1])
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_member_with_its_own_settings_equals_itself_alone(name: str) -> None:
+    """Scalars are tensors [P]: what the second member is given does not touch the first."""
+    plain = in_double(small(name, episodes_of(), (3, 8), *shortened(name)))
+    changed = in_double(small(name, episodes_of(), (3, 8), *shortened(name)))
+    settings = [v for v in vars(changed).values() if torch.is_tensor(v) and v.shape == (2,)]
+    assert len(settings) >= 2
+    for value in (*settings, *changed.rates.values()):
+        value[1] *= 0.7
+    plain.train(0, 5)
+    changed.train(0, 5)
+    for part, value in plain.state.items():
+        if value.ndim:
+            torch.testing.assert_close(changed.state[part][0], value[0], rtol=0, atol=1e-10)
+    assert not torch.allclose(changed.state["policy"][1], plain.state["policy"][1])
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_resume_is_exact(name: str) -> None:
+    straight = small(name, episodes_of(), (3, 8), *shortened(name))
+    straight.train(0, 7)
+    first = small(name, episodes_of(), (3, 8), *shortened(name))
+    first.train(0, 3)
+    second = small(name, episodes_of(), (3, 8), *shortened(name))
+    second.state = load(save({k: v.contiguous() for k, v in first.state.items()}))
+    second.train(3, 7)
+    assert straight.state.keys() == second.state.keys()
+    for part, value in straight.state.items():
+        assert torch.equal(second.state[part], value), part
+
+
+class NoHostReads(TorchDispatchMode):
+    """Fails where a value is read back to the host or a shape depends on one."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket not in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select), func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_an_update_reads_nothing_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algos.optimizer.on_host", lambda tensor: False)  # as on a GPU
+    algo = small(name, episodes_of())
+    algo.train(0, 1)
+    batch = algo.stream.batch(1)
+    with NoHostReads():
+        algo.update(algo.state, batch)
+        algo.delayed(algo.state, batch)
+
+
+def test_host_reads_are_noticed() -> None:
+    with NoHostReads(), pytest.raises(AssertionError):
+        torch.ones(1).item()
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_what_others_see(name: str) -> None:
+    """Metrics [P] of the same names at every update, actions in the box, a policy that is enough to act."""
+    algo = small(name, episodes_of())
+    first, second = algo.train(0, 1), algo.train(1, 2)
+    assert first.keys() == second.keys()
+    assert all(v.shape == (2,) and v.isfinite().all() for v in {**second, **algo.diagnostics()}.values())
+    observations = torch.randn(2, 5, OBS)
+    actions = algo.act(observations)
+    assert actions.shape == (2, 5, ACT)
+    assert (actions.abs() <= 1).all()
+    trained = {"policy", "critic", "value", "log_entropy_weight"} & algo.state.keys()
+    assert algo.parameters == sum(algo.state[part].shape[1] for part in trained)
+    policy = algo.policy()
+    shift, scale = policy.pop("observation_shift", torch.zeros(2, OBS)), policy.pop("observation_scale", torch.ones(2, OBS))
+    assert algo.settings.normalize_observations == bool((shift != 0).any())
+    if name == "cfgrl":
+        return
+    again = algo.policy_net.mean(policy, (observations - shift.unsqueeze(1)) / scale.unsqueeze(1))
+    torch.testing.assert_close(again, actions)
+
+
+def test_batches_are_functions_of_seed_and_update() -> None:
+    one, other = small("cql", episodes_of(), (3, 8)).stream, small("cql", episodes_of(), (8,)).stream
+    for t in (70, 0, 3):
+        for a, b in zip(one.batch(t)[:-1], other.batch(t)[:-1], strict=True):
+            assert torch.equal(a[1], b[0])
+        for key, noise in other.batch(t).noise.items():
+            assert torch.equal(one.batch(t).noise[key][1], noise[0])
+    assert not torch.equal(one.batch(1).noise["next"], one.batch(2).noise["next"])
+    noise = one.batch(5).noise["random"]
+    assert -1 <= float(noise.min()) < -0.9
+    assert 0.9 < float(noise.max()) < 1
+
+
+def test_rewards_are_scaled_as_asked() -> None:
+    data = episodes_of()
+    spread = float(data.returns.max() - data.returns.min())
+    algo = small("iql", data, (3,), "algo.reward_scale=2", "algo.reward_shift=-1")
+    assert algo.config.reward_scaling is RewardScaling.return_range
+    torch.testing.assert_close(algo.stream.rewards, data.rewards * (2000 / spread) - 1)
+    with pytest.raises(ConfigError, match="all episodes have the same return"):
+        small("iql", _fields(data, rewards=torch.zeros(len(data.rewards))))
+
+
+def _fields(data: Trajectories, **changes: Any) -> Trajectories:
+    return Trajectories(**{k: changes.get(k, getattr(data, k)) for k in Trajectories.__dataclass_fields__})
+
+
+def test_observations_are_normalised_over_the_data() -> None:
+    stream = small("td3_bc", episodes_of()).stream
+    data = episodes_of()
+    everything = stream.gather(torch.arange(len(data.rewards)).expand(2, -1), {})
+    mean, std = data.observations.mean(0), data.observations.std(0, correction=0)
+    torch.testing.assert_close(everything.observations[0], (data.observations - mean) / (std + 1e-3))
+    torch.testing.assert_close(everything.next_observations[1], (data.next_observations - mean) / (std + 1e-3))
+
+
+def test_a_deterministic_actor_has_no_spread() -> None:
+    assert isinstance(Actor.gaussian.make(2, 1, (4,)), GaussianPolicy)
+    algo = small("iql", episodes_of(), (3,), "algo.actor=deterministic")
+    assert "log_std" not in algo.policy()
+    assert algo.policy_net.layout == Layout(algo.policy_net.net.shapes)
+
+
+# Mistakes.
+
+WRONG = {
+    "iql": "expectile=0 expectile=1 expectile=-0.2 temperature=0 temperature=-1 discount=1 target_rate=0 learning_rate=0 hidden=[]",
+    "bc": "scratch.batch_size=0 finetune.updates=-1",
+    "awr": "temperature=0 trace=1.1 refresh_every=0 max_weight=-1",
+    "awac": "temperature=-3 samples=0",
+    "crr": "critics=0",
+    "td3_bc": "critics=1 alpha=-1 policy_noise=-1 policy_delay=0",
+    "rebrac": "critics=1 critic_penalty=-1",
+    "cql": "critics=1 alpha=-1 samples=0",
+    "cfgrl": "unconditional=0 steps=0 guidance=-1 expectile=1",
+    "edac": "critics=1 eta=-1",
+    "sac_n": "critics=1 log_std_min=3",
+}
+BAD = [(name, *setting.split("=")) for name, settings in WRONG.items() for setting in settings.split()]
+
+
+@pytest.mark.parametrize(("name", "key", "value"), BAD, ids=[f"{n}.{k}={v}" for n, k, v in BAD])
+def test_settings_that_cannot_be_used(name: str, key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^algo\.{re.escape(key)} = .*: expected ") as error:
+        configured(name, f"algo.{key}={value}")
+    assert "\n" not in str(error.value)
+
+
+def test_awr_cannot_standardise_what_it_does_not_know() -> None:
+    with pytest.raises(ConfigError, match=r"^algo.scale = standardise: expected running_norm or none"):
+        configured("marwil", "algo.scale=standardise")
+
+
+def test_budgets_are_positive() -> None:
+    with pytest.raises(ConfigError, match=r"^budget.value = 0: expected a positive number"):
+        configured("iql", "budget.value=0")
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_discrete_actions_are_refused(name: str) -> None:
+    data = episodes_of()
+    discrete = _fields(data, actions=torch.zeros(len(data.rewards), 1), num_actions=2)
+    config = configured(name)
+    with pytest.raises(ConfigError, match=r"learns from continuous actions; the data's are discrete$"):
+        ALGOS[type(config)](config, discrete, (0,))
+
+
+def test_continuous_actions_are_refused_where_discrete_ones_are_needed() -> None:
+    class Discrete(WeightedBC):
+        actions = ("discrete",)
+
+    with pytest.raises(ConfigError, match=r"^Discrete learns from discrete actions; the data's are continuous$"):
+        Discrete(configured("bc"), episodes_of(), (0,))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_data_without_next_observations_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} needs next observations, and the data have none; "):
+        small(name, _fields(episodes_of(), next_observations=None))
+
+
+# Configuration.
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_every_point_is_a_method_with_a_hash(name: str) -> None:
+    config = configured(name)
+    assert config.name == name
+    assert type(config) in ALGOS
+    assert digest_of(config.determinants()) != digest_of(configured(name, "algo.hidden=[8]").determinants())
+
+
+def test_a_methods_schema_is_named_after_its_file() -> None:
+    names = [schema_name(c) for c in ALGOS]
+    assert names == sorted(set(names), key=names.index)
+    assert all((CONF.parent / "algos" / f"{name}.py").exists() for name in names)
+
+
+def test_suites_set_budgets_for_every_kind_of_method() -> None:
+    budget = ("budget.scratch=11", "budget.finetune=312", "budget.value=13", "budget.costly=14")
+    updates = {name: updates_of(configured(name, *budget)) for name in POINTS}
+    costly = {"cql", "edac", "sac_n", "cfgrl"}
+    assert {updates[n] for n in set(LEARNERS) - costly} == {13}
+    assert {updates[n] for n in costly} == {14}
+    assert updates["bc"] == updates["filtered_bc"] == 11
+    assert updates["iw_sft"] == updates["dft"] == 312
+    assert configured("iql", *budget, "algo.updates=5").updates == 5
+    assert configured("iw_sft", "budget.finetune_rate=1e-4").finetune.learning_rate == 1e-4
+    assert configured("iw_sft").finetune.learning_rate == 4e-5
+
+
+def updates_of(config: Any) -> int:
+    return config.updates if hasattr(config, "updates") else config.training.updates
+
+
+def test_domains_have_their_authors_settings() -> None:
+    hopper = configured("rebrac", "dataset=iwsft/hopper/medium-replay-v0")
+    assert (hopper.policy_penalty, hopper.critic_penalty) == (0.05, 0.5)
+    cheetah = configured("rebrac", "dataset=mujoco/halfcheetah/medium-v0")
+    assert (cheetah.policy_penalty, cheetah.critic_penalty) == (0.001, 0.01)
+    assert configured("rebrac", "dataset=other/thing-v0").policy_penalty == 0.01
+    assert configured("rebrac", "dataset=iwsft/hopper/medium-replay-v0", "algo.policy_penalty=0.3").policy_penalty == 0.3
+    maze = configured("iql", "dataset=D4RL/antmaze/umaze-v1")
+    assert (maze.expectile, maze.temperature, maze.reward_shift, maze.reward_scaling.name) == (0.9, 10.0, -1.0, "none")
+    assert configured("edac", "dataset=iwsft/hopper/medium-v0").critics == 50
+
+
+def test_the_table_of_domains_says_its_sources_and_is_used() -> None:
+    for method, rows in _table().items():
+        text = (CONF / "algo" / f"{method}.yaml").read_text()
+        for row in rows:
+            assert row["source"]
+            assert row["data"]
+            keys = row.keys() - {"source", "data"}
+            assert keys
+            assert all(f"{key}: ${{domain:{method}.{key}," in text for key in keys), (method, keys)

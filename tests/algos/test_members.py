@@ -1,0 +1,151 @@
+"""Members that differ in settings beside their seeds: each equals itself trained alone, in every method and every batchable setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from algos.batches.sampling import Sampler
+from algos.errors import ConfigError
+from algos.members import batchable_settings, joined, part, stacked, with_settings
+from algos.methods.iql import IQLConfig
+from algos.methods.rebrac import ReBRACConfig
+from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.registry import ALGOS
+from envs.data.trajectories import Trajectories
+from tests.helpers.learners import LEARNERS, SMALL, configured, episodes_of
+
+# Batched and single matrix products may round differently; over these updates the difference stays below this.
+TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
+UPDATES = 12
+SEED = 3
+# Settings that say nothing at a point of a family: its weight is not of the kind, it has no value function, or they act on evaluation.
+IDLE = {"rwr": {"critic_learning_rate", "norm_rate"}, "awr": {"norm_rate"}, "cfgrl": {"guidance", "temperature", "max_weight"}}
+
+
+def changed(config: Any) -> dict[str, Any]:
+    """For every batchable setting of `config`, the configuration with another value of it, which the method takes."""
+    found = {}
+    for key, value in batchable_settings(config).items():
+        binding = {"noise_clip": 0.01, "max_weight": 1.01, "weighting.maximum": 1.01}
+        other = binding.get(key, value / 2 or 0.25)
+        found[key] = with_settings(config, {key: other})
+        found[key].check("algo")
+    return found
+
+
+def alone(config: Any, data: Any, seed: int = SEED) -> Any:
+    algo = ALGOS[type(config)](config, data, [seed])
+    algo.train(0, UPDATES)
+    return algo
+
+
+def assert_member(together: Any, k: int, single: Any, what: str) -> None:
+    own = part(together.state, slice(k, k + 1))
+    assert own.keys() == single.state.keys()
+    for name, value in single.state.items():
+        torch.testing.assert_close(own[name], value, **TOLERANCE, msg=lambda text, n=name: f"{what}, {n}: {text}")
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_setting_is_its_members_own(name: str) -> None:
+    """One population whose members each change one setting, all from one seed: as alone, and not as the member that changes nothing."""
+    data = episodes_of(2)
+    critics = ("algo.critics=4",) if name in ("edac", "sac_n") else ()
+    refresh = ("algo.refresh_every=5",) if name in ("awr", "rwr", "marwil") else ()
+    config = configured(name, *SMALL, *critics, *refresh)
+    members = changed(config)
+    together = ALGOS[type(config)](stacked([config, *members.values()]), data, [SEED] * (1 + len(members)))
+    together.train(0, UPDATES)
+    assert_member(together, 0, alone(config, data), "as configured")
+    for k, (key, own) in enumerate(members.items(), 1):
+        assert_member(together, k, alone(own, data), key)
+        same = all(alike(v[0], v[k]) for v in together.state.values() if v.ndim)
+        assert same == (key in IDLE.get(name, ())), f"{key} has {'no' if same else 'an'} effect"
+
+
+def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """But for rounding, which may differ with a member's place in memory."""
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-7)
+
+
+def family(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
+    training = Training(UPDATES, 16, 1e-3, 3, sampler=sampler)
+    temperature, clips = (1.0, (0.09, 0.12)) if kind is Kind.probability else (20.0, (0.99, 2.0))  # both clips bind now and then
+    return WeightedBCConfig(
+        hidden=[16, 16], start=Start.pi_ref, finetune=training, curation=Curation([50, 75]),
+        weighting=Weighting(kind, temperature, *clips, refresh_every=4),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", list(Sampler))
+@pytest.mark.parametrize("kind", [Kind.trajectory, Kind.step, Kind.probability])
+def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, sampler: Sampler) -> None:
+    config = family(kind, sampler)
+    members = changed(config)
+    idle = {"scratch.learning_rate", *(["weighting.minimum"] if kind is Kind.trajectory else [])}
+    idle |= {"weighting.ema_rate"} if kind is Kind.probability else set()
+    reference = WeightedBC(config.reference, small_data, [SEED])
+    reference.train(0, 5)
+    pi_ref = reference.policy()
+    many = {k: v.expand(1 + len(members), *v.shape[1:]) for k, v in pi_ref.items()}
+    together = WeightedBC(stacked([config, *members.values()]), small_data, [SEED] * (1 + len(members)), many)
+    together.train(0, UPDATES)
+    for k, (key, own) in enumerate({"as configured": config, **members}.items()):
+        single = WeightedBC(own, small_data, [SEED], pi_ref)
+        single.train(0, UPDATES)
+        assert_member(together, k, single, key)
+        same = alike(together.state["policy"][0], together.state["policy"][k])
+        assert same == (key in idle or k == 0), f"{key} has {'no' if same else 'an'} effect"
+
+
+def test_settings_cross_seeds() -> None:
+    data, config = episodes_of(1), configured("iql", *SMALL)
+    points = [(with_settings(config, {"expectile": e}), s) for e in (0.6, 0.9) for s in (8, 3)]
+    together = ALGOS[type(config)](stacked([c for c, _ in points]), data, [s for _, s in points])
+    together.train(0, UPDATES)
+    for k, (own, seed) in enumerate(points):
+        assert_member(together, k, alone(own, data, seed), f"{own.expectile}, seed {seed}")
+
+
+def test_guidance_is_each_members_own() -> None:
+    data, config = episodes_of(1), configured("cfgrl", *SMALL, "algo.steps=4")
+    members = [with_settings(config, {"guidance": g}) for g in (0.0, 4.0)]
+    together = ALGOS[type(config)](stacked(members), data, [SEED, SEED])
+    together.train(0, UPDATES)
+    observations = data.observations[:10]
+    actions = together.act(observations.expand(2, -1, -1))
+    assert not torch.allclose(actions[0], actions[1], atol=1e-3)
+    for k, own in enumerate(members):
+        torch.testing.assert_close(actions[k], alone(own, data).act(observations[None])[0], **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["cfgrl", "iql"])
+def test_actions_do_not_depend_on_how_many_episodes_run_at_once(name: str) -> None:
+    data = episodes_of(1)
+    algo = alone(configured(name, *SMALL), data)
+    all_at_once, some = algo.act(data.observations[None, :9]), algo.act(data.observations[None, 4:9])
+    torch.testing.assert_close(all_at_once[:, 4:], some, **TOLERANCE)
+
+
+def test_a_state_comes_apart_and_together_again() -> None:
+    data, config = episodes_of(1), configured("marwil", *SMALL)
+    algo = ALGOS[type(config)](config, data, [1, 2, 3])
+    algo.train(0, 3)
+    again = joined([part(algo.state, slice(0, 1)), part(algo.state, slice(1, 3))])
+    assert list(again) == list(algo.state)
+    assert all(torch.equal(again[k], v) for k, v in algo.state.items())
+
+
+def test_a_mark_outlives_another_default() -> None:
+    assert "learning_rate" in batchable_settings(ReBRACConfig())
+    assert batchable_settings(ReBRACConfig())["learning_rate"] == 1e-3
+
+
+def test_nothing_else_may_differ() -> None:
+    with pytest.raises(ConfigError, match=r"^the members of a population may differ in learning_rate, .*, expectile, "):
+        stacked([IQLConfig(expectile=0.7), IQLConfig(expectile=0.9, batch_size=3)])
+    assert stacked([IQLConfig(), IQLConfig()]) == IQLConfig()
+    assert stacked([IQLConfig(), IQLConfig(expectile=0.9)]).expectile == (0.7, 0.9)

@@ -1,0 +1,160 @@
+"""Weights, strata and losses against plain NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from algos.batches.curation import SCORES, strata
+from algos.errors import ConfigError
+from algos.networks.policies import GaussianPolicy
+from algos.optimizer import Adam
+from algos.weights import mean_one, step_weights, summarise, trajectory_weights
+from envs.data.trajectories import Trajectories
+
+RNG = np.random.default_rng(0)
+
+
+def tensor(x: object) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(x), dtype=torch.float64)
+
+
+def test_trajectory_weights() -> None:
+    ratio = RNG.normal(size=(3, 7))
+    temperature, maximum = np.array([0.5, 2.0, 10.0]), np.array([1.2, 3.0, 1000.0])
+    expected = np.clip(np.exp(temperature[:, None] * ratio), 0, maximum[:, None])
+    np.testing.assert_allclose(trajectory_weights(tensor(ratio), tensor(temperature), tensor(maximum)), expected)
+
+
+def test_step_weights_are_clipped_on_both_sides() -> None:
+    ratio = RNG.normal(size=(2, 50))
+    low, high = np.array([0.5, 0.1]), np.array([1.5, 2.0])
+    expected = np.clip(np.exp(3 * ratio), low[:, None], high[:, None])
+    np.testing.assert_allclose(step_weights(tensor(ratio), tensor([3.0, 3.0]), tensor(low), tensor(high)), expected)
+
+
+def test_an_overflowing_weight_is_the_maximum() -> None:
+    weights = trajectory_weights(torch.tensor([[1e6, -1e6]]), torch.ones(1), torch.full((1,), 1000.0))
+    assert weights.tolist() == [[1000.0, 0.0]]
+
+
+def test_mean_one_is_under_the_coefficients() -> None:
+    weights, coefficient = RNG.uniform(size=(2, 9)), RNG.uniform(size=(2, 9))
+    expected = weights / ((weights * coefficient).sum(1) / coefficient.sum(1))[:, None]
+    np.testing.assert_allclose(mean_one(tensor(weights), tensor(coefficient)), expected)
+
+
+def test_summary() -> None:
+    weights = np.array([[1.0, 1, 1, 1], [0, 0, 0, 2], [0.5, 1, 1.5, 2]])
+    found = summarise(tensor(weights), tensor([0.0, 0, 0.5]), tensor([5.0, 2, 2]))
+    np.testing.assert_allclose(found.ess_share, [1, 0.25, 25 / 7.5 / 4], rtol=1e-6)
+    assert found.minimum.tolist() == [1, 0, 0.5]
+    assert found.maximum.tolist() == [1, 2, 2]
+    np.testing.assert_allclose(found.clipped_share, [0, 0.25, 0.5])
+
+
+def test_strata_multiplicities() -> None:
+    """In {90, 95, 98}, a top-2 % trajectory stands three times, 95-98 twice, 90-95 once."""
+    scores = RNG.permutation(1000).astype(float)
+    counts = np.bincount(strata(scores, [90, 95, 98]), minlength=1000)
+    expected = np.select([scores >= 980, scores >= 950, scores >= 900], [3, 2, 1], 0)
+    np.testing.assert_array_equal(counts, expected)
+
+
+def test_no_percentile_is_everything_once() -> None:
+    np.testing.assert_array_equal(strata(RNG.normal(size=5), []), range(5))
+
+
+def test_equal_scores_are_kept_together() -> None:
+    np.testing.assert_array_equal(strata(np.array([0.0, 1, 1, 1]), [90]), [1, 2, 3])
+
+
+def test_nothing_left_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"no trajectory is left after filtering: the best score is 2, min_score is 3"):
+        strata(np.array([1.0, 2.0]), [90], min_score=3.0)
+
+
+def test_scores_that_are_not_finite_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="episode 1 is not finite"):
+        strata(np.array([1.0, np.nan]), [90])
+
+
+def test_trajectory_scores(small_data: Trajectories) -> None:
+    for e in range(small_data.num_episodes):
+        rewards = small_data.rewards[small_data.offsets[e] : small_data.offsets[e + 1]].double().numpy()
+        expected = {"return": rewards.sum(), "length": len(rewards), "mean_reward": rewards.mean(), "final_reward": rewards[-1]}
+        for name, score in SCORES.items():
+            np.testing.assert_allclose(score(small_data)[e], expected[name], rtol=1e-6)
+
+
+def test_gaussian_log_likelihood_and_kl() -> None:
+    policy = GaussianPolicy(3, 2, (4,))
+    params = policy.layout.views(policy.init([torch.Generator().manual_seed(i) for i in range(2)]))
+    params["log_std"][:] = torch.tensor([[0.3, -9.0], [5.0, 0.1]])  # the clamp is [-5, 2]
+    obs, actions = torch.randn(2, 6, 3), torch.rand(2, 6, 2)
+    p = {k: v.double().numpy() for k, v in params.items()}
+    for m in range(2):
+        hidden = np.maximum(obs[m].double().numpy() @ p["0.weight"][m] + p["0.bias"][m], 0)
+        mean = np.tanh(hidden @ p["1.weight"][m] + p["1.bias"][m])
+        std = np.exp(np.clip(p["log_std"][m], -5, 2))
+        density = np.exp(-(((actions[m].double().numpy() - mean) / std) ** 2) / 2) / (std * np.sqrt(2 * np.pi))
+        found = policy.log_prob(params, obs, actions)[m].numpy()
+        with np.errstate(divide="ignore"):
+            expected = np.log(density).sum(1)
+        inside = expected > -600
+        np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-4)
+    swapped = {k: v.flip(0) for k, v in params.items()}
+    assert policy.kl(params, params, obs).abs().max() < 1e-5
+    # against a Monte Carlo estimate of E_p[log p - log q]
+    narrow = {k: v.clone() for k, v in params.items()} | {"log_std": torch.tensor([[-0.5, 0.0], [0.2, -0.3]])}
+    wide = {k: v.clone() for k, v in swapped.items()} | {"log_std": torch.tensor([[0.0, 0.2], [0.0, 0.1]])}
+    one = obs[:, :1].expand(-1, 200_000, -1)
+    draws = policy.mean(narrow, one) + policy.log_std(narrow).exp() * torch.randn(2, 200_000, 2, generator=torch.Generator().manual_seed(0))
+    estimate = (policy.log_prob(narrow, one, draws) - policy.log_prob(wide, one, draws)).mean(1)
+    torch.testing.assert_close(policy.kl(narrow, wide, obs[:, :1])[:, 0], estimate, rtol=0.02, atol=0.01)
+
+
+def test_adam_is_pytorchs() -> None:
+    torch.manual_seed(0)
+    start, rates = torch.randn(3, 5), torch.tensor([1e-3, 1e-2, 0.3])
+    ours, adam = start.clone(), Adam()
+    state = adam.init(ours)
+    theirs = [torch.nn.Parameter(row.clone()) for row in start]
+    optimizers = [torch.optim.Adam([p], lr=rate.item()) for p, rate in zip(theirs, rates, strict=True)]
+    for t in range(20):
+        grad = torch.randn(3, 5)
+        adam.step(ours, grad, state, torch.tensor(t), rates)
+        for row, parameter, optimizer in zip(grad, theirs, optimizers, strict=True):
+            parameter.grad = row.clone()
+            optimizer.step()
+    torch.testing.assert_close(ours, torch.stack([p.detach() for p in theirs]), rtol=1e-5, atol=1e-6)
+
+
+def test_moments_of_dead_units_do_not_end_as_subnormal_numbers() -> None:
+    """They would stay so for ever, and arithmetic with them is many times slower; PyTorch's own do, and the parameters are the same."""
+    torch.manual_seed(0)
+    ours, adam, rates = torch.randn(2, 8), Adam(), torch.full((2,), 1e-3)
+    theirs = torch.nn.Parameter(ours.clone())
+    state, optimizer = adam.init(ours), torch.optim.Adam([theirs], lr=1e-3)
+
+    def subnormal(moments: torch.Tensor) -> torch.Tensor:
+        return (moments != 0) & (moments.abs() < torch.finfo(torch.float32).tiny)
+
+    for t in range(1500):
+        grad = torch.randn(2, 8)
+        grad[:, 3:] *= t < 10
+        adam.step(ours, grad, state, torch.tensor(t), rates)
+        theirs.grad = grad
+        optimizer.step()
+        assert not subnormal(state["adam_mean"]).any(), t
+    assert subnormal(optimizer.state[theirs]["exp_avg"])[:, 3:].all()
+    assert (state["adam_mean"][:, :3] != 0).all()
+    torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_rate_of_zero_moves_nothing() -> None:
+    params = torch.randn(2, 3)
+    before, adam = params.clone(), Adam()
+    adam.step(params, torch.randn(2, 3), adam.init(params), torch.tensor(0), torch.zeros(2))
+    assert torch.equal(params, before)

@@ -1,0 +1,125 @@
+"""Every config in conf/ composes, mirrors the dataclasses and says what its name says."""
+
+from __future__ import annotations
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from algos.batches.curation import strata
+from algos.methods.weighted_bc import Kind, Start, WeightedBCConfig
+from bench.config.mistakes import explain
+from bench.config.schema import Config, register, to_config
+from tests.helpers.paths import CONF
+
+OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if not p.stem.startswith("_")]
+
+
+def composed(*overrides: str) -> Config:
+    register()
+    with initialize_config_module("conf", version_base="1.3"):
+        return to_config(compose("config", list(overrides)))
+
+
+def mistake(*overrides: str) -> str:
+    with pytest.raises(Exception) as deferred_signals:  # noqa: PT011 (Hydra's, OmegaConf's and this suite's own)
+        composed(*overrides)
+    return explain(deferred_signals.value)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes(group: str, option: str) -> None:
+    composed(f"{group}={option}")
+
+
+def test_the_six_points() -> None:
+    points = {
+        "bc": (Start.random, [], Kind.none),
+        "filtered_bc": (Start.random, [90], Kind.none),
+        "sft": (Start.pi_ref, [90], Kind.none),
+        "sft_q": (Start.pi_ref, [90, 95, 98], Kind.none),
+        "iw_sft": (Start.pi_ref, [90], Kind.trajectory),
+        "iw_sft_q": (Start.pi_ref, [90, 95, 98], Kind.trajectory),
+    }
+    for name, point in points.items():
+        algo = composed(f"algo={name}").algo
+        assert isinstance(algo, WeightedBCConfig)
+        assert algo.name == name
+        assert (algo.start, algo.curation.percentiles, algo.weighting.kind) == point
+        assert list(algo.hidden) == [256, 256, 256]
+
+
+def test_the_hash_ignores_what_a_point_does_not_use() -> None:
+    def hashed(*overrides: str) -> dict:
+        return composed(*overrides).algo.determinants()
+
+    assert hashed("algo=bc") == hashed("algo=bc", "algo.finetune.updates=700", "algo.weighting.temperature=3")
+    assert hashed("algo=sft") == hashed("algo=sft", "algo.weighting.temperature=3")
+    assert hashed("algo=sft") != hashed("algo=sft", "algo.scratch.updates=7")  # pi_ref differs
+    assert hashed("algo=iw_sft") != hashed("algo=iw_sft", "algo.weighting.temperature=3")
+    assert hashed("algo=bc") == composed("algo=sft").algo.reference.determinants()
+
+
+def test_numbers_are_numbers() -> None:
+    config = composed("algo.scratch.learning_rate=1e-4", "seeds=[3]")
+    assert config.algo.scratch.learning_rate == 1e-4
+    assert config.seeds == [3]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("algo=iw_stf", "algo=iw_stf: no such algo; near names: iw_sft"),
+        ("suite=quik", "suite=quik: no such suite; near names: quick"),
+        ("seed=[1]", "unknown key 'seed'; near names: seeds"),
+        ("algo.weighting.temprature=1", "unknown key 'algo.weighting.temprature'; near names: algo.weighting.temperature"),
+        ("seeds=abc", "seeds=abc"),
+        ("algo.scratch.updates=many", "algo.scratch.updates=many: Value 'many' of type 'str' could not be converted to Integer"),
+        ("algo.scratch.sampler=whole", "algo.scratch.sampler=whole: Invalid value 'whole', expected one of [transitions, trajectories]"),
+        ("force=maybe", "force=maybe: Value 'maybe' is not a valid bool (type str)"),
+        ("seeds=[1,1]", "seeds = [1, 1]: expected each seed once"),
+        ("seeds=[]", "seeds = []: expected at least one seed"),
+        ("seeds=[-1]", "seeds = [-1]: expected seeds of at least 0"),
+        ("algo.finetune.learning_rate=-1", "algo.finetune.learning_rate = -1.0: expected a positive number"),
+        ("algo.scratch.learning_rate=nan", "algo.scratch.learning_rate = nan: expected a positive number"),
+        ("algo.curation.percentiles=[90,101]", "algo.curation.percentiles = [90.0, 101.0]: expected percentiles from 0 up to"),
+        ("algo.curation.percentiles=[95,90]", "algo.curation.percentiles = [95.0, 90.0]: expected rising percentiles"),
+        ("algo.curation.score=luck", "algo.curation.score = luck: expected one of return, length"),
+        ("algo.finetune.warmup=99999", "algo.finetune.warmup = 99999: expected 0 to algo.finetune.updates"),
+        ("algo.weighting.ema_rate=0", "algo.weighting.ema_rate = 0.0: expected a number above 0"),
+        ("algo.weighting.minimum=2000", "algo.weighting.minimum = 2000.0: expected 0 to algo.weighting.maximum"),
+        ("algo.hidden=[]", "algo.hidden = []: expected positive layer widths"),
+        ("eval.every=0", "eval.every = 0: expected a positive number"),
+        ("eval.final_episodes=1", "eval.final_episodes = 1: expected at least eval.episodes = 10"),
+        ("device=tpu", "device = tpu: expected auto, cpu or cuda"),
+        ("logger.name=wandb", "unknown key 'logger.name'"),
+    ],
+)
+def test_mistakes_get_one_line(override: str, line: str) -> None:
+    found = mistake(override)
+    assert found.startswith(line), found
+    assert "\n" not in found
+
+
+def test_the_quick_suite_is_the_family_and_two_baselines_on_three_tasks() -> None:
+    register()
+    with initialize_config_module("conf", version_base="1.3"):
+        whole = compose("config", ["suite=quick"], return_hydra_config=True)
+    params = whole.hydra.sweeper.params
+    assert params.algo.split(",") == ["bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "awr", "iql"]
+    assert params.dataset.split(",") == [f"iwsft/{n}/medium-replay-v0" for n in ("hopper", "halfcheetah", "walker2d")]
+    assert (list(whole.seeds), whole.eval.final_episodes) == ([0, 1, 2, 3], 20)
+
+
+def test_default_percentiles_give_a_tenth() -> None:
+    import numpy as np
+
+    percentiles = composed("algo=sft").algo.curation.percentiles
+    assert len(strata(np.arange(1000.0), percentiles)) == 100
+
+
+def test_the_saved_config_is_complete() -> None:
+    config = composed("algo=iw_sft")
+    text = OmegaConf.to_yaml(OmegaConf.structured(config))
+    for word in ("temperature: 10.0", "kind: trajectory", "sampler: transitions", "seeds:", "dataset: iwsft/hopper/medium-replay-v0"):
+        assert word in text

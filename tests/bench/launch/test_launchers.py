@@ -1,0 +1,256 @@
+"""Launchers and the tuner as far as no plugin is needed: their configs, what is said before the first job, what jobs share."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from algos.methods.weighted_bc import Training, WeightedBC
+from bench.config.mistakes import explain
+from bench.config.schema import Config, register
+from bench.errors import RunError
+from bench.launch import launchers as launching
+from bench.launch import tuning
+from bench.report.suite import rebuild
+from bench.training import pi_ref as reference_policy
+from bench.training import shared as resources
+from bench.training.progress import Reporter
+from envs.data.trajectories import Trajectories
+from tests.helpers.cli import ID, TINY, mistake
+from tests.helpers.paths import ROOT
+from tests.helpers.suites import make_run
+
+LAUNCHERS = ["joblib", "ray", "slurm", "submitit_local"]
+
+
+def composed(*overrides: str) -> DictConfig:
+    register()
+    launching.prefer_own_configs()
+    with initialize_config_module("conf", version_base="1.3"):
+        return compose("config", list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_every_launcher_composes_and_says_what_a_job_gets(name: str) -> None:
+    whole = composed(f"hydra/launcher={name}")
+    assert launching.elsewhere(whole.hydra)
+    assert launching.reported(whole.hydra)
+    assert launching.on_other_machines(whole.hydra) == (name in ("slurm", "ray"))
+    given = OmegaConf.to_container(whole.hydra.job.env_set, resolve=True)
+    assert all(isinstance(v, str) for v in given.values())  # type: ignore[union-attr]
+    assert given["TTY_COMPATIBLE"] == "0"  # type: ignore[call-overload, index]
+    if name != "joblib":  # which shares the cores out itself
+        assert given["OMP_NUM_THREADS"] == {"slurm": "4"}.get(name, "1")  # type: ignore[call-overload, index]
+
+
+def test_a_key_of_a_launcher_is_checked() -> None:
+    with pytest.raises(Exception, match=r"Could not override 'hydra\.launcher\.n_job'"):
+        composed("hydra/launcher=joblib", "hydra.launcher.n_job=2")
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("hydra/launcher=joblib", "hydra-joblib-launcher is not installed; say make extra-joblib, or pip install 'iwsft-bench[joblib]'"),
+        ("hydra/launcher=slurm", "hydra-submitit-launcher is not installed; say make extra-slurm, or pip install 'iwsft-bench[slurm]'"),
+        (
+            "hydra/launcher=submitit_local",
+            "hydra-submitit-launcher is not installed; say make extra-slurm, or pip install 'iwsft-bench[slurm]'",
+        ),
+        ("hydra/launcher=ray", "hydra-ray-launcher is not installed; say make extra-ray, or pip install 'iwsft-bench[ray]'"),
+        ("hydra/sweeper=optuna", "hydra-optuna-sweeper is not installed; say make extra-optuna, or pip install 'iwsft-bench[optuna]'"),
+    ],
+)
+def test_a_plugin_that_is_not_installed(override: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = composed(override)
+    OmegaConf.update(whole, "hydra.runtime.choices", dict([override.split("=")]), force_add=True)
+    monkeypatch.setattr(launching, "find_spec", lambda name: None)
+    with pytest.raises(RunError) as deferred_signals:
+        launching.check_extras(whole)
+    assert str(deferred_signals.value) == f"{override}: {line}"
+    monkeypatch.setattr(launching, "find_spec", lambda name: object())
+    launching.check_extras(whole)
+
+
+def test_every_extra_is_declared_and_has_its_target() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    for package, extra in launching.EXTRAS.items():
+        assert f'{extra} = ["{package.replace("_", "-")}==' in project
+    assert "extra-%:" in (ROOT / "Makefile").read_text()
+
+
+def test_own_configs_come_before_a_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ConfigStore.instance()
+    store.store(group="hydra/launcher", name="joblib", node={"_target_": "theirs"})
+    store.store(group="hydra/launcher", name="theirs_alone", node={"_target_": "theirs"})
+    launching.prefer_own_configs()
+    assert "joblib.yaml" not in store.repo["hydra"]["launcher"]
+    assert store.repo["hydra"]["launcher"].pop("theirs_alone.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["hydra/launcher=joblib"], "error: hydra/launcher=joblib: this is a single run, which no launcher sees; add -m"),
+        (["hydra/sweeper=optuna"], "error: hydra/sweeper=optuna: this is a single run, which no sweeper sees; add -m"),
+        (["-m", "hydra/launcher=jobli"], "error: hydra/launcher=jobli: no such hydra/launcher; near names: joblib"),
+    ],
+)
+def test_mistakes(folder: Path, arguments: list[str], line: str) -> None:
+    assert mistake(folder, *arguments, *TINY).startswith(line)
+
+
+def trials(*overrides: str) -> list[list[str]]:
+    return tuning.trials_ahead(OverridesParser.create().parse_overrides(list(overrides)))
+
+
+def test_trials_ahead_use_every_choice_and_both_ends() -> None:
+    found = trials("algo=sft", "algo.finetune.learning_rate=tag(log,interval(1e-5,1e-3))", "algo.finetune.batch_size=64,256", "seeds=[0,1]")
+    assert found == [
+        ["algo=sft", f"algo.finetune.learning_rate={rate}", f"algo.finetune.batch_size={size}", "seeds=[0,1]"]
+        for rate, size in ((1e-5, 64), (1e-3, 64), (1e-5, 64), (1e-5, 256))
+    ]
+    assert [job[0] for job in trials("algo.scratch.updates=int(interval(10,30))")] == ["algo.scratch.updates=10", "algo.scratch.updates=30"]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("algo.weighting.temperature=3", "hydra/sweeper=optuna: nothing to tune; give a key a range"),
+        ("dataset=a,b", "dataset: cannot be tuned, as its values are not measured alike"),
+        ("seeds=[0],[1]", "seeds: cannot be tuned"),
+        ("eval.final_episodes=range(1,3)", "eval.final_episodes: cannot be tuned"),
+    ],
+)
+def test_what_cannot_be_tuned(override: str, line: str) -> None:
+    with pytest.raises(RunError, match=line):
+        trials(override)
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+
+def test_the_objective_is_the_score_of_the_table(tmp_path: Path) -> None:
+    run: Any = _Folder(make_run(tmp_path / "suite"))
+    rebuild(tmp_path / "suite")
+    board = pd.read_csv(tmp_path / "suite" / "leaderboard.csv").set_index("selection")
+    config = Config(seeds=[0, 1, 2])
+    assert tuning.objective(config, run) == pytest.approx(board.loc["last", "score_mean"], abs=1e-3)
+    assert abs(board.loc["last", "score_mean"] - board.loc["best", "score_mean"]) > 0.05  # or it would say little
+    bare: Any = _Folder(make_run(tmp_path / "bare", reference=None))
+    assert tuning.objective(config, bare) == pytest.approx(10 * tuning.objective(config, run))
+
+
+def test_a_missing_seed_has_no_objective(tmp_path: Path) -> None:
+    run: Any = _Folder(make_run(tmp_path / "suite", change=lambda rows: [r for r in rows if r["seed"] != 1]))
+    with pytest.raises(RunError, match="a seed has no score"):
+        tuning.objective(Config(seeds=[0, 1, 2]), run)
+
+
+def test_jobs_side_by_side_train_one_reference(small_data: Trajectories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed_config(tmp_path)
+    begun = []
+
+    class Counted(WeightedBC):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            begun.append(threading.get_ident())
+            meet.wait(5)  # the others are on their way to train, too
+            super().__init__(*args, **kwargs)
+
+    jobs, found = 3, []
+    start, meet = threading.Barrier(jobs), threading.Event()
+    monkeypatch.setattr(reference_policy, "WeightedBC", Counted)
+
+    def job() -> None:
+        with Reporter("job") as reporter:
+            start.wait(5)
+            found.append(reference_policy.find_or_train([config], small_data, "digest", torch.device("cpu"), reporter))
+
+    threads = [threading.Thread(target=job) for _ in range(jobs)]
+    for thread in threads:
+        thread.start()
+    threading.Timer(0.3, meet.set).start()
+    for thread in threads:
+        thread.join(20)
+    assert len(begun) == 1
+    assert len(found) == jobs
+    assert all(torch.equal(f["0.weight"], found[0]["0.weight"]) for f in found)
+
+
+def composed_config(tmp_path: Path) -> Config:
+    from algos.methods.weighted_bc import Start, WeightedBCConfig
+
+    return Config(WeightedBCConfig("sft", Start.pi_ref, [8], Training(5, 4)), ID, seeds=[0], results_dir=str(tmp_path / "results"))
+
+
+def test_the_cores_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert resources.cores() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "0.5")
+    assert resources.cores() == 1
+    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda pid: {0, 4, 5, 6})
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert resources.cores() == 4
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert resources.cores() == 4
+
+
+def test_a_machine_without_the_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"has no folder .*/nowhere .*; sweep from one that all machines have"):
+        launching.enter(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("submitit.core.utils", "UncompletedJobError"),
+        ("joblib.externals.loky.process_executor", "TerminatedWorkerError"),
+        ("ray.exceptions", "WorkerCrashedError"),
+    ],
+)
+def test_a_job_that_died_is_one_line(module: str, name: str) -> None:
+    kind = type(name, (RuntimeError,), {"__module__": module})
+    line = launching.lost_job(kind("\n  Job 7 was killed\nand a long log\n"))
+    assert line == f"a job ended without a result ({name}: Job 7 was killed); the same command goes on with what is not finished"
+    assert launching.lost_job(RuntimeError("a defect")) is None
+    assert launching.lost_job(ValueError("No trials are completed yet.")) == "no trial gave a score; the errors above say why"
+
+
+def test_a_cluster_out_of_reach_is_no_matter_of_disks() -> None:
+    assert explain(ConnectionError("Failed to connect to\n Ray cluster at there:1")) == "Failed to connect to Ray cluster at there:1"
+    assert explain(ConnectionResetError()) == "ConnectionResetError"
+
+
+def test_a_submitting_machine_needs_no_gpu(tmp_path: Path, pendulum_data: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.launch.preflight import preflight
+
+    pendulum_data()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = Config(dataset=ID, device="cuda", results_dir=str(tmp_path))
+    preflight([config], here=False)
+    with pytest.raises(Exception, match="device = cuda: this torch finds no GPU"):
+        preflight([config])
+
+
+def test_advice_names_the_best_and_other_seeds(tmp_path: Path) -> None:
+    (tmp_path / "optimization_results.yaml").write_text(
+        json.dumps({"best_params": {"algo.weighting.temperature": 2.5}, "best_value": 61.25})
+    )
+    task = ["algo=iw_sft", "algo.weighting.temperature=interval(1,20)", "seeds=[0,4]"]
+    hydra = {"sweep": {"dir": str(tmp_path)}, "overrides": {"task": task}, "sweeper": {"n_trials": 8}}
+    lines = tuning.advice(OmegaConf.create({"hydra": hydra, "seeds": [0, 4]})).splitlines()
+    assert lines[0] == "best of 8 trials: algo.weighting.temperature=2.5, 61.25"
+    assert lines[-1] == "  python -m bench algo=iw_sft algo.weighting.temperature=2.5 'seeds=[5,6]'"

@@ -1,0 +1,101 @@
+"""The dashboard at Weights & Biases, as wandb's own library would send it; and its one line where it cannot be built."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from bench.errors import RunError
+from bench.loggers import dashboard
+
+pytest.importorskip("wandb_workspaces", reason="needs the extra `dashboard`")
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", "/nonexistent")
+
+
+def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        dashboard.main(list(arguments))
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def test_the_workspace_groups_runs_and_shows_curves_and_weights() -> None:
+    model = json.loads(dashboard.workspace("me", "bench", "quick")._to_model().model_dump_json(by_alias=True))
+    assert (model["entity"], model["project"], model["displayName"]) == ("me", "bench", "Methods by data set: quick")
+    sections = {s["name"]: s["panels"] for s in model["spec"]["section"]["panelBankConfig"]["sections"]}
+    assert list(sections) == ["Results", "Curves", "Importance weights", "Figures"]
+    shown = {m for panels in sections.values() for p in panels for m in p["config"].get("metrics") or ()}
+    assert {"summary_metrics.score_mean", "return_mean", "loss", "weight_ess_share", "kl_q_pi_ref"} <= shown
+    assert {p["config"]["groupBy"] for p in sections["Curves"]} == {"algo.value.name"}
+    (runs,) = model["spec"]["section"]["runSets"]
+    assert [key["name"] for key in runs["grouping"]] == ["suite.value", "dataset.value", "algo.value.name"]
+    assert "quick" in json.dumps(runs["filters"])
+    everything = dashboard.workspace("me", "bench", None)._to_model().model_dump_json(by_alias=True)
+    assert "quick" not in everything
+
+
+def test_the_report_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wandb_workspaces.reports.v2 import interface
+
+    monkeypatch.setattr(interface, "_get_api", lambda: None)
+    monkeypatch.setattr(interface, "execute_graphql", lambda *_: {"project": {"internalId": "1"}})
+    text = dashboard.report("me", "bench", "quick")._to_model().model_dump_json(by_alias=True)
+    for said in ("Methods by data set: quick", "Importance weights", "summary_metrics.score_mean", "weight_ess_share", "dataset.value"):
+        assert said in text
+
+
+def test_both_are_saved_where_there_is_an_account(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    import wandb_workspaces.reports.v2 as reports
+    import wandb_workspaces.workspaces as workspaces
+
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setattr(dashboard, "unreachable", lambda: None)
+    for kind, name in ((workspaces.Workspace, "workspace"), (reports.Report, "report")):
+        monkeypatch.setattr(kind, "save", lambda self: self)
+        monkeypatch.setattr(kind, "url", property(lambda self, name=name: f"https://there/{self.entity}/{self.project}/{name}"))
+    dashboard.main(["--entity", "me", "--suite", "quick"])
+    assert capsys.readouterr().out == "https://there/me/iwsft-bench/workspace\nhttps://there/me/iwsft-bench/report\n"
+
+
+def test_without_an_account_the_line_says_what_to_do(capsys: pytest.CaptureFixture) -> None:
+    line = error_of(capsys)
+    assert line.startswith(
+        "error: no wandb account: set WANDB_API_KEY or run `wandb login`; without one, look at offline runs with `wandb leet"
+    )
+
+
+def test_a_server_out_of_reach_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    assert error_of(capsys).startswith("error: wandb's server does not answer (http://127.0.0.1:9: [Errno 111] Connection refused); ")
+
+
+def test_whatever_the_service_says_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setattr(dashboard, "unreachable", lambda: None)
+
+    def refuse(*_: Any) -> None:
+        raise ValueError(f"key {'k' * 40} may not write\nmore")
+
+    monkeypatch.setattr(dashboard, "workspace", refuse)
+    assert error_of(capsys, "--entity", "me").startswith("error: wandb: key <redacted> may not write; are --entity")
+
+
+def test_without_the_library_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports", None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
+    with pytest.raises(RunError, match=r"is not installed: pip install 'iwsft-bench\[dashboard\]'"):
+        dashboard.libraries()

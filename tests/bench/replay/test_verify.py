@@ -1,0 +1,102 @@
+"""A run's row is made again from its checkpoint; what does not belong to it is found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from algos.methods.weighted_bc import Start, Training, WeightedBCConfig
+from bench.errors import RunError
+from bench.replay.verify import _compare, load_config, verify
+from bench.training import shared as resources
+from bench.training.run import run
+
+
+def copy_of(run: Path, to: Path, change: float = 0.0) -> Path:
+    """The run with its policy moved by `change`."""
+    for name in ("config.yaml", "run.json", "episodes.csv"):
+        (to / name).write_bytes((run / name).read_bytes())
+    with safe_open(run / "checkpoint.safetensors", "pt") as f:
+        state, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()  # noqa: SIM118
+    state["policy"] += change
+    save_file(state, to / "checkpoint.safetensors", metadata)
+    return to
+
+
+def test_a_run_reproduces_exactly(finished: Path) -> None:
+    verdict = verify(finished, workers=1)
+    assert verdict.reproduces
+    assert "all 8 episodes alike" in verdict.words
+
+
+def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies act in float32, wherever."""
+    monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: True)
+    config = load_config(finished)
+    config.algo.hidden, config.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)
+    rounded = run(config).path
+    monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: False)
+    verdict = verify(rounded, workers=1)
+    assert verdict.reproduces
+    assert "all 8 episodes alike" in verdict.words
+    assert json.loads((rounded / "run.json").read_text())["precision"] == "bf16"
+
+
+def test_a_run_whose_pi_ref_saw_other_data_reproduces(finished: Path, tmp_path: Path) -> None:
+    from envs.recorded.record import record
+
+    record("iwsft/hopper/medium-v0", steps=800, workers=1)
+    config = load_config(finished)
+    short = Training(updates=10, batch_size=32)
+    algo = WeightedBCConfig("sft", Start.pi_ref, [8], short, short)
+    verdict = verify(run(replace(config, algo=algo, pi_ref_dataset="iwsft/hopper/medium-v0", results_dir=str(tmp_path))).path, workers=1)
+    assert verdict.reproduces
+    resources._data.clear()
+
+
+def test_another_policy_does_not_reproduce(finished: Path, tmp_path: Path) -> None:
+    verdict = verify(copy_of(finished, tmp_path, 0.5), workers=1)
+    assert not verdict.reproduces
+    assert "does not reproduce" in verdict.words
+
+
+def test_a_checkpoint_beside_its_config_is_evaluated(finished: Path, tmp_path: Path) -> None:
+    copy_of(finished, tmp_path)
+    (tmp_path / "run.json").unlink()
+    assert "no run.json to compare it with" in verify(tmp_path, workers=1).words
+
+
+def test_files_of_two_runs_are_told_apart(finished: Path, tmp_path: Path) -> None:
+    copy_of(finished, tmp_path)
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
+    with pytest.raises(RunError, match="not of one run"):
+        verify(tmp_path, workers=1)
+    copy_of(finished, tmp_path)
+    (tmp_path / "run.json").write_text((tmp_path / "run.json").read_text().replace('"dataset_digest": "', '"dataset_digest": "0'))
+    with pytest.raises(RunError, match="other data under the name"):
+        verify(tmp_path, workers=1)
+
+
+def test_no_run_is_said_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no config\.yaml"):
+        load_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("algo: {name: other, keys: 1}")
+    with pytest.raises(RunError, match="no method of this suite has the keys"):
+        load_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("a: [")
+    with pytest.raises(RunError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_rounding_is_noise_and_another_level_is_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = rng.normal(100, 20, (3, 50))
+    assert "within the noise" in _compare(tmp_path, before, before + rng.normal(0, 5, before.shape), None).words
+    assert not _compare(tmp_path, before, before + 40, None).reproduces

@@ -1,0 +1,140 @@
+"""Every figure that runs allow, and none that they do not."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib
+import matplotlib.colors
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.report.figures.aggregates import profile
+from bench.report.figures.cost import tuning
+from bench.report.figures.curves import learning_curves
+from bench.report.figures.draw import CAPTIONS, draw, figures, svg_of
+from bench.report.figures.style import COLOURS, RC, canvas, legend, looks
+from bench.report.suite import rebuild, suite_runs
+from bench.results.grid import grids
+from tests.helpers.suites import make_run, make_suite
+
+
+def test_a_suite_has_its_figures_in_both_formats(tmp_path: Path) -> None:
+    make_suite(tmp_path)
+    make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
+    found = draw(tmp_path, suite_runs(tmp_path))
+    hopper = "iwsft-hopper-medium-v0"
+    assert {f"curve-{hopper}", f"weights-{hopper}", f"tuning-{hopper}", "intervals", "profile", "improvement", "cost"} <= set(found)
+    assert all(name.split("-")[0] in CAPTIONS for name in found)
+    for name in found:
+        with Image.open(tmp_path / "figures" / f"{name}.png") as image:
+            assert np.asarray(image.convert("L")).std() > 5  # not a blank sheet
+        assert (tmp_path / "figures" / f"{name}.svg").read_text() == found[name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"seeds": [0]}, {"curve", "intervals", "profile", "cost"}),
+        ({"reference": None}, {"curve"}),
+        ({"algo": "iw_sft"}, {"curve", "weights", "intervals", "profile", "cost"}),
+    ],
+)
+def test_a_single_run_has_what_it_allows(tmp_path: Path, arguments: dict, expected: set[str]) -> None:
+    make_run(tmp_path, **arguments)
+    found = figures(suite_runs(tmp_path))
+    assert {name.split("-")[0] for name in found} == expected
+    assert all(svg_of(f).startswith("<?xml") for f in found.values())
+
+
+def test_the_tuning_figure_by_hand(tmp_path: Path) -> None:
+    """Three configurations that always score 10, 20 and 60: one at random is worth 30, the best of two (20 + 60 + 60) / 3, of all 60."""
+    for temperature, level in ((1.0, 100.0), (3.0, 200.0), (5.0, 600.0)):
+        make_run(tmp_path, "iw_sft", temperature=temperature, change=lambda rows, x=level: [r | {"return": x} for r in rows])
+    with matplotlib.rc_context(RC):
+        (figure,) = tuning(suite_runs(tmp_path)).values()
+    tried, spent = figure.axes
+    assert (tried.get_xlabel(), spent.get_xlabel()) == ("configurations tried", "episodes spent")
+    lines = {line.get_label().split(", ")[1]: (line, other) for line, other in zip(tried.get_lines(), spent.get_lines(), strict=True)}
+    for name, episodes, tolerance in (("all episodes", 12, 1e-6), ("1 a trial", 1, 2), ("5 a trial", 5, 2)):
+        for line, factor in zip(lines[name], (1, episodes), strict=True):
+            np.testing.assert_allclose(line.get_xdata(), np.array([1, 2, 3]) * factor)
+            np.testing.assert_allclose(line.get_ydata(), [30, 140 / 3, 60], atol=tolerance)
+
+
+def test_an_svg_is_the_same_each_time(tmp_path: Path) -> None:
+    make_suite(tmp_path)
+    runs = suite_runs(tmp_path)
+    first, second = (svg_of(figures(runs)["profile"]) for _ in range(2))
+    assert first == second
+
+
+def test_a_legend_of_many_methods_leaves_the_axes_their_height() -> None:
+    heights = []
+    for count in (3, 19):
+        with matplotlib.rc_context(RC):
+            figure, axes = canvas()
+            for i in range(count):
+                axes.plot([0, 1], [i, i], label=f"method_{i}")
+            legend(figure, axes)
+            figure.canvas.draw()
+        heights.append(axes.get_position().height * figure.get_figheight())
+    assert heights[1] > 0.9 * heights[0]
+
+
+@pytest.mark.parametrize("name", ["sft", "rebrac policy_penalty=0.05 critic_penalty=0.001", "edac critics=50 eta=1.0 learning_rate=0.0003"])
+def test_a_legend_of_long_names_stays_in_the_figure(name: str) -> None:
+    with matplotlib.rc_context(RC):
+        figure, axes = canvas()
+        for i in range(5):
+            axes.plot([0, 1], [i, i], label=f"{name}{i}")
+        legend(figure, axes)
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+def test_settings_of_one_data_set_each_are_one_method(tmp_path: Path) -> None:
+    """Else a method whose published settings go by data set would be in no figure over data sets."""
+    for dataset, temperature in (("hopper", 1.0), ("walker2d", 3.0)):
+        make_run(tmp_path, "iw_sft", f"iwsft/{dataset}/medium-v0", temperature=temperature)
+    (grid,) = grids(suite_runs(tmp_path))
+    assert grid.methods == grid.complete(grid.datasets) == ["iw_sft"]
+    line = "iw_sft: settings that differ between data sets: algo.weighting.temperature."
+    assert line in rebuild(tmp_path)
+    make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
+    (grid,) = grids(suite_runs(tmp_path))
+    assert grid.methods == ["iw_sft temperature=1.0", "iw_sft temperature=3.0"]
+    assert line not in rebuild(tmp_path)
+
+
+def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
+    """They would cover one another, and stretch the axes."""
+    for i in range(10):
+        make_run(tmp_path, f"m{i}", "iwsft/ant/few-v0" if i == 9 else "iwsft/hopper/medium-v0", seeds=[0, 1])
+        make_run(tmp_path, f"m{i}", "iwsft/ant/many-v0", seeds=[0, 1])
+    runs = suite_runs(tmp_path)
+    grid = grids(runs)[0]
+    found = learning_curves(grid, runs, looks(grid.methods))
+    bands = {name: len(figure.axes[0].collections) for name, figure in found.items()}
+    assert bands == {"curve-iwsft-ant-many-v0": 0, "curve-iwsft-hopper-medium-v0": 9, "curve-iwsft-ant-few-v0": 1}
+
+
+def test_markers_of_a_profile_lie_apart_where_lines_meet(tmp_path: Path) -> None:
+    for i in range(6):
+        make_run(tmp_path, f"m{i}", seeds=[0, 1], change=lambda rows: [r | {"return": 50.0} for r in rows])
+    grid = grids(suite_runs(tmp_path))[0]
+    lines = profile(grid, looks(grid.methods))["profile"].axes[0].get_lines()
+    starts = [line.get_markevery()[0] for line in lines]
+    assert len(set(starts)) == 6
+
+
+def test_methods_differ_in_grey_and_neighbours_in_lightness() -> None:
+    """Line and marker tell methods apart without colour; colours that follow one another differ in lightness."""
+    look = looks([f"m{i}" for i in range(20)])
+    assert len({(x.line, x.marker) for x in look.values()}) == 20
+    grey = [float(np.dot(matplotlib.colors.to_rgb(c), [0.299, 0.587, 0.114])) for c in COLOURS]
+    assert all(abs(a - b) > 0.1 for a, b in pairwise(grey))

@@ -1,0 +1,256 @@
+"""The report page: what it says, and (make test-browser) how it behaves in headless Chromium."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.page.build import write_report
+from bench.report.page.defaults import defaults, difference
+from bench.report.wanted import TableOptions
+from tests.helpers.suites import make_run, make_suite
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes seconds, and has tests of its own."""
+    monkeypatch.setattr("bench.report.page.build.draw", lambda suite, runs: {})
+
+
+def text_of(suite: Path) -> str:
+    return write_report(suite).read_text()
+
+
+def test_the_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
+    text = text_of(make_suite(tmp_path))
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", text)
+    assert "@import" not in text
+    assert "url(http" not in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_protocol_stands_first_and_says_what_was_run(tmp_path: Path) -> None:
+    text = text_of(make_suite(tmp_path))
+    protocol = text[text.index('id="protocol"') : text.index('id="results"')]
+    for said in ("bc, iw_sft, sft", "iwsft/hopper/medium-v0", "0 1 2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
+        assert said in protocol
+    assert "intervals over 3 seeds hold for scores that are normal" in protocol
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_a_reader_has_to_know_is_said(tmp_path: Path) -> None:
+    def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [r | {"return": float("nan")} if r["episode"] == 3 else r for r in rows if r["seed"] != 1]
+
+    make_run(tmp_path, "bc", change=spoil)
+    make_run(tmp_path, "sft", "iwsft/walker2d/medium-v0")
+    make_run(tmp_path, "sft", "iwsft/ant/medium-v0")
+    make_run(tmp_path, "iw_sft", status="running")
+    text = html.unescape(text_of(tmp_path))
+    for said in (
+        "bc on iwsft/hopper/medium-v0: 2 of 3 seeds",
+        "bc on iwsft/hopper/medium-v0: 2 episodes failed",
+        "bc on iwsft/ant/medium-v0, iwsft/walker2d/medium-v0: no finished run",
+        "1 runs are not finished",
+    ):
+        assert said in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_hostile_names_are_escaped(tmp_path: Path) -> None:
+    make_run(tmp_path, "bc", code_revision="<script>alert(1)</script>")
+    assert "<script>alert" not in text_of(tmp_path)
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("arguments", [{"seeds": [0]}, {"reference": None}, {"versions": {"python": "3"}}])
+def test_a_single_run_has_a_page(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    make_run(tmp_path, **arguments)
+    assert "1 finished" in text_of(tmp_path)
+
+
+def test_a_run_without_curve_and_config_has_a_page(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    (folder / "curve.csv").unlink()
+    (folder / "config.yaml").unlink()
+    assert "1 finished" in text_of(tmp_path)
+
+
+def test_a_wide_figure_is_not_squeezed_into_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"curve-a": 345.6, "cost": 700}  # points
+    svgs = {name: f'<svg width="9pt" height="9pt" viewBox="0 0 {points} 200"></svg>' for name, points in sizes.items()}
+    monkeypatch.setattr("bench.report.page.build.draw", lambda suite, runs: svgs)
+    make_run(tmp_path)
+    text = text_of(tmp_path)
+    assert re.findall(r'<figure class="wide"><svg viewBox="0 0 (\d+)', text) == ["700"]
+    assert 'style="width: clamp(840px, 100%, 1050px)"' in text
+    assert text.count('style="width: clamp(') == 1
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_videos_are_embedded(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    (folder / "video.mp4").write_bytes(b"not really")
+    assert "data:video/mp4;base64,bm90IHJlYWxseQ==" in text_of(tmp_path)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_page_carries_no_more_videos_than_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for algo in ("bc", "sft"):
+        (make_run(tmp_path, algo) / f"{algo}.webp").write_bytes(bytes(900))
+    assert text_of(tmp_path).count("data:image/webp;base64,") == 2
+    monkeypatch.setattr("bench.report.page.build.PAGE_BYTES", 2000)
+    text = text_of(tmp_path)
+    assert text.count("data:image/webp;base64,") == 1
+    assert "Video: sft.webp, in the run directory" in text
+    monkeypatch.setattr("bench.report.page.build.VIDEO_BYTES", 800)
+    assert "data:image/webp;base64," not in text_of(tmp_path)
+
+
+def test_settings_are_compared_with_the_methods_defaults() -> None:
+    base = defaults("iw_sft")
+    assert base["algo.weighting.kind"] == "trajectory"
+    assert base["algo.finetune.updates"] == 4500
+    config = {"algo": {"finetune": {"updates": 2000}, "weighting": {"kind": "trajectory"}}, "results_dir": "elsewhere"}
+    found = difference(config, base)
+    assert ("algo.finetune.updates", "4500", "2000") in found
+    assert not [key for key, _, _ in found if key in ("results_dir", "algo.weighting.kind")]
+    assert defaults("no_such_method") == {}
+
+
+# In a browser.
+
+PROBE = """
+<script>
+window.problems = [];
+window.addEventListener("error", (e) => window.problems.push(String(e.message || e.target.outerHTML)), true);
+console.error = (...a) => window.problems.push(a.join(" "));
+</script>
+"""
+CHECK = """
+<script>
+window.addEventListener("load", () => {
+  const found = { width: innerWidth, scheme: matchMedia("(prefers-color-scheme: dark)").matches };
+  const board = document.getElementById("board"), rows = () => [...board.tBodies[0].rows];
+  const names = [...board.tHead.rows[0].cells].map((h) => h.firstElementChild.dataset.name);
+  const column = (name) => rows().filter((r) => !r.hidden).map((r) => r.cells[names.indexOf(name)].dataset.key);
+  const click = (name) => board.tHead.querySelector(`button[data-name=${name}]`).click();
+  const type = (text) => { const s = document.getElementById("search"); s.value = text; s.dispatchEvent(new Event("input")); };
+  const choose = (id, value) => { const s = document.getElementById(id); s.value = value; s.dispatchEvent(new Event("change")); };
+  found.first = column("selection");
+  click("score_mean"); found.down = column("score_mean");
+  click("score_mean"); found.up = column("score_mean");
+  click("algo"); found.words = column("algo");
+  type("walker2d iw_sft"); found.searched = [column("dataset"), column("algo")];
+  type(""); choose("filter-selection", ""); found.all = rows().filter((r) => !r.hidden).length;
+  choose("filter-algo", "bc"); found.chosen = column("algo");
+  choose("filter-algo", "");
+  document.querySelectorAll("details").forEach((d) => { d.open = true; });
+  setTimeout(() => {
+    found.curves = document.querySelectorAll(".curve svg polyline").length;
+    found.page = document.documentElement.scrollWidth;
+    found.beyond = [...document.body.querySelectorAll("*")].filter((e) => !e.closest("svg *, .wide svg")).filter((e) => {
+      const box = e.getBoundingClientRect();
+      return box.right > innerWidth + 0.5 || box.left < -0.5;
+    }).map((e) => e.outerHTML.slice(0, 120));
+    found.problems = window.problems;
+    const out = document.createElement("pre"); out.id = "found"; out.textContent = JSON.stringify(found);
+    document.body.append(out);
+  }, 300);
+});
+</script>
+"""
+FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0">
+<iframe id="f" srcdoc="{page}" style="border:0;width:{width}px;height:844px"></iframe>{wait}"""
+WAIT = """
+<script>
+const timer = setInterval(() => {
+  const found = document.getElementById("f").contentDocument.getElementById("found");
+  if (!found) return;
+  clearInterval(timer);
+  const out = document.createElement("pre");
+  out.id = "outer";
+  out.textContent = found.textContent;
+  document.body.append(out);
+}, 50);
+</script>
+"""
+
+
+def in_browser(page: Path, width: int, scratch: Path) -> dict[str, Any]:
+    """What the page does at `width` px: it runs in a frame of that width, for a window cannot be as narrow as a phone."""
+    text = page.read_text().replace("<head>", "<head>" + PROBE).replace("</body>", CHECK + "</body>")
+    harness = scratch / "harness.html"
+    harness.write_text(FRAME.format(page=html.escape(text), width=width, wait=WAIT))
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", f"--user-data-dir={scratch / 'profile'}", "--enable-logging=stderr",
+        "--window-size=1400,900", "--virtual-time-budget=10000", "--dump-dom", harness.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert not re.findall(r"CONSOLE.*", done.stderr)
+    match = re.search(r'<pre id="outer">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert match, "the page's own script did not finish"
+    return json.loads(html.unescape(match.group(1)))
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_works_in_a_browser(tmp_path: Path, width: int) -> None:
+    page = write_report(make_suite(tmp_path / "suite"))
+    found = in_browser(page, width, tmp_path)
+    assert found["width"] == width
+    assert found["problems"] == []
+    assert found["page"] <= width
+    assert found["beyond"] == []
+    assert set(found["first"]) == {"last"}
+    down, up = ([float(v) for v in found[k]] for k in ("down", "up"))
+    assert len(down) == 6
+    assert down == sorted(down, reverse=True)
+    assert up == sorted(up)
+    assert found["words"] == sorted(found["words"])
+    assert found["searched"] == [["iwsft/walker2d/medium-v0"], ["iw_sft"]]
+    assert found["all"] == 18
+    assert set(found["chosen"]) == {"bc"}
+    assert found["curves"] == 18  # six runs, a line a seed
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_long_names_and_many_methods_fit_a_phone(tmp_path: Path) -> None:
+    for i in range(12):
+        make_run(
+            tmp_path / "suite", f"method_with_a_rather_long_name_{i}", f"{'very' * 12}/long-name-of-a-data-set/medium-v0", seeds=range(10)
+        )
+    found = in_browser(write_report(tmp_path / "suite"), 390, tmp_path)
+    assert found["beyond"] == []
+    assert found["problems"] == []
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_suite_of_nineteen_methods_two_reference_sets_and_published_scores_fits(tmp_path: Path, width: int) -> None:
+    suite = tmp_path / "suite"
+    for i in range(19):
+        for name in ("hopper/medium-replay", "halfcheetah/medium-replay", "kitchen/mixed"):
+            make_run(suite, f"method_{i}", f"iwsft/{name}-v0", level=200.0 + 10 * i)
+    make_run(suite, "bc", "D4RL/pen/human-v2", reference={"name": "d4rl", "random": 0.0, "expert": 4.0})
+    page = write_report(suite, TableOptions(mixed=True, published=True))
+    found = in_browser(page, width, tmp_path)
+    assert found["problems"] == []
+    assert found["beyond"] == []
+    assert found["all"] == 19 * 3 * 3  # under every selection rule, but of the larger reference set alone
+    assert "<th>method</th>" in page.read_text()

@@ -1,0 +1,102 @@
+"""Locks: one holder at a time, none of them dead; nothing is left of them."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.errors import RunError
+from bench.storage import locks
+from bench.storage.locks import Lock
+
+HOLD = """import sys, time
+from pathlib import Path
+from bench.storage.locks import Lock
+lock = Lock(Path(sys.argv[1]))
+assert lock.take()
+print("has it", flush=True)
+time.sleep(60)
+"""
+
+
+def holder(path: Path) -> subprocess.Popen:
+    """A process that has the lock."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "has it\n"
+    return process
+
+
+def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "results" / ".locks" / "run.lock"
+    process = holder(path)
+    lock, told = Lock(path), []
+    assert not lock.take()
+    assert lock.holder() == f"process {process.pid} on {locks.socket.gethostname()}"
+
+    def kill_it() -> None:
+        told.append("polled")
+        os.kill(process.pid, signal.SIGKILL)
+
+    lock.wait(kill_it)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert told == ["polled"]
+    lock.give_back()
+    assert lock.take()
+    lock.give_back()
+    assert not (tmp_path / "results" / ".locks").exists()
+
+
+def test_what_was_made_for_a_lock_goes_with_it(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "results" / "suite" / ".locks" / "run.lock")
+    with lock.held():
+        assert (tmp_path / "results" / "suite" / ".locks").exists()
+    assert not (tmp_path / "results").exists()
+
+
+def _count(folder: Path, times: int) -> None:
+    for _ in range(times):
+        with Lock(folder / ".locks" / "counter.lock").held():
+            value = int((folder / "counter").read_text())
+            (folder / "counter").write_text(str(value + 1))
+
+
+def test_many_processes_never_hold_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, add one, write: every overlap would lose a count. Files and folders of the lock come and go all the time."""
+    monkeypatch.setattr(locks, "POLL", 0.0005)
+    (tmp_path / "counter").write_text("0")
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_count, args=(tmp_path, 40)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert (tmp_path / "counter").read_text() == "120"
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    import fcntl
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    with pytest.raises(RunError, match=r"run\.lock: this file system has no locks .*; choose another folder with results_dir=PATH"):
+        Lock(tmp_path / "run.lock").take()
+
+
+def test_a_file_where_the_folder_should_be_is_an_error_and_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "POLL", 0.001)
+    (tmp_path / ".locks").write_text("no folder")
+    with pytest.raises(OSError, match=r"\.locks/run\.lock"):
+        Lock(tmp_path / ".locks" / "run.lock").take()

@@ -1,0 +1,83 @@
+"""The engine and the precision that a run asks for, and what is said where they cannot be had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from algos.batches.sampling import Sampler
+from algos.engines import WithFallback
+from bench.storage.rundir import RunDir
+from bench.training.device import apply_engine, arithmetic, arithmetic_of, precision_of
+from tests.helpers.devices import CPU, GPU, config
+from tests.helpers.learners import episodes_of, small
+
+
+def test_only_what_changes_results_makes_another_run() -> None:
+    base = config()
+    assert arithmetic_of(CPU, base) == arithmetic_of(CPU, replace(base, engine="compiled")) == "cpu"
+    assert arithmetic_of(GPU, replace(base, precision="tf32")) == "cuda tf32"
+    hashes = {RunDir(base, "0", arithmetic("cuda", p)).hash for p in ("float32", "tf32", "bf16")}
+    assert len(hashes) == 3
+
+
+def test_precision_holds_within() -> None:
+    before = torch.get_float32_matmul_precision()
+    for name, setting in (("bf16", "medium"), ("tf32", "high"), ("float32", "highest")):
+        with precision_of(config(precision=name), GPU, print):
+            assert torch.get_float32_matmul_precision() == setting
+    with pytest.raises(ZeroDivisionError), precision_of(config(precision="bf16"), GPU, print):
+        raise ZeroDivisionError
+    assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("auto", []), ("eager", []), ("captured", ["engine = captured: CUDA graphs need a GPU; going on with engine=eager"])]
+)
+def test_engines_on_a_cpu(name: str, said: list[str]) -> None:
+    algo, lines = small("iql", episodes_of()), []
+    apply_engine(algo, config(engine=name), lines.append)
+    assert lines == said
+    assert algo.engine == algo.step
+
+
+def test_whole_trajectories_are_not_compiled() -> None:
+    from algos.methods.weighted_bc import Training, WeightedBC, WeightedBCConfig
+
+    algo = WeightedBC(WeightedBCConfig(scratch=Training(updates=5, sampler=Sampler.trajectories), hidden=[4]), episodes_of(), [0])
+    lines: list[str] = []
+    apply_engine(algo, config(engine="compiled"), lines.append)
+    assert lines == ["engine = compiled: batches of whole trajectories differ in shape; going on with engine=eager"]
+    assert algo.engine == algo.step
+
+
+def test_an_engine_that_cannot_get_ready_is_left_with_a_reason() -> None:
+    straight, algo = small("iql", episodes_of()), small("iql", episodes_of())
+    lines: list[str] = []
+
+    def broken(phase: int, draws: Any) -> Any:
+        raise RuntimeError("no compiler here\nand much more")
+
+    algo.engine = WithFallback(algo, broken, "compiled", lines.append)
+    straight.train(0, 4)
+    algo.train(0, 4)
+    assert lines == ["engine = compiled: RuntimeError: no compiler here; going on with engine=eager"]
+    assert torch.equal(straight.state["policy"], algo.state["policy"])
+
+
+def test_an_engine_that_worked_and_then_fails_is_an_error() -> None:
+    algo = small("iql", episodes_of())
+    calls: list[int] = []
+
+    def fails_later(phase: int, draws: Any) -> Any:
+        calls.append(phase)
+        if len(calls) > 2:
+            raise RuntimeError("lost")
+        return algo.step(phase, draws)
+
+    algo.engine = WithFallback(algo, fails_later, "captured", print)
+    with pytest.raises(RuntimeError, match="lost"):
+        algo.train(0, 5)

@@ -1,0 +1,527 @@
+"""A run that is stopped, killed, disturbed or in part failing leaves what it would have left undisturbed, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from bench.config.schema import Config, EvalConfig
+from bench.errors import RunError
+from bench.report.suite import rebuild
+from bench.storage.locks import Lock
+from bench.storage.rundir import RunDir, read_csv
+from bench.storage.tensors import unpack
+from bench.training import evaluate, signals
+from bench.training import loop as training
+from bench.training import shared as resources
+from bench.training.parallel import MemberProcesses
+from bench.training.run import _together, folders_of, run, run_all
+from envs.errors import DataError
+from tests.helpers.episodes import random_episodes, write_minari
+from tests.helpers.paths import ROOT
+
+ID = "test/pendulum/random-v0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A small data set, kept in memory: nothing here depends on where it comes from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
+        write_minari(ID, random_episodes(30, obs=4, act=1), ref_min_score=5.0, ref_max_score=1000.0)
+        resources._data.clear()
+        yield
+        resources._data.clear()
+
+
+def small(folder: Path) -> Config:
+    """iw-SFT(Q) with its weights' table and q: 40 updates, evaluated every 15; in this process, where tests can reach into training."""
+    algo = WeightedBCConfig(
+        "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
+        Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
+    )  # fmt: skip
+    return Config(algo, ID, seeds=[3, 1], eval=EvalConfig(15, 1, 2, workers=1), results_dir=str(folder), device="cpu", processes=1)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return small(tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    return run(small(tmp_path_factory.mktemp("undisturbed")))
+
+
+@pytest.fixture(scope="module")
+def whole(undisturbed: RunDir) -> dict[str, Any]:
+    """What has to come out each time."""
+    return left_by(undisturbed)
+
+
+def left_by(folder: RunDir) -> dict[str, Any]:
+    """All of a run that has to be the same: rows, parameters, optimiser, averages, counters."""
+    state, about = unpack(folder.path / "checkpoint.safetensors")
+    policy, _ = unpack(folder.path / "policy.safetensors")
+    tensors = {**state, **{f"policy/{k}": v for k, v in policy.items()}}
+    return {
+        **{name: (folder.path / name).read_text() for name in ("episodes.csv", "curve.csv")},
+        **{name: value.numpy().tobytes() for name, value in tensors.items()},
+        "update": about["update"],
+    }
+
+
+@pytest.fixture
+def at_update(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[WeightedBC], None], str], None]:
+    """Something happens once, after a stretch of training that reaches an update."""
+
+    def arrange(update: int, what: Callable[[WeightedBC], None], name: str = "iw_sft_q") -> None:
+        train, done = WeightedBC.train, []
+
+        def watched(self: WeightedBC, start: int, stop: int) -> dict:
+            found = train(self, start, stop)
+            if self.config.name == name and stop >= update and not done:
+                done.append(stop)
+                what(self)
+            return found
+
+        monkeypatch.setattr(WeightedBC, "train", watched)
+
+    return arrange
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path: Path, how: str) -> None:
+    """Signalled as a scheduler does it, all processes of the job at once, or killed without a word."""
+    config.processes = 2
+    whole = left_by(run(replace(config, results_dir=str(tmp_path / "whole"))))
+    resources.close()  # a fork makes its own
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        train = MemberProcesses.train
+
+        def watched(self: MemberProcesses, start: int, stop: int) -> dict:
+            found = train(self, start, stop)
+            if self.updates == 40 and stop >= (9 if how == "signal" else 20):
+                if how == "signal":
+                    os.killpg(0, signal.SIGTERM)
+                else:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return found
+
+        MemberProcesses.train = watched  # type: ignore[method-assign]
+        try:
+            run(config)
+        except signals.Terminated as left:
+            os._exit(int(left.code or 0))
+        os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == (75 if how == "signal" else -signal.SIGKILL)
+    assert left_by(run(config)) == whole
+
+
+@pytest.mark.parametrize(("update", "number"), [(1, signal.SIGUSR1), (9, signal.SIGTERM), (15, signal.SIGTERM), (37, signal.SIGUSR1)])
+def test_a_signal_saves_between_evaluations_and_exits(config: Config, whole: dict, at_update: Any, update: int, number: int) -> None:
+    at_update(update, lambda algo: os.kill(os.getpid(), number))
+    before = signal.getsignal(number)
+    with pytest.raises(signals.Terminated) as deferred_signals:
+        run(config)
+    assert deferred_signals.value.code == 75
+    assert signal.getsignal(number) is before
+    (folder,) = folders_of([config])
+    saved = folder.resume()
+    assert saved is not None
+    assert saved.update >= update
+    assert update == 15 or saved.update != saved.evaluated
+    assert left_by(run(config)) == whole
+
+
+def test_a_signal_while_pi_ref_is_trained(config: Config, whole: dict, at_update: Any) -> None:
+    at_update(5, lambda algo: os.kill(os.getpid(), signal.SIGTERM), "bc")
+    with pytest.raises(signals.Terminated):
+        run(config)
+    assert list((Path(config.results_dir) / ".pi_ref").glob("*.training.safetensors"))
+    assert left_by(run(config)) == whole
+    assert len(list((Path(config.results_dir) / ".pi_ref").iterdir())) == 1
+
+
+def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state before it is saved; the evaluation is played again."""
+    act, acted = WeightedBC.act, iter(range(10**6))
+
+    def signalled(self: WeightedBC, observations: torch.Tensor) -> torch.Tensor:
+        if next(acted) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return act(self, observations)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightedBC, "act", signalled)
+        with pytest.raises(signals.Terminated):
+            run(config)
+    (folder,) = folders_of([config])
+    saved = folder.resume()
+    assert saved is not None
+    assert saved.point == (15, 0)
+    assert list(saved.metrics) == ["loss", "learning_rate"]  # in this order: they are columns of curve.csv
+    assert left_by(run(config)) == whole
+
+
+def test_whoever_framed_the_process_takes_over_after_the_save(config: Config, whole: dict, at_update: Any) -> None:
+    """As submitit does, to put the job back into the queue. A handler that returns lets training go on."""
+    seen: list[tuple[int, int]] = []
+
+    def handler(number: int, frame: object) -> None:
+        saved = folders_of([config])[0].resume()
+        assert saved is not None
+        seen.append((number, saved.update))
+
+    before = [signal.signal(s, handler) for s in (signal.SIGTERM, signal.SIGUSR2)]
+    try:
+        at_update(9, lambda algo: [os.kill(os.getpid(), s) for s in (signal.SIGTERM, signal.SIGUSR2)])
+        assert left_by(run(config)) == whole
+    finally:
+        for number, old in zip((signal.SIGTERM, signal.SIGUSR2), before, strict=True):
+            signal.signal(number, old)
+    assert [number for number, _ in seen] == [signal.SIGUSR2, signal.SIGTERM]
+    assert all(update >= 9 for _, update in seen)
+
+
+def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    saves: list[int] = []
+    save = RunDir.save
+
+    def counted(self: RunDir, update: int, *more: Any) -> None:
+        saves.append(update)
+        save(self, update, *more)
+
+    monkeypatch.setattr(RunDir, "save", counted)
+    assert left_by(run(replace(config, checkpoint_minutes=0.0))) == whole
+    assert set(saves) > {15, 30, 40}
+
+
+def test_a_clock_that_jumps_changes_no_duration(config: Config, whole: dict, at_update: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    jumps = iter(np.random.default_rng(0).uniform(-1e8, 1e8, 10**4))
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + next(jumps))
+    folder = run(config)
+    assert left_by(folder) == whole
+    record = json.loads((folder.path / "run.json").read_text())
+    assert 0 <= record["wall_time_s"] < 60
+    assert 0 <= record["set_up_time_s"] < 60
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "cut checkpoint", "rows", "missing rows", "everything"])
+def test_a_damaged_save_is_passed_over(config: Config, whole: dict, at_update: Any, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    at_update(38, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(signals.Terminated):
+        run(config)
+    (folder,) = folders_of([config])
+    newest = folder.checkpoints.newest
+    if what == "cut checkpoint":
+        newest.write_bytes(newest.read_bytes()[:100])
+    elif what == "rows":
+        path = folder.path / "episodes.csv"
+        path.write_text(path.read_text().replace("\n30,1,0,", "\n30,1,0,1"))
+    elif what == "missing rows":
+        (folder.path / "curve.csv").unlink()
+    else:
+        damage(newest)
+        if what == "everything":
+            damage(folder.checkpoints.previous)
+    capsys.readouterr()
+    assert left_by(run(config)) == whole
+    said = [line for line in capsys.readouterr().err.splitlines() if "is damaged" in line]
+    if what in ("checkpoint", "cut checkpoint"):
+        assert len(said) == 1
+        assert said[0].startswith(str(newest))
+        assert said[0].endswith("; going on from the one before it, at update 30")
+    else:
+        assert said[-1].endswith("; starting over")
+
+
+def poison(algo: WeightedBC) -> None:
+    """A number that is none, in the second member's parameters."""
+    algo.state["policy"][1, 5] = float("nan")
+
+
+def test_a_member_that_fails_is_marked_and_the_others_are_unchanged(config: Config, undisturbed: RunDir, at_update: Any) -> None:
+    at_update(20, poison)
+    folder = run(config)
+    record = json.loads((folder.path / "run.json").read_text())
+    assert (record["status"], record["failed_seeds"]) == ("finished", [1])
+    for name, column in (("episodes.csv", "return"), ("curve.csv", "return_mean")):
+        found, before = (read_csv(f.path / name) for f in (folder, undisturbed))
+        failed = [r for r in found if r["seed"] == "1" and r["update"] != "15"]
+        assert {r[column] for r in failed} == {"nan"}
+        assert [r for r in found if r not in failed] == [r for r in before if r["seed"] == "3" or r["update"] == "15"]
+        assert len(found) == len(before)
+    policies = [load_file(f.path / "policy.safetensors") for f in (folder, undisturbed)]
+    for name, value in policies[1].items():
+        assert torch.equal(policies[0][name][0], value[0])
+        assert policies[0][name][1].isnan().all()
+    table = rebuild(Path(config.results_dir) / "single")
+    assert "(3 failed)" in table  # of 3 after update 15
+    assert "Failed: the episode's return was no finite number; it counts as score 0." in table
+
+
+def test_a_run_that_fails_whole_stops_no_other(config: Config) -> None:
+    """And is not trained on: only one update a stop, for the names of its metrics."""
+    hot = replace(config, algo=replace(config.algo, finetune=replace(config.algo.finetune, learning_rate=1e38)))
+    run_all([hot, config])
+    failed, fine = folders_of([hot, config])
+    assert fine.finished
+    assert json.loads((failed.path / "run.json").read_text())["failed_seeds"] == [3, 1]
+    assert json.loads((fine.path / "run.json").read_text())["failed_seeds"] == []
+    assert {r["return"] for r in read_csv(failed.path / "episodes.csv")} == {"nan"}
+    assert len(read_csv(failed.path / "episodes.csv")) == len(read_csv(fine.path / "episodes.csv"))
+
+
+def test_a_failed_member_stays_so_when_the_run_is_resumed(config: Config, tmp_path: Path, at_update: Any) -> None:
+    at_update(10, poison)
+    whole = left_by(run(config))
+    config = small(tmp_path / "again")
+    at_update(10, poison)
+    at_update(33, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(signals.Terminated):
+        run(config)
+    folder = run(config)
+    assert json.loads((folder.path / "run.json").read_text())["failed_seeds"] == [1]
+    assert left_by(folder) == whole
+
+
+def test_a_population_killed_between_two_saves_goes_on_as_it_was(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its runs go back to the point that all of them have, so that the same members are trained together again."""
+    configs = [replace(config, seeds=[s]) for s in (0, 1, 2)]
+    run_all(configs)
+    whole = [left_by(f) for f in folders_of(configs)]
+    configs = [replace(c, results_dir=str(tmp_path / "again")) for c in configs]
+    save, saves = RunDir.save, iter(range(100))
+
+    def dies(self: RunDir, *more: Any) -> None:
+        if next(saves) == 4:  # the second run's second save
+            raise KeyboardInterrupt
+        save(self, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "save", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(configs)
+    folders = folders_of(configs)
+    assert [f.points() for f in folders] == [[(30, 30), (15, 15)], [(15, 15)], [(15, 15)]]
+    together: list[int] = []
+    train = WeightedBC.train
+
+    def counted(self: WeightedBC, start: int, stop: int) -> dict:
+        together.append(self.members)
+        return train(self, start, stop)
+
+    monkeypatch.setattr(WeightedBC, "train", counted)
+    run_all(configs)
+    assert set(together) == {3}
+    assert [left_by(f) for f in folders] == whole
+
+
+@pytest.mark.parametrize(("fitting", "said"), [(3, [3]), (1, [3, 2, 1])])
+def test_a_population_that_does_not_fit_the_memory_is_halved(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fitting: int, said: list[int]
+) -> None:
+    """From the last save on, its reference policies included; the results are the same but for rounding of batched arithmetic."""
+    configs = [replace(config, seeds=[3, 1, 2]), replace(config, seeds=[4, 5])]
+    run_all(configs)
+    whole = [(read_csv(f.path / "episodes.csv"), load_file(f.path / "policy.safetensors")) for f in folders_of(configs)]
+    configs = [replace(c, results_dir=str(tmp_path / "again")) for c in configs]
+    train = WeightedBC.train
+
+    def limited(self: WeightedBC, start: int, stop: int) -> dict:
+        if self.members > fitting and stop > 17:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return train(self, start, stop)
+
+    monkeypatch.setattr(WeightedBC, "train", limited)
+    capsys.readouterr()
+    run_all(configs)
+    found = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
+    assert [line.split("; ")[1] for line in found] == [f"going on with {size} of 5 members at a time" for size in said]
+    for folder, (rows, policy) in zip(folders_of(configs), whole, strict=True):
+        again = read_csv(folder.path / "episodes.csv")
+        assert [(r["update"], r["seed"], r["length"]) for r in again] == [(r["update"], r["seed"], r["length"]) for r in rows]
+        for name, value in load_file(folder.path / "policy.safetensors").items():
+            torch.testing.assert_close(value, policy[name], rtol=1e-4, atol=1e-5)
+
+
+def test_one_member_that_does_not_fit_is_an_error(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self: WeightedBC, start: int, stop: int) -> dict:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes.")
+
+    monkeypatch.setattr(WeightedBC, "train", never)
+    with pytest.raises(RunError, match="iw_sft_q: out of memory with one member at a time; choose a smaller batch or network"):
+        run(config)
+
+
+def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder,) = folders_of([config])
+    other = Lock(folder.lock.path)
+    assert other.take()
+    (put_off,) = _together([config], wait=False)
+    assert put_off == config
+    assert not folder.path.exists()
+    assert f"process {os.getpid()} on" in capsys.readouterr().err
+
+    polled = []
+    sleep = training.time.sleep
+
+    def finishes(seconds: float) -> None:
+        polled.append(seconds)
+        if other._lock.is_locked:
+            other.give_back()
+        sleep(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.storage.locks.time.sleep", finishes)
+        assert run(config).finished
+    assert polled
+    assert "waiting for process" in capsys.readouterr().err
+    assert not list(Path(config.results_dir).rglob("*.lock"))
+
+
+def test_forced_again_after_a_kill_goes_on(config: Config, whole: dict, at_update: Any) -> None:
+    """force=true starts a finished run over; what it then leaves unfinished goes on, or a job that is requeued would never end."""
+    run(config)
+    config = replace(config, force=True)
+    at_update(33, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(signals.Terminated):
+        run(config)
+    saved = folders_of([config])[0].resume()
+    assert saved is not None
+    assert saved.update >= 33
+    assert left_by(run(config)) == whole
+
+
+def test_a_finished_run_needs_no_lock(config: Config) -> None:
+    """Its folder may be read-only."""
+    folder = run(config)
+    shutil.rmtree(folder.lock.path.parent, ignore_errors=True)
+    folder.lock.path.parent.write_text("no folder: a lock cannot be made here")
+    assert run(config).finished
+
+
+def test_members_that_are_not_finite_return_nan(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = resources.data_set(ID)
+    algo = WeightedBC(config.algo.reference, data.trajectories, [0, 1])
+    algo.state["policy"][0, 0] = float("inf")
+    played = evaluate.play(algo, data, resources.evaluator(data.env_spec, 1), 1, 2, lambda: None)
+    assert np.isnan(played.returns[0]).all()
+    assert (played.lengths[0] == 0).all()
+    assert np.isfinite(played.returns[1]).all()
+
+
+def test_the_command_leaves_with_75_and_goes_on(tmp_path: Path) -> None:
+    """`python -m bench` in its own process, with evaluation's processes, all of them signalled as a scheduler does."""
+    updates, root = 4_000_000, ROOT
+    overrides = [
+        "algo=bc", "seeds=[0]", "algo.hidden=[8]", f"algo.scratch.updates={updates}", f"dataset={ID}", "device=cpu",
+        "eval.every=30", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "bench", *overrides]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    saved = []
+    for _ in range(2):
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            assert process.stderr is not None
+            said = [next(line for line in process.stderr if ": update " in line)]  # it has been evaluated
+            os.killpg(process.pid, signal.SIGTERM)
+            said += process.stderr.readlines()
+        assert process.returncode == 75, said
+        assert said[-1] == "SIGTERM: saved; the same command goes on from here (exit code 75)\n"
+        assert not any("Traceback" in line for line in said)
+        (path,) = tmp_path.glob("results/single/runs/*/checkpoint.safetensors")
+        saved.append(int(unpack(path)[1]["update"]))
+    assert 30 <= saved[0] < saved[1]
+
+
+class Held:
+    """Evaluations before the last, which begin and then wait for `go`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go, self.begun = threading.Event(), []
+        play = training.play
+
+        def held(algo: Any, data: Any, environments: Any, update: int, *more: Any) -> Any:
+            self.begun.append(update)
+            assert update == 40 or self.go.wait(60)
+            return play(algo, data, environments, update, *more)
+
+        monkeypatch.setattr(training, "play", held)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_training_goes_on_while_a_policy_is_played_and_nothing_changes(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_update: Any, processes: int
+) -> None:
+    config = replace(config, eval=replace(config.eval, overlap=True), processes=processes)
+    plain = replace(config, eval=replace(config.eval, overlap=False), results_dir=str(tmp_path / "plain"))
+    expected = left_by(run(plain))
+    held = Held(monkeypatch)
+    if processes == 1:  # updates that come after the policy which is waiting to be played
+        at_update(16, lambda algo: held.go.set())
+    else:
+        held.go.set()
+    assert left_by(run(config)) == expected
+    assert held.begun == [15, 30, 40]
+
+
+@pytest.mark.parametrize("how", ["killed", "signal"])
+def test_a_run_that_ends_while_a_policy_is_played_goes_on_exactly(
+    config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, at_update: Any, how: str
+) -> None:
+    config.eval.overlap = True
+    held = Held(monkeypatch)
+
+    def end(algo: WeightedBC) -> None:
+        held.go.set()
+        if how == "killed":
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    at_update(17, end)
+    with pytest.raises(KeyboardInterrupt if how == "killed" else signals.Terminated):
+        run(config)
+    (folder,) = folders_of([config])
+    point = folder.points()[0]
+    assert point == (15, 0) if how == "killed" else point[0] >= 17 and point[1] == 15, point
+    assert left_by(run(config)) == whole
+
+
+def test_what_fails_while_training_goes_on_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.eval.overlap = True
+
+    def fails(*_: Any) -> None:
+        raise DataError("an environment failed: fell off")
+
+    monkeypatch.setattr(training, "play", fails)
+    with pytest.raises(DataError, match="fell off"):
+        run(config)

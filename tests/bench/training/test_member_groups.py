@@ -1,0 +1,31 @@
+"""A population in parts does what it does whole, by `train` and update by update."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from algos.base import Algo
+from bench.training.device import build_population
+from tests.helpers.learners import episodes_of, small
+
+SEEDS = (3, 8, 5)
+
+
+def parts_of(name: str) -> Algo:
+    data = episodes_of()
+    return build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), parts=2, processes=1)
+
+
+@pytest.mark.parametrize("name", ["td3_bc", "awr"])
+def test_parts_are_the_whole(name: str) -> None:
+    whole, trained, stepped = small(name, episodes_of(), SEEDS), parts_of(name), parts_of(name)
+    expected, found = whole.train(0, 6), trained.train(0, 6)
+    for update in range(6):
+        stepped.before(update)
+        stepped.step(stepped.phase(update), stepped.draws(update))
+    for part, value in whole.state.items():
+        torch.testing.assert_close(trained.state[part], value, rtol=1e-4, atol=1e-6, msg=part)
+        assert torch.equal(stepped.state[part], trained.state[part]), part
+    for part, value in expected.items():
+        torch.testing.assert_close(found[part], value, rtol=1e-4, atol=1e-6, msg=part)

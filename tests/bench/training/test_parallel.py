@@ -1,0 +1,155 @@
+"""A population dealt out over processes: it trains as it does whole, leaves no process behind, and says what failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from algos.base import Metrics
+from algos.methods.weighted_bc import WeightedBCConfig
+from bench.config.schema import Config
+from bench.training.device import build_population, processes_for
+from bench.training.member_groups import out_of_memory
+from bench.training.parallel import MemberProcesses
+from tests.helpers.learners import episodes_of, small
+
+SEEDS = (3, 8, 5)
+
+
+def dealt(name: str) -> MemberProcesses:
+    data = episodes_of()
+    found = build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), parts=1, processes=2)
+    assert isinstance(found, MemberProcesses)
+    return found
+
+
+def children() -> set[int]:
+    return {int(p) for p in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+@pytest.mark.parametrize("name", ["td3_bc", "awr"])
+def test_dealt_out_is_the_whole(name: str) -> None:
+    whole, found = small(name, episodes_of(), SEEDS), dealt(name)
+    assert [p.members for p in found.parts] == [1, 2]
+    for first, last in ((0, 4), (4, 7)):
+        expected, metrics = whole.train(first, last), found.train(first, last)
+        for part, value in whole.state.items():
+            torch.testing.assert_close(found.state[part], value, rtol=1e-4, atol=1e-6, msg=part)
+        assert list(metrics) == list(expected)
+        for part, value in expected.items():
+            torch.testing.assert_close(metrics[part], value, rtol=1e-4, atol=1e-6, msg=part)
+        for part, value in whole.policy().items():
+            torch.testing.assert_close(found.policy()[part], value, rtol=1e-4, atol=1e-6, msg=part)
+        observations = torch.randn(3, 4, found.data.observations.shape[1])
+        torch.testing.assert_close(found.act(observations), whole.act(observations), rtol=1e-4, atol=1e-5)
+
+
+def test_it_goes_on_from_a_state_as_if_nothing_had_been() -> None:
+    uninterrupted, other = dealt("iql"), dealt("iql")
+    uninterrupted.train(0, 4)
+    saved = uninterrupted.state
+    other.train(0, 1)  # its processes have a state of their own by now
+    other.state = saved
+    uninterrupted.train(4, 9)
+    other.train(4, 9)
+    for name, value in uninterrupted.state.items():
+        assert torch.equal(other.state[name], value), name
+        assert name == "update" or value.ndim == 0 or not torch.equal(saved[name], value), name  # what was saved is a copy
+
+
+def test_no_process_outlives_it() -> None:
+    before = children()
+    found = dealt("td3_bc")
+    found.train(0, 1)
+    mine = children() - before
+    assert len(mine) == 2
+    del found
+    assert children() == before
+
+
+def test_another_fork_that_ends_leaves_them_alone() -> None:
+    found = dealt("td3_bc")
+    found.train(0, 1)
+    child = os.fork()
+    if child == 0:
+        del found
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    found.train(1, 2)
+
+
+def test_processes_end_with_the_one_that_made_them() -> None:
+    """Whatever ends it, and hold none of its files open."""
+    answers, answer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        found = dealt("td3_bc")
+        found.train(0, 1)
+        os.write(answer, " ".join(map(str, (hand.pid for hand in found.workers))).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(answer)
+    pids = [int(p) for p in os.read(answers, 100).split()]
+    os.waitpid(child, 0)
+    assert len(pids) == 2
+    assert os.read(answers, 1) == b""  # nobody has the other end
+    os.close(answers)
+    deadline = time.monotonic() + 20
+    while any(_runs(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_signals_of_a_whole_job_do_not_end_them() -> None:
+    found = dealt("td3_bc")
+    found.train(0, 1)
+    for hand in found.workers:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            os.kill(hand.pid, number)
+    found.train(1, 2)
+
+
+def test_a_process_that_the_system_ends_is_memory_that_was_missing() -> None:
+    found = dealt("td3_bc")
+    found.train(0, 1)
+    os.kill(found.workers[1].pid, signal.SIGKILL)
+    with pytest.raises(MemoryError, match="a process that trains was ended from outside") as failure:
+        found.train(1, 3)
+    assert out_of_memory(failure.value)
+    assert not found.workers
+
+
+@pytest.mark.parametrize(("error", "memory"), [(MemoryError("no more"), True), (ValueError("a mistake"), False)])
+def test_what_fails_there_is_raised_here(error: Exception, memory: bool) -> None:
+    found = dealt("td3_bc")
+
+    def fails(start: int, stop: int) -> Metrics:
+        raise error
+
+    found.parts[0].train = fails  # type: ignore[method-assign]
+    with pytest.raises(MemoryError if memory else RuntimeError, match=str(error)):
+        found.train(0, 2)
+    assert not found.workers
+
+
+@pytest.mark.parametrize(
+    ("cores", "asked", "engine", "members", "expected"),
+    [(2, None, "auto", 3, 2), (2, None, "auto", 1, 1), (16, None, "auto", 3, 1), (16, None, "eager", 8, 8), (1, None, "auto", 8, 1),
+     (2, 4, "auto", 3, 3), (2, 1, "auto", 3, 1), (2, None, "compiled", 3, 2), (2, None, "captured", 3, 1)],
+)  # fmt: skip
+def test_how_many(monkeypatch: pytest.MonkeyPatch, cores: int, asked: int | None, engine: str, members: int, expected: int) -> None:
+    monkeypatch.setattr("bench.training.device.cores", lambda: cores)
+    config = Config(WeightedBCConfig("bc"), processes=asked, engine=engine)
+    assert processes_for(config, torch.device("cpu"), members) == expected
+    assert processes_for(config, torch.device("cuda"), members) == 1

@@ -1,0 +1,206 @@
+"""One run: what it leaves, that it is reproducible, resumed exactly, never done twice, and shares its reference policy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from algos.methods.weighted_bc import WeightedBC
+from bench.config.schema import Config
+from bench.errors import RunError
+from bench.storage.rundir import RunDir, read_csv
+from bench.training import pi_ref as reference_policy
+from bench.training import run as runner
+from bench.training import shared as resources
+from bench.training.parallel import MemberProcesses
+from bench.training.run import run
+
+pytestmark = pytest.mark.usefixtures("fresh_data")
+
+
+def rows(folder: RunDir) -> list[dict]:
+    return read_csv(folder.path / "episodes.csv")
+
+
+def test_what_a_run_leaves(config: Config) -> None:
+    folder = run(config)
+    assert sorted(p.name for p in folder.path.iterdir()) == [
+        "checkpoint.safetensors", "config.yaml", "curve.csv", "episodes.csv", "policy.safetensors", "run.json",
+    ]  # fmt: skip
+    episodes = rows(folder)
+    counted = {(r["update"], r["seed"]): sum(q["update"] == r["update"] and q["seed"] == r["seed"] for q in episodes) for r in episodes}
+    assert counted == {(u, s): (5 if u == "40" else 2) for u in ("15", "30", "40") for s in ("3", "1")}
+    curve = read_csv(folder.path / "curve.csv")
+    for name in (
+        "loss",
+        "log_prob_curated",
+        "log_prob_all",
+        "kl_q_pi_ref",
+        "weight_ess_share",
+        "weight_minimum",
+        "weight_maximum",
+        "weight_clipped_share",
+    ):
+        assert all(float(row[name]) == float(row[name]) for row in curve)
+    record = json.loads((folder.path / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["config_hash"] == folder.hash
+    assert set(record["versions"]) >= {"python", "torch", "mujoco", "gymnasium", "minari"}
+    assert len(record["dataset_digest"]) == 64
+    assert load_file(folder.path / "policy.safetensors")["0.weight"].shape == (2, 4, 8)
+
+
+def test_the_same_seeds_give_identical_episodes_and_others_do_not(config: Config, tmp_path: Path) -> None:
+    first = rows(run(config))
+    config.results_dir = str(tmp_path / "again")
+    assert rows(run(config)) == first
+    config.seeds = [3, 2]
+    other = rows(run(config))
+    assert other != first
+
+
+def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(config)
+    config.results_dir = str(tmp_path / "interrupted")
+    train = WeightedBC.train
+
+    def dies(self: WeightedBC, start: int, stop: int) -> dict:
+        if self.config.name != "bc" and start >= 15:
+            raise KeyboardInterrupt
+        return train(self, start, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightedBC, "train", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    folder = RunDir(config, resources.data_set(config.dataset).trajectories.digest, "cpu")
+    assert not folder.finished
+    # A row that was written after the last checkpoint is dropped.
+    stray = (folder.path / "episodes.csv").read_text() + "30,3,0,99.0,99\n"
+    (folder.path / "episodes.csv").write_text(stray)
+
+    trained: list[tuple[int, int]] = []
+
+    def counted(self: WeightedBC, start: int, stop: int) -> dict:
+        trained.append((start, stop))
+        return train(self, start, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightedBC, "train", counted)
+        resumed = run(config)
+    assert trained[0][0] == 15
+    assert rows(resumed) == rows(whole)
+    assert (resumed.path / "curve.csv").read_text() == (whole.path / "curve.csv").read_text()
+    assert (resumed.path / "policy.safetensors").read_bytes() == (whole.path / "policy.safetensors").read_bytes()
+
+
+def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run(config)
+    before = (folder.path / "episodes.csv").read_bytes()
+
+    def must_not_run(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_make", must_not_run)
+        assert run(config).path == folder.path
+        config.force = True
+        with pytest.raises(AssertionError, match="trained again"):
+            run(config)
+    assert run(config).finished
+    assert (folder.path / "episodes.csv").read_bytes() == before
+
+
+def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    bc = Config(config.algo.reference, config.dataset, seeds=[3, 1], eval=config.eval, results_dir=config.results_dir, device="cpu")
+    trained = run(bc)
+
+    class MustNotTrain(WeightedBC):
+        def train(self, start: int, stop: int) -> dict:
+            raise AssertionError("pi_ref trained again")
+
+    monkeypatch.setattr(reference_policy, "WeightedBC", MustNotTrain)
+    run(config)
+    stored = list((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
+    assert len(stored) == 1
+    assert stored[0].read_bytes() == (trained.path / "policy.safetensors").read_bytes()
+
+
+def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path) -> None:
+    run(config)
+    alone = next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
+    bc = replace(config, algo=config.algo.reference, results_dir=str(tmp_path / "bc"))
+    assert (run(bc).path / "policy.safetensors").read_bytes() == alone.read_bytes()
+
+
+def test_other_settings_are_another_run(config: Config) -> None:
+    digest = resources.data_set(config.dataset).trajectories.digest
+    base = RunDir(config, digest, "cpu").hash
+    assert RunDir(config, "0" * 64, "cpu").hash != base
+    assert RunDir(config, digest, "cuda").hash != base
+    config.logger.wandb = True
+    assert RunDir(config, digest, "cpu").hash == base
+    config.eval.final_episodes += 1
+    assert RunDir(config, digest, "cpu").hash != base
+
+
+def test_a_damaged_reference_is_named(config: Config) -> None:
+    run(config)
+    next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors")).write_bytes(b"damaged")
+    config.force = True
+    with pytest.raises(RunError, match=r"\.pi_ref/.*safetensors cannot be read .*; remove it and run again"):
+        run(config)
+
+
+def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from bench.storage import files
+
+    saves = iter(range(100))
+    replace = files.os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if target.name == "checkpoint.safetensors" and next(saves) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", full)
+        with pytest.raises(OSError, match="No space left") as deferred_signals:
+            run(config)
+    assert "checkpoint.safetensors" in deferred_signals.value.filename
+    folder = RunDir(config, resources.data_set(config.dataset).trajectories.digest, "cpu")
+    assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]
+    saved = folder.resume()
+    assert saved is not None
+    assert saved[0] == 15
+    assert run(config).finished
+
+
+def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for rounding; pi_ref, which is trained so too, included. Interrupted, they go on exactly."""
+    whole = load_file(run(config).path / "policy.safetensors")
+    config.results_dir, config.processes = f"{config.results_dir}/dealt", 2
+    dealt = load_file(run(config).path / "policy.safetensors")
+    config.results_dir, train = f"{config.results_dir}/interrupted", MemberProcesses.train
+
+    def dies(self: MemberProcesses, start: int, stop: int) -> dict:
+        if self.parts[0].config.name != "bc" and start >= 15:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return train(self, start, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemberProcesses, "train", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    interrupted = load_file(run(config).path / "policy.safetensors")
+    assert dealt.keys() == whole.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(dealt[name], value, rtol=1e-3, atol=1e-5)
+        assert torch.equal(interrupted[name], dealt[name])

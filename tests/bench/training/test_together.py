@@ -1,0 +1,230 @@
+"""Runs trained as one population leave what each leaves alone; they resume, fail and are skipped one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from algos.batches.sampling import Sampler
+from algos.errors import ConfigError
+from algos.methods.weighted_bc import Kind, WeightedBC, Weighting
+from bench.config.schema import Config
+from bench.storage.rundir import RunDir, read_csv
+from bench.training import shared as resources
+from bench.training.capacity import exercise, fitting, members_that_fit
+from bench.training.population import expanded, population_key, populations, settings_of, split
+from bench.training.run import run, run_all, run_together
+from envs.evaluation.rollout import Evaluator
+from tests.helpers.runs import assert_alike
+
+pytestmark = pytest.mark.usefixtures("fresh_data")
+
+
+def points(config: Config) -> list[Config]:
+    """Three runs: one seed stands at several settings, one setting in several runs, and two runs have two seeds."""
+    (cold, warm) = expanded(replace(config, population={"temperature": [2, 9]}))
+    return [cold, warm, replace(warm, seeds=[7])]
+
+
+def elsewhere(configs: Sequence[Config], folder: Path) -> list[Config]:
+    return [replace(c, results_dir=str(folder)) for c in configs]
+
+
+def test_every_run_leaves_what_it_leaves_alone(config: Config, tmp_path: Path) -> None:
+    together = run_together(points(config))
+    assert len({f.path for f in together}) == 3
+    for folder, own in zip(together, elsewhere(points(config), tmp_path / "alone"), strict=True):
+        assert_alike(folder.path, run(own).path)
+    temperatures = [load_file(f.path / "policy.safetensors")["0.weight"] for f in together]
+    assert not torch.allclose(temperatures[0], temperatures[1], atol=1e-4)  # else nothing was shown
+    assert [len(t) for t in temperatures] == [2, 2, 1]
+
+
+def test_time_is_shared_among_members(config: Config) -> None:
+    records = [json.loads((f.path / "run.json").read_text()) for f in run_together(points(config))]
+    assert [r["population_members"] for r in records] == [5, 5, 5]
+    seconds = [r["wall_time_s"] / len(r["seeds"]) for r in records]
+    assert max(seconds) - min(seconds) < 0.02  # rounding to hundredths
+    assert json.loads((run(replace(config, seeds=[11])).path / "run.json").read_text())["population_members"] == 1
+
+
+def test_references_are_found_or_trained_together_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[tuple[str, list[int]]] = []
+    train = WeightedBC.train
+
+    def noted(self: WeightedBC, start: int, stop: int) -> Any:
+        if start == 0:
+            trained.append((self.config.name, self.seeds))
+        return train(self, start, stop)
+
+    monkeypatch.setattr(WeightedBC, "train", noted)
+    run_together(points(config))
+    assert trained == [("bc", [3, 1, 7]), ("iw_sft_q", [3, 1, 3, 1, 7])]
+    more = replace(config, seeds=[7], algo=replace(config.algo, weighting=replace(config.algo.weighting, temperature=4.0)))
+    run_together([more, replace(more, seeds=[8])])
+    assert trained[2:] == [("bc", [8]), ("iw_sft_q", [7, 8])]
+
+
+class Interrupted(BaseException):
+    """Stands for a killed process."""
+
+
+def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the saves of two runs, the one stands at update 30, the others at 15; then a finished one joins them."""
+    runs = points(config)
+    whole = run_together(elsewhere(runs, tmp_path / "whole"))
+    save = RunDir.save
+
+    def dies(self: RunDir, update: int, *rest: Any) -> None:
+        if update == 30 and self.config.algo.weighting.temperature == 9:
+            raise Interrupted
+        save(self, update, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "save", dies)
+        with pytest.raises(Interrupted):
+            run_together(runs)
+    stood = [f.resume() for f in (RunDir(c, resources.data_set(config.dataset).trajectories.digest, "cpu") for c in runs)]
+    assert [saved and saved[0] for saved in stood] == [30, 15, 15]
+
+    trained: list[tuple[int, int, list[int]]] = []
+    train = WeightedBC.train
+
+    def noted(self: WeightedBC, start: int, stop: int) -> Any:
+        trained.append((start, stop, self.seeds))
+        return train(self, start, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightedBC, "train", noted)
+        resumed = run_together(runs)
+        assert (trained[0][0], trained[-1][1]) == (15, 40)  # where all of them have stood, so that they round as they would have
+        assert {tuple(seeds) for _, _, seeds in trained} == {(3, 1, 3, 1, 7)}
+        trained.clear()
+        run_together([*runs, replace(config, seeds=[4])])
+        assert {tuple(seeds) for _, _, seeds in trained} == {(4,)}
+    for one, other in zip(resumed, whole, strict=True):
+        assert_alike(one.path, other.path)
+
+
+def test_a_run_that_diverges_stops_no_other(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_of_environments = Evaluator.run
+
+    def watched(self: Evaluator, act: Any, *rest: Any) -> Any:
+        def finite(observations: np.ndarray) -> np.ndarray:
+            actions = act(observations)
+            assert np.isfinite(actions).all(), "an environment would be given actions that are no numbers"
+            return actions
+
+        return run_of_environments(self, finite, *rest)
+
+    monkeypatch.setattr(Evaluator, "run", watched)
+    runs = expanded(replace(config, population={"finetune.learning_rate": [1e-3, 1e38]}))
+    good, bad = run_together(runs)
+    said = "iw_sft_q finetune.learning_rate=1e+38, seed 3: parameters are not finite after update 15"
+    assert f"{said}; it counts as failed and the others go on" in capsys.readouterr().err
+    assert json.loads((bad.path / "run.json").read_text())["failed_seeds"] == [3, 1]
+    assert {r["return"] for r in read_csv(bad.path / "episodes.csv")} == {"nan"}
+    assert_alike(good.path, run(elsewhere(runs, tmp_path / "alone")[0]).path)
+
+
+def test_settings_without_effect_make_no_other_run(config: Config) -> None:
+    config.algo = replace(config.algo, weighting=Weighting(Kind.none))
+    folders = run_together(expanded(replace(config, population={"temperature": [1, 2]})))
+    assert folders[0].path == folders[1].path
+    assert json.loads((folders[0].path / "run.json").read_text())["population_members"] == 2
+
+
+def test_runs_of_different_kinds_are_not_mixed(config: Config) -> None:
+    longer = replace(config, algo=replace(config.algo, finetune=replace(config.algo.finetune, updates=50)))
+    with pytest.raises(ConfigError, match=r"^population = 2: expected runs that differ in seeds and batchable settings alone$"):
+        run_together([config, longer])
+    with pytest.raises(ConfigError, match=r"^population = .*temperature.*: expected runs of their own"):
+        run_together([replace(config, population={"temperature": [1.0]})])
+
+
+# What a population is made of.
+
+
+def test_values_are_crossed(config: Config) -> None:
+    runs = expanded(replace(config, population={"temperature": [1, 3], "weighting": {"ema_rate": [0.1, 0.2, 1]}}))
+    assert [(c.algo.weighting.temperature, c.algo.weighting.ema_rate) for c in runs] == [
+        (1.0, 0.1), (1.0, 0.2), (1.0, 1.0), (3.0, 0.1), (3.0, 0.2), (3.0, 1.0),
+    ]  # fmt: skip
+    assert all(c.population == {} and c.seeds == [3, 1] for c in runs)
+    assert expanded(config) == [config]
+    assert [c.algo.weighting.temperature for c in expanded(replace(config, population={"temperature": 5}))] == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("population", "line"),
+    [
+        ({"temprature": [1]}, "population.temprature: members of iw_sft_q cannot differ in it; they can in scratch.learning_rate, "),
+        ({"hidden": [8]}, "population.hidden: members of iw_sft_q cannot differ in it; they can in .*, weighting.ema_rate$"),
+        ({"learning_rate": [1e-3]}, "population.learning_rate: may be population.scratch.learning_rate or population.finetune.learning_ra"),
+        ({"temperature": []}, r"population.temperature = \[\]: expected numbers, as in population.temperature=\[1,3,10\]$"),
+        ({"temperature": ["hot"]}, r"population.temperature = \['hot'\]: expected numbers"),
+        ({"temperature": [1, True]}, "population.temperature = .*: expected numbers"),
+        ({"temperature": [1, 1.0]}, "population.temperature = .*: expected each value once"),
+        ({"temperature": [1, -1]}, "algo.weighting.temperature = -1.0: expected a number of at least 0"),
+        ({"temperature": [1], "weighting": {"temperature": [2]}}, "population.temperature: algo.weighting.temperature is given twice"),
+    ],
+)
+def test_populations_that_cannot_be(config: Config, population: dict, line: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        expanded(replace(config, population=population))
+
+
+def test_who_can_train_together(config: Config) -> None:
+    same = [replace(config, seeds=[5]), expanded(replace(config, population={"temperature": [4]}))[0], replace(config, max_members=3)]
+    assert {population_key(c) for c in same} == {population_key(config)}
+    others = [
+        replace(config, dataset="other-v0"), replace(config, eval=replace(config.eval, every=20)), replace(config, pi_ref_dataset="x-v0"),
+        replace(config, algo=replace(config.algo, hidden=[9])), replace(config, suite="other"), replace(config, device="auto"),
+        replace(config, algo=replace(config.algo, name="sft_q")), replace(config, force=True),
+    ]  # fmt: skip
+    assert len({population_key(c) for c in [config, *others]}) == 1 + len(others)
+    assert populations([config, others[0], *same, others[0]]) == [[config, *same], [others[0], others[0]]]
+
+
+def test_a_population_is_split_between_runs(config: Config) -> None:
+    runs = [replace(config, seeds=list(range(n))) for n in (2, 2, 1, 7, 1, 1)]
+    assert [[len(c.seeds) for c in group] for group in split(runs, 4)] == [[2, 2], [1], [7], [1, 1]]
+    assert [len(group) for group in split(runs, 100)] == [6]
+
+
+def test_what_sets_runs_apart_is_named(config: Config) -> None:
+    assert settings_of([config]) == [""]
+    assert settings_of(points(config)) == [
+        "weighting.temperature=2 seeds=[3, 1]", "weighting.temperature=9 seeds=[3, 1]", "weighting.temperature=9 seeds=[7]",
+    ]  # fmt: skip
+
+
+def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr("bench.training.run._together", lambda group, wait: sizes.append(sum(len(c.seeds) for c in group)) or [])
+    run_all([replace(c, max_members=4) for c in points(config)])
+    assert sizes == [4, 1]
+    run_all(points(config))
+    assert sizes == [4, 1, 5]
+    with pytest.raises(ConfigError, match=r"^max_members = 0: expected a positive number"):
+        replace(config, max_members=0).check()
+
+
+def test_how_many_members_fit(config: Config) -> None:
+    """A GPU's arithmetic and its trial run, here on a CPU, and what a CPU is given."""
+    assert [fitting(1000, 10), fitting(1000, 1001), fitting(5, 0)] == [80, 1, 4]
+    exercise(config, resources.data_set(config.dataset).trajectories)
+    assert members_that_fit([config]) == 16
+    whole = replace(config.algo, finetune=replace(config.algo.finetune, sampler=Sampler.trajectories))
+    assert members_that_fit([replace(config, algo=whole)]) == 1
+    assert members_that_fit([replace(config, max_members=3)]) == 3

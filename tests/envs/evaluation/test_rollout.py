@@ -1,0 +1,88 @@
+"""Evaluation: fixed episodes, independent seeds, and the same numbers as a plain loop."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import gymnasium
+import numpy as np
+import pytest
+
+from envs.errors import DataError
+from envs.evaluation.rollout import Evaluator, episode_seeds
+
+ENV = "InvertedPendulum-v5"
+
+
+def spec(env_id: str = ENV) -> str:
+    return gymnasium.spec(env_id).to_json()
+
+
+def act(observations: np.ndarray) -> np.ndarray:
+    """A policy whose episodes have very different lengths."""
+    return np.clip(30 * observations[:, 1:2] + 3 * observations[:, 3:4] + 0.2 * np.sign(observations[:, :1]), -3, 3)
+
+
+def one_by_one(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    env = gymnasium.make(ENV)
+    returns, lengths = np.zeros(seeds.shape), np.zeros(seeds.shape, int)
+    for index, seed in np.ndenumerate(seeds):
+        observation, ended = env.reset(seed=int(seed))[0], False
+        while not ended:
+            observation, reward, terminated, truncated, _ = env.step(act(observation[None].astype(np.float32))[0])
+            returns[index] += reward
+            lengths[index] += 1
+            ended = terminated or truncated
+    return returns, lengths
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_equals_a_plain_loop_whatever_the_number_of_processes(workers: int) -> None:
+    seeds = episode_seeds([0, 1], 100, 6).reshape(4, 3)
+    with Evaluator(spec(), workers) as evaluator:
+        played = evaluator.run(act, seeds)
+        again = evaluator.run(act, seeds[:2])  # fewer environments the next time
+    returns, lengths = one_by_one(seeds)
+    np.testing.assert_array_equal(played.lengths, lengths)
+    np.testing.assert_allclose(played.returns, returns)
+    np.testing.assert_array_equal(again.lengths, lengths[:2])
+
+
+def test_short_episodes_are_not_favoured() -> None:
+    """All episodes count that were planned, not those that finish first."""
+    seeds = np.arange(20).reshape(2, 10)
+    with Evaluator(spec(), 1) as evaluator:
+        played = evaluator.run(act, seeds)
+    assert played.lengths.shape == (2, 10)
+    assert played.lengths.min() * 2 < played.lengths.max()
+    assert (played.lengths > 0).all()
+
+
+def test_seeds_differ_between_members_updates_and_episodes_and_do_not_depend_on_who_else_is_there() -> None:
+    seeds = np.stack([episode_seeds([0, 1, 2], update, 50) for update in (0, 500, 1000)])
+    assert len(np.unique(seeds)) == seeds.size
+    np.testing.assert_array_equal(episode_seeds([2], 500, 10)[0], seeds[1, 2, :10])
+
+
+def test_an_environment_that_fails_is_reported() -> None:
+    with Evaluator(spec(), 1) as evaluator, pytest.raises(DataError, match="an environment failed"):
+        evaluator.run(lambda observations: np.zeros((len(observations), 7)), np.array([[1]]))
+
+
+def _leave_them_open() -> None:
+    """A job in a process of a launcher: nobody closes what it keeps for the next one."""
+    _kept.append(Evaluator(spec(), 1))
+    _kept[0].run(act, np.array([[1]]))
+
+
+_kept: list[Evaluator] = []
+
+
+def test_a_process_that_leaves_environments_open_ends() -> None:
+    """multiprocessing, and joblib's loky alike, wait for a process' children before `atexit` has its turn."""
+    job = multiprocessing.get_context("spawn").Process(target=_leave_them_open)
+    job.start()
+    job.join(60)
+    ended = job.exitcode
+    job.kill()  # else its end would be waited for here
+    assert ended == 0

@@ -1,0 +1,135 @@
+"""Built-in data: reproducible, exact about its own likelihood, complete or absent."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from envs.data.references import D4RL, lookup
+from envs.errors import DataError
+from envs.readers.load import load
+from envs.recorded import record as recorder
+from envs.recorded.episodes import RANDOM, Job, run_episode, run_episodes
+from envs.recorded.measure import nearest_to_share
+from envs.recorded.policy import load_snapshot, record_of
+from tests.helpers.episodes import assert_lined_up
+
+ID = "iwsft/hopper/medium-replay-v0"
+
+
+def test_the_recipes_are_what_they_are_called() -> None:
+    recipes = recorder.recipes()
+    for name in ("halfcheetah", "hopper", "walker2d"):
+        record = record_of(name)
+        returns, medium, last = record["snapshot_returns"], record["medium"], len(record["snapshot_returns"]) - 1
+        assert 15 <= len(returns) <= 25
+        assert medium == nearest_to_share(returns, 0.4) == int(np.abs(np.array(returns) - 0.4 * returns[-1]).argmin())
+        assert recipes[f"iwsft/{name}/medium-v0"].groups == ((medium,),)
+        assert recipes[f"iwsft/{name}/medium-replay-v0"].groups == (tuple(range(medium + 1)),)
+        assert recipes[f"iwsft/{name}/medium-expert-v0"].groups == ((medium,), (last,))
+        assert all(len(r.groups) * r.steps >= 200_000 for r in recipes.values() if r.name == name)
+        assert record["reference"]["random"]["episodes"] == record["reference"]["expert"]["episodes"] == 100
+
+
+def test_log_prob_is_the_density_of_the_action() -> None:
+    """A numerical derivative of the distribution function of tanh(u), one dimension at a time."""
+    episode = run_episode(Job("hopper", "Hopper-v5", 5, 0))
+    policy = load_snapshot("hopper", 5)
+    std = np.exp(policy.log_std)
+    for t in range(0, len(episode.rewards), 5):
+        u = np.arctanh(episode.actions[t].astype(np.float64))
+        mean = policy.mean(episode.observations[t])
+        step = 1e-5
+        a = np.tanh(u)
+        low, high = np.arctanh(a - step * (1 - a**2)), np.arctanh(a + step * (1 - a**2))
+        density = (stats.norm.cdf(high, mean, std) - stats.norm.cdf(low, mean, std)) / (2 * step * (1 - a**2))
+        np.testing.assert_allclose(episode.log_prob[t], np.log(density).sum(), rtol=1e-3, atol=1e-3)
+
+
+def test_random_actions_have_the_uniform_density() -> None:
+    episode = run_episode(Job("hopper", "Hopper-v5", RANDOM, 0))
+    np.testing.assert_allclose(episode.log_prob, -3 * np.log(2))
+
+
+def test_an_episode_does_not_depend_on_who_records_it() -> None:
+    jobs = [Job("hopper", "Hopper-v5", s, e) for e in range(2) for s in (0, 4)]
+    for a, b in zip(run_episodes(jobs, workers=1), run_episodes(jobs, workers=2), strict=True):
+        assert a.job == b.job
+        np.testing.assert_array_equal(a.observations, b.observations)
+        np.testing.assert_array_equal(a.log_prob, b.log_prob)
+
+
+def test_endless_jobs_can_be_cut() -> None:
+    endless = (Job("hopper", "Hopper-v5", 0, e) for e in range(10**9))
+    assert [e.job.episode for e in islice(run_episodes(endless, workers=2), 5)] == list(range(5))
+
+
+def test_recording(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import minari
+
+    path = recorder.record(ID, steps=1500, workers=2)
+    first = load(ID)
+    data = minari.load_dataset(ID)
+    metadata = data.storage.metadata
+    record = record_of("hopper")
+
+    # What the suite reads is what Minari's own interface gives, every array of every episode.
+    assert_lined_up(
+        first.trajectories, [(e.observations, e.actions, e.rewards, e.terminations, e.truncations) for e in data.iterate_episodes()]
+    )
+
+    # Equal numbers of episodes from every snapshot up to medium.
+    snapshots = [m["snapshot"] for m in data.storage.get_episode_metadata(range(data.total_episodes))]
+    counts = np.bincount(snapshots)
+    assert len(counts) == record["medium"] + 1
+    assert len(set(counts.tolist())) == 1
+    assert data.total_steps >= 1500
+
+    # The behaviour's log-likelihood is there for every step; what is known is in the metadata.
+    assert all(np.isfinite(e.infos["log_prob"]).all() and len(e.infos["log_prob"]) == len(e) for e in data.iterate_episodes())
+    assert metadata["ref_min_score"] == record["reference"]["random"]["mean"]
+    assert metadata["ref_max_score"] == record["reference"]["expert"]["mean"]
+    assert metadata["d4rl_ref_max_score"] == lookup("Hopper-v5", D4RL).expert == 3234.3
+    assert metadata["code_revision"]
+    assert data.env_spec.id == "Hopper-v5"
+    assert "Hopper-v5" in metadata["description"]
+    assert json.loads((minari_root / "iwsft" / "hopper" / "namespace_metadata.json").read_text()) is not None
+
+    # Present: skipped. Gone and recorded again by another number of processes: the same data.
+    def must_not_run(*_: object) -> None:
+        raise AssertionError("recorded again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "_episodes", must_not_run)
+        assert recorder.record(ID) == path
+    minari.delete_dataset(ID)
+    recorder.record(ID, steps=1500, workers=1)
+    assert load(ID).trajectories.digest == first.trajectories.digest
+    assert sorted(p.name for p in minari_root.iterdir()) == [".cache", "iwsft"]
+
+
+def test_an_interrupted_recording_leaves_nothing(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recorder, "_write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recorder.record(ID, steps=10, workers=1)
+    assert list(minari_root.rglob("*")) == []
+
+
+def test_a_root_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file" / "root"))
+    with pytest.raises(DataError, match=r"root .* cannot be made \(Not a directory\); set MINARI_DATASETS_PATH"):
+        recorder.record(ID, steps=10, workers=1)
+
+
+def test_an_id_that_is_not_built_in() -> None:
+    with pytest.raises(DataError, match="not built in; built in are"):
+        recorder.record("mujoco/hopper/expert-v0")

@@ -1,0 +1,37 @@
+"""The command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.helpers.paths import ROOT
+
+ID = "test/pendulum/random-v0"
+TINY = [
+    "algo.hidden=[8]", "algo.scratch.updates=20", "algo.finetune.updates=20", "algo.finetune.warmup=5",
+    "eval.every=10", "eval.episodes=2", "eval.final_episodes=3", "eval.workers=1", f"dataset={ID}", "device=cpu",
+]  # fmt: skip
+
+
+def bench(folder: Path, *arguments: str, module: str = "bench", code: int | None = 0, timeout: int = 300) -> subprocess.CompletedProcess:
+    """Run `python -m bench` in `folder`."""
+    env = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=timeout)
+    assert code is None or done.returncode == code, done.stderr
+    return done
+
+
+def mistake(folder: Path, *arguments: str) -> str:
+    """The one line of a user's mistake; nothing but it (and what a sweep says first), and nothing left behind."""
+    before = {p for p in folder.rglob("*") if "minari" not in p.parts}
+    done = bench(folder, *arguments, code=2)
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line and not line.endswith("runs, checked before the first one starts")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert {p for p in folder.rglob("*") if "minari" not in p.parts} == before
+    return lines[0]

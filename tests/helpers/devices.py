@@ -1,0 +1,16 @@
+"""Devices, and a configuration for tests of engines and precisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from bench.config.schema import Config
+from tests.helpers.learners import episodes_of, small
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def config(**changes: Any) -> Config:
+    return Config(small("iql", episodes_of()).config, **changes)

@@ -1,0 +1,70 @@
+"""Run directories with made-up returns, for tests of what is computed from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from bench.config.schema import Config
+from bench.storage.rundir import EPISODE_COLUMNS, digest_of, to_csv
+
+REFERENCE = {"name": "iwsft", "random": 0.0, "expert": 1000.0}  # score = return / 10
+
+
+def make_run(
+    suite: Path,
+    algo: str = "bc",
+    dataset: str = "iwsft/hopper/medium-v0",
+    seeds: Sequence[int] = (0, 1, 2),
+    level: float = 300.0,
+    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda rows: rows,
+    **record: Any,
+) -> Path:
+    """A finished run of `algo` whose seeds return about `level`; `change` edits its episode rows, `record` its run.json."""
+    rng = np.random.default_rng(int(digest_of([algo, dataset]), 16) % 2**32)
+    settings = {"every": 100, "episodes": 2, "final_episodes": record.get("final_episodes", 4)}
+    config = Config(algo={"name": algo, "weighting": {"temperature": record.pop("temperature", 10.0)}}, dataset=dataset, seeds=list(seeds))
+    tree = OmegaConf.to_container(OmegaConf.structured(config))
+    assert isinstance(tree, dict)
+    tree["eval"] |= settings
+    name = digest_of([algo, dataset, list(seeds), record, tree])
+    rows = [
+        {"update": update, "seed": seed, "episode": e, "return": level * update / 200 + 20 * seed + rng.normal(0, 5), "length": 100}
+        for update, episodes in ((100, 2), (200, settings["final_episodes"]))
+        for seed in seeds
+        for e in range(episodes)
+    ]
+    curve = [
+        {"update": u, "seed": s, "return_mean": level, "loss": 1.0, "kl_q_pi_ref": 0.1, "weight_ess_share": 0.9, "weight_maximum": 2.0}
+        | {"weight_minimum": 0.1, "weight_clipped_share": 0.0}
+        for u in (100, 200)
+        for s in seeds
+    ]
+    if not algo.startswith("iw"):
+        curve = [{k: v for k, v in row.items() if not k.startswith(("weight", "kl"))} for row in curve]
+    said = {
+        "suite": suite.name, "dataset": dataset, "algo": algo, "seeds": list(seeds), "updates": 200, "eval_every": 100,
+        "eval_episodes": 2, "final_episodes": 4, "last_k": 3, "reference": REFERENCE, "data_return_mean": 250.0,
+        "clipped_actions": 0.0, "config_hash": name, "dataset_digest": digest_of(dataset) * 5, "code_revision": "abc", "device": "cpu",
+        "parameters": 1000, "set_up_time_s": 0.1, "versions": {"python": "3.11"}, "wall_time_s": 12.5, "status": "finished",
+    }  # fmt: skip
+    folder = suite / "runs" / f"{dataset.replace('/', '-')}-{algo}-{name}"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(tree)))
+    (folder / "episodes.csv").write_text(to_csv(change(rows), EPISODE_COLUMNS))
+    (folder / "curve.csv").write_text(to_csv(curve, list(curve[0])))
+    (folder / "run.json").write_text(json.dumps(said | record))
+    return folder
+
+
+def make_suite(suite: Path, algos: Sequence[str] = ("bc", "sft", "iw_sft"), datasets: Sequence[str] = ("hopper", "walker2d")) -> Path:
+    """A suite in which later methods are better."""
+    for i, algo in enumerate(algos):
+        for j, name in enumerate(datasets):
+            make_run(suite, algo, f"iwsft/{name}/medium-v0", level=300.0 + 200 * i + 50 * j)
+    return suite
