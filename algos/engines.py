@@ -135,7 +135,7 @@ class WithFallback:
         except Exception as error:
             if phase in self.ready:
                 raise
-            self.say(f"engine = {self.name}: {type(error).__name__}: {str(error).strip().splitlines()[0]}; going on with engine=eager")
+            self.say(f"engine {self.name}: {type(error).__name__}: {str(error).strip().splitlines()[0]}; falling back to engine eager")
             self.algo.engine = self.algo.step
             return self.algo.step(phase, draws)
         self.ready.add(phase)

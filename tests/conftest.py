@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBCConfig, Weighting
-from bench.config.schema import Config, EvalConfig
+from bench.config.schema import Config, EvalConfig, TrainerConfig
 from bench.training import shared as resources
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import PENDULUM, RawEpisode, random_episodes, write_minari
@@ -64,7 +64,7 @@ def config(tmp_path: Path) -> Config:
         Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
     )  # fmt: skip
     evaluation, results = EvalConfig(15, 2, 5, workers=1), str(tmp_path / "results")
-    return Config(algo, PENDULUM, seeds=[3, 1], eval=evaluation, results_dir=results, device="cpu", processes=1)
+    return Config(algo, PENDULUM, seeds=[3, 1], eval=evaluation, results_dir=results, device="cpu", trainer=TrainerConfig(processes=1))
 
 
 @pytest.fixture

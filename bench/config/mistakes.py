@@ -66,8 +66,8 @@ def explain(error: BaseException) -> str:
 
 
 def _near(name: str, options: list[str]) -> str:
-    close = difflib.get_close_matches(name, options, 3, 0.5)
-    return f"; near names: {', '.join(close)}" if close else ""
+    close = [o for o in options if o.split(".")[-1] == name] + difflib.get_close_matches(name, options, 3, 0.5)
+    return f"; near names: {', '.join(list(dict.fromkeys(close))[:3])}" if close else ""
 
 
 def _known_keys() -> list[str]:

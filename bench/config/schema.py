@@ -54,6 +54,37 @@ class LoggerConfig:
 
 
 @dataclass
+class TrainerConfig:
+    """How a population is trained: speed and safety. Only `precision` changes results (by rounding)."""
+
+    engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs, the choice of auto on a GPU)
+    precision: str = "float32"  # of matrix products in training: float32 | tf32 | bf16 (bench/training/device.py)
+    processes: int | None = None  # processes that train a population's members on a CPU; null: one per core
+    checkpoint_minutes: float = 5.0  # minutes between checkpoints
+    max_members: int | None = None  # members of one population; null: as many as fit the device
+
+    def check(self) -> None:
+        require(
+            self.engine in ("auto", "eager", "compiled", "captured"), "trainer.engine", self.engine, "auto, eager, compiled or captured"
+        )
+        require(self.precision in ("float32", "tf32", "bf16"), "trainer.precision", self.precision, "float32, tf32 or bf16")
+        require(
+            self.processes is None or self.processes > 0, "trainer.processes", self.processes, "a positive number, or null for one per core"
+        )
+        require(self.checkpoint_minutes >= 0, "trainer.checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
+        limit = self.max_members
+        require(limit is None or limit > 0, "trainer.max_members", limit, "a positive number, or null for as many as fit the device")
+
+
+@dataclass
+class ReportConfig:
+    """Options of the tables that a suite writes at its end."""
+
+    mixed: bool = False  # one table per protocol when runs of one suite differ in it, instead of an error
+    published: bool = False  # add tables of published scores on the same tasks
+
+
+@dataclass
 class Budget:
     """Updates by kind of training, and the rate that goes with the short one. conf/algo refers to them, so that a suite sets them for all
     methods at once, whichever keys a method has."""
@@ -80,17 +111,12 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda
-    engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs; what auto takes on a GPU)
-    precision: str = "float32"  # of matrix products while training: float32 | tf32 | bf16 (bench/training/device.py)
-    processes: int | None = None  # that a population's members are dealt out over on a CPU; one a core, members permitting, if null
     results_dir: str = "results"
     force: bool = False  # run again what is finished
     pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
-    checkpoint_minutes: float = 5.0  # at most so much training is lost when a process dies between two evaluations
-    population: dict[str, Any] = field(default_factory=dict)  # values of settings of algo: a run each, all trained together
-    max_members: int | None = None  # of a population of several runs; what fits the device if null
-    mixed: bool = False  # tables of a suite whose runs were not measured alike: one each, instead of refusing
-    published: bool = False  # published scores of the same tasks beside the tables, in tables of their own
+    population: dict[str, Any] = field(default_factory=dict)  # lists of values of settings of algo: one run for each combination
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
@@ -99,17 +125,12 @@ class Config:
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
-        require(self.checkpoint_minutes >= 0, "checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
-        require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
-        require(self.precision in ("float32", "tf32", "bf16"), "precision", self.precision, "float32, tf32 or bf16")
-        require(self.processes is None or self.processes > 0, "processes", self.processes, "a positive number, or null for one a core")
-        limit = self.max_members
-        require(limit is None or limit > 0, "max_members", limit, "a positive number, or null for what fits the device")
         for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files
             require(bool(PLAIN_NAME.fullmatch(name)), key, name, "a plain name: letters, digits, and _ . + - behind the first")
         self.budget.check()
         self.eval.check()
         self.logger.check()
+        self.trainer.check()
         self.algo.check("algo")
 
 

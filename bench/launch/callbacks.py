@@ -101,7 +101,7 @@ def _rebuild(config: DictConfig) -> None:
     from bench.report.suite import rebuild  # loads pandas, which nobody should wait for at the start
     from bench.report.wanted import TableOptions
 
-    folder, wanted = Path(config.results_dir) / config.suite, TableOptions(config.mixed, config.published)
+    folder, wanted = Path(config.results_dir) / config.suite, TableOptions(config.report.mixed, config.report.published)
     print(rebuild(folder, wanted), end="")
     write_report(folder, wanted)
     print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")

@@ -24,7 +24,7 @@ from bench.results.statistics import Comparison, holm, paired
 from bench.storage.rundir import Row
 
 LEVEL = 0.05
-NOT_COMPARED = ("suite", "results_dir", "force", "logger.", "dataset", "eval.workers", "eval.overlap", "mixed", "published")
+NOT_COMPARED = ("suite", "results_dir", "force", "logger.", "dataset", "eval.workers", "eval.overlap", "report.")
 
 
 class Pair(NamedTuple):

@@ -14,7 +14,7 @@ from bench.storage.rundir import Row
 
 
 class TableOptions(NamedTuple):
-    """Asked for on the command line; what a run's own configuration asks for (mixed=true, published=true) is added to it.
+    """Asked for on the command line; what a run's own configuration asks for (report.mixed=true, report.published=true) is added to it.
 
     mixed: runs that were not measured alike, a table each. published: scores from papers, in tables of their own. root: folder whose
     suites all count for configs_tried; the suite alone if None.

@@ -13,7 +13,7 @@ from bench.speed.rows import Row, read_csv
 from bench.storage.files import write_atomic
 
 DATASETS, SEEDS, UPDATES = 9, 10, 1_000_000
-EVERY, EPISODES, FINAL_EPISODES = 5_000, 10, 100  # conf/eval/d4rl.yaml
+EVERY, EPISODES, FINAL_EPISODES = 5_000, 10, 100  # the usual schedule of a million updates on D4RL
 EPISODE_STEPS = 1_000  # at most, in the three locomotion environments
 HOUR, DAY = 3600.0, 86_400.0
 WANTED = (

@@ -13,7 +13,7 @@ from statistics import median
 import torch
 
 from algos.methods.weighted_bc import Start, Training, WeightedBCConfig
-from bench.config.schema import Config, EvalConfig, LoggerConfig
+from bench.config.schema import Config, EvalConfig, LoggerConfig, TrainerConfig
 from bench.report.markdown import row_of
 from bench.speed.options import LoggerOptions
 from bench.training.run import run
@@ -60,7 +60,7 @@ def _times(o: LoggerOptions, logger: LoggerConfig, folder: Path) -> tuple[float,
     algo = WeightedBCConfig("bc", Start.random, list(o.hidden), Training(o.updates, o.batch))
     config = Config(
         algo, o.dataset, seeds=[0, 1], eval=EvalConfig(o.every, 1, 1), results_dir=str(folder), device=o.device, logger=logger,
-        precision=o.precision, engine=o.engine,
+        trainer=TrainerConfig(precision=o.precision, engine=o.engine),
     )  # fmt: skip
     started, worked = time.perf_counter(), time.thread_time()
     left = run(config)

@@ -1,4 +1,4 @@
-"""How many members one population may have: what fits the device, or what `max_members` says.
+"""How many members one population may have: what fits the device, or what `trainer.max_members` says.
 
 On a CPU a batch of whole trajectories fills cores and memory by itself, so that nothing is gained by more members than a run has.
 """
@@ -24,8 +24,8 @@ ROWS = 64  # observations a member that are acted on at once, as in evaluation
 def members_that_fit(configs: Sequence[Config]) -> int:
     """Members that a population of `configs`, which can be trained together, may have."""
     config = configs[0]
-    if config.max_members is not None:
-        return config.max_members
+    if config.trainer.max_members is not None:
+        return config.trainer.max_members
     device = device_of(config.device)
     if device.type == "cpu":
         algo = config.algo

@@ -36,14 +36,14 @@ def set_products(kind: str, precision: str) -> None:
 
 @contextmanager
 def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]) -> Iterator[None]:
-    """Multiply matrices on a GPU as `config.precision` says; sums, parameters and everything else stay in float32.
+    """Multiply matrices on a GPU as `config.trainer.precision` says; sums, parameters and everything else stay in float32.
 
     On a CPU the population does so itself (`apply_engine`). Says why where a precision cannot be had.
     """
-    found, before = precision_on(device, config.precision), torch.get_float32_matmul_precision()
-    if found != config.precision:
-        say(f"precision = {config.precision}: this processor is no faster with it; going on in {found}")
-    set_products(device.type, config.precision)
+    found, before = precision_on(device, config.trainer.precision), torch.get_float32_matmul_precision()
+    if found != config.trainer.precision:
+        say(f"trainer.precision = {config.trainer.precision}: this processor is no faster with it; falling back to {found}")
+    set_products(device.type, config.trainer.precision)
     try:
         yield
     finally:
@@ -59,22 +59,22 @@ def arithmetic(kind: str, precision: str) -> str:
 
 def arithmetic_of(device: torch.device, config: Config) -> str:
     """`arithmetic` of a run on this machine."""
-    return arithmetic(device.type, precision_on(device, config.precision))
+    return arithmetic(device.type, precision_on(device, config.trainer.precision))
 
 
 def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
     """Give `algo` the precision and the engine that `config` asks for; where an engine cannot be had, say why and do updates one operation
     at a time."""
-    algo.bfloat16 = algo.device.type == "cpu" and precision_on(algo.device, config.precision) == "bf16"
-    name, on_gpu = config.engine, algo.device.type == "cuda"
+    algo.bfloat16 = algo.device.type == "cpu" and precision_on(algo.device, config.trainer.precision) == "bf16"
+    name, on_gpu = config.trainer.engine, algo.device.type == "cuda"
     if name == "auto":
         name = "captured" if on_gpu and not algo.shapes_vary else "eager"
     if name == "eager":
         return
     if algo.shapes_vary:
-        say(f"engine = {name}: batches of whole trajectories differ in shape; going on with engine=eager")
+        say(f"trainer.engine = {name}: batches of whole trajectories differ in shape; falling back to eager")
     elif name == "captured" and not on_gpu:
-        say("engine = captured: CUDA graphs need a GPU; going on with engine=eager")
+        say("trainer.engine = captured: CUDA graphs need a GPU; falling back to eager")
     else:
         algo.engine = WithFallback(algo, Captured(algo) if name == "captured" else Compiled(algo), name, say)
 
@@ -82,12 +82,12 @@ def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
 def processes_for(config: Config, device: torch.device, members: int) -> int:
     """Over how many processes of one thread a population is dealt out: on a CPU one a core, where members suffice and forks are safe.
 
-    With fewer members than half the cores all threads work on all members instead, unless `config.processes` says otherwise.
+    With fewer members than half the cores all threads work on all members instead, unless `config.trainer.processes` says otherwise.
     """
-    if device.type != "cpu" or config.engine == "captured" or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
+    if device.type != "cpu" or config.trainer.engine == "captured" or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
         return 1
-    if config.processes is not None:
-        return min(config.processes, members)
+    if config.trainer.processes is not None:
+        return min(config.trainer.processes, members)
     return min(cores(), members) if cores() <= 2 * members else 1
 
 

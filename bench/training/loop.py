@@ -37,7 +37,7 @@ class Loop:
         self.done, self.evaluated = 0, 0  # updates; those at the last evaluation
         self.metrics: Metrics = {}  # of the last update
         self.ahead: BackgroundEvaluation | None = None  # the evaluation that is being played
-        self.autosave = Autosave(trainees[0].config.checkpoint_minutes)
+        self.autosave = Autosave(trainees[0].config.trainer.checkpoint_minutes)
 
     def go_on(self, saved: Sequence[Resumed]) -> None:
         """Begin where the runs stand, all at the same point; at the start if `saved` is empty."""

@@ -92,7 +92,7 @@ def _fork(part: Algo) -> Worker:
     try:
         pid = os.fork()
     except OSError as error:
-        raise RunError(f"a process that trains cannot be started ({error.strerror}); processes=1 needs none") from error
+        raise RunError(f"a process that trains cannot be started ({error.strerror}); trainer.processes=1 needs none") from error
     if pid == 0:
         _serve(part, theirs)
     theirs.close()

@@ -105,7 +105,7 @@ def _train(missing: dict[Path, Config], data: Episodes, device: torch.device, re
     for path in missing:
         remove_scratch(path.parent, path.stem)
     done = _go_on(algo, kept)
-    autosave, stride = Autosave(next(iter(missing.values())).checkpoint_minutes), ChunkSize()
+    autosave, stride = Autosave(next(iter(missing.values())).trainer.checkpoint_minutes), ChunkSize()
     reporter.stage("training pi_ref", algo.updates, done)
 
     def save() -> None:

@@ -12,7 +12,7 @@ from algos.members import batchable_settings, with_settings
 from bench.config.schema import Config
 from bench.storage.rundir import digest_of
 
-OWN = ("algo", "seeds", "budget", "population", "max_members")  # of Config: compared in parts, or without effect on a run of its own
+OWN = ("algo", "seeds", "budget", "population")  # of Config: compared in parts, or without effect on a run of its own
 
 
 def expanded(config: Config) -> list[Config]:
@@ -63,6 +63,7 @@ def _values(key: str, given: Any) -> list[float]:
 def population_key(config: Config) -> str:
     """Equal for two runs that can be members of one population."""
     rest = {name: value for name, value in asdict(config).items() if name not in OWN}
+    del rest["trainer"]["max_members"]
     algo = with_settings(config.algo, dict.fromkeys(batchable_settings(config.algo), 0.0))
     return digest_of((rest, type(algo).__name__, asdict(algo)))
 

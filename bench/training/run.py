@@ -257,8 +257,8 @@ def _record(run: RunInProgress, data: LoggedData, device: torch.device, algo: Al
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": run.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "precision": precision_on(device, config.precision), "parameters": algo.parameters,
+        "precision": precision_on(device, config.trainer.precision), "parameters": algo.parameters,
         "population_members": run.population, "set_up_time_s": round(set_up_time, 2),
-        "mixed": config.mixed, "published": config.published,
+        "mixed": config.report.mixed, "published": config.report.published,
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
     }  # fmt: skip

@@ -34,7 +34,7 @@ import torch
 
 from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench.config.mistakes import MISTAKES, explain
-from bench.config.schema import Config, EvalConfig
+from bench.config.schema import Config, EvalConfig, TrainerConfig
 from bench.report.suite import rebuild
 from bench.storage import files, locks
 from bench.storage.rundir import RunDir, read_csv
@@ -100,7 +100,8 @@ def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), u
     )  # fmt: skip
     evaluation = EvalConfig(15, 1, 2, workers=1)
     return Config(
-        algo, ID, seeds=list(seeds), eval=evaluation, results_dir=str(folder), device="cpu", checkpoint_minutes=0.0, processes=processes,
+        algo, ID, seeds=list(seeds), eval=evaluation, results_dir=str(folder), device="cpu",
+        trainer=TrainerConfig(processes=processes, checkpoint_minutes=0.0),
     )  # fmt: skip
 
 
@@ -472,7 +473,7 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
     """`processes` processes do the same `count` runs in one folder, each in an order of its own, while they are killed at random; whoever
     ends rebuilds the tables. Then every row stands there once, and the runs are what one process alone leaves."""
     names = ("bc", "sft", "iw_sft", "iw_sft_q")
-    configs = [replace(small(folder, names[k % 4], [k // 4], updates=20), checkpoint_minutes=5.0) for k in range(count)]
+    configs = [replace(small(folder, names[k % 4], [k // 4], updates=20), trainer=TrainerConfig(processes=1)) for k in range(count)]
     rng = np.random.default_rng(4)
     locks.POLL = 0.02
 

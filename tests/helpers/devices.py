@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from bench.config.schema import Config
+from bench.config.schema import Config, TrainerConfig
 from tests.helpers.learners import episodes_of, small
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-def config(**changes: Any) -> Config:
-    return Config(small("iql", episodes_of()).config, **changes)
+def config(**trainer: Any) -> Config:
+    """A tiny IQL run with settings of `trainer`."""
+    return Config(small("iql", episodes_of()).config, trainer=TrainerConfig(**trainer))

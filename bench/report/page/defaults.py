@@ -18,8 +18,8 @@ from bench.results.grid import flat
 
 # Where and on what, told elsewhere.
 OWN = (
-    "results_dir", "force", "logger.", "device", "engine", "suite", "dataset", "seeds", "eval.workers",
-    "population", "max_members", "mixed", "published",
+    "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "seeds", "eval.workers",
+    "population", "trainer.max_members", "report.",
 )  # fmt: skip
 
 

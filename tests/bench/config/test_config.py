@@ -93,6 +93,17 @@ def test_numbers_are_numbers() -> None:
         ("eval.final_episodes=1", "eval.final_episodes = 1: expected at least eval.episodes = 10"),
         ("device=tpu", "device = tpu: expected auto, cpu or cuda"),
         ("logger.name=wandb", "unknown key 'logger.name'"),
+        ("logger=csv", "logger=csv: no such logger"),
+        ("engine=eager", "unknown key 'engine'; near names: trainer.engine"),
+        ("precision=bf16", "unknown key 'precision'; near names: trainer.precision"),
+        ("processes=1", "unknown key 'processes'; near names: trainer.processes"),
+        ("checkpoint_minutes=1", "unknown key 'checkpoint_minutes'; near names: trainer.checkpoint_minutes"),
+        ("max_members=1", "unknown key 'max_members'; near names: trainer.max_members"),
+        ("mixed=true", "unknown key 'mixed'; near names: report.mixed"),
+        ("published=true", "unknown key 'published'; near names: report.published"),
+        ("trainer.engine=fast", "trainer.engine = fast: expected auto, eager, compiled or captured"),
+        ("trainer.precision=half", "trainer.precision = half: expected float32, tf32 or bf16"),
+        ("trainer.processes=0", "trainer.processes = 0: expected a positive number, or null"),
     ],
 )
 def test_mistakes_get_one_line(override: str, line: str) -> None:

@@ -77,7 +77,7 @@ def test_a_sweep_leaves_what_its_jobs_leave_alone(folder: Path, command: Callabl
 
 def test_values_below_population_are_runs_of_their_own(folder: Path, command: Callable[..., None]) -> None:
     one = ["algo=iw_sft", "seeds=[0,1]", "algo.curation.percentiles=[50]"]
-    command(*one, "population.temperature=[1,6]", "population.ema_rate=[0.1,0.5]", "max_members=6", "results_dir=together")
+    command(*one, "population.temperature=[1,6]", "population.ema_rate=[0.1,0.5]", "trainer.max_members=6", "results_dir=together")
     command("-m", *one, "algo.weighting.temperature=1,6", "algo.weighting.ema_rate=0.5", "results_dir=alone")
     together, alone = runs(folder, "together"), runs(folder, "alone")
     assert len(together) == 4

@@ -39,7 +39,7 @@ def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatc
     """Policies act in float32, wherever."""
     monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: True)
     config = load_config(finished)
-    config.algo.hidden, config.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)
+    config.algo.hidden, config.trainer.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)
     rounded = run(config).path
     monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: False)
     verdict = verify(rounded, workers=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from tests.helpers.learners import episodes_of, small
 
 def test_only_what_changes_results_makes_another_run() -> None:
     base = config()
-    assert arithmetic_of(CPU, base) == arithmetic_of(CPU, replace(base, engine="compiled")) == "cpu"
-    assert arithmetic_of(GPU, replace(base, precision="tf32")) == "cuda tf32"
+    assert arithmetic_of(CPU, base) == arithmetic_of(CPU, config(engine="compiled")) == "cpu"
+    assert arithmetic_of(GPU, config(precision="tf32")) == "cuda tf32"
     hashes = {RunDir(base, "0", arithmetic("cuda", p)).hash for p in ("float32", "tf32", "bf16")}
     assert len(hashes) == 3
 
@@ -35,7 +34,8 @@ def test_precision_holds_within() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("auto", []), ("eager", []), ("captured", ["engine = captured: CUDA graphs need a GPU; going on with engine=eager"])]
+    ("name", "said"),
+    [("auto", []), ("eager", []), ("captured", ["trainer.engine = captured: CUDA graphs need a GPU; falling back to eager"])],
 )
 def test_engines_on_a_cpu(name: str, said: list[str]) -> None:
     algo, lines = small("iql", episodes_of()), []
@@ -50,7 +50,7 @@ def test_whole_trajectories_are_not_compiled() -> None:
     algo = WeightedBC(WeightedBCConfig(scratch=Training(updates=5, sampler=Sampler.trajectories), hidden=[4]), episodes_of(), [0])
     lines: list[str] = []
     apply_engine(algo, config(engine="compiled"), lines.append)
-    assert lines == ["engine = compiled: batches of whole trajectories differ in shape; going on with engine=eager"]
+    assert lines == ["trainer.engine = compiled: batches of whole trajectories differ in shape; falling back to eager"]
     assert algo.engine == algo.step
 
 
@@ -64,7 +64,7 @@ def test_an_engine_that_cannot_get_ready_is_left_with_a_reason() -> None:
     algo.engine = WithFallback(algo, broken, "compiled", lines.append)
     straight.train(0, 4)
     algo.train(0, 4)
-    assert lines == ["engine = compiled: RuntimeError: no compiler here; going on with engine=eager"]
+    assert lines == ["engine compiled: RuntimeError: no compiler here; falling back to engine eager"]
     assert torch.equal(straight.state["policy"], algo.state["policy"])
 
 

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
-from bench.config.schema import Config, EvalConfig
+from bench.config.schema import Config, EvalConfig, TrainerConfig
 from bench.errors import RunError
 from bench.report.suite import rebuild
 from bench.storage.locks import Lock
@@ -55,7 +55,15 @@ def small(folder: Path) -> Config:
         "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
         Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
     )  # fmt: skip
-    return Config(algo, ID, seeds=[3, 1], eval=EvalConfig(15, 1, 2, workers=1), results_dir=str(folder), device="cpu", processes=1)
+    return Config(
+        algo,
+        ID,
+        seeds=[3, 1],
+        eval=EvalConfig(15, 1, 2, workers=1),
+        results_dir=str(folder),
+        device="cpu",
+        trainer=TrainerConfig(processes=1),
+    )
 
 
 @pytest.fixture
@@ -108,7 +116,7 @@ def at_update(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[Weigh
 @pytest.mark.parametrize("how", ["signal", "kill"])
 def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path: Path, how: str) -> None:
     """Signalled as a scheduler does it, all processes of the job at once, or killed without a word."""
-    config.processes = 2
+    config.trainer.processes = 2
     whole = left_by(run(replace(config, results_dir=str(tmp_path / "whole"))))
     resources.close()  # a fork makes its own
     pid = os.fork()
@@ -211,7 +219,7 @@ def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeyp
         save(self, update, *more)
 
     monkeypatch.setattr(RunDir, "save", counted)
-    assert left_by(run(replace(config, checkpoint_minutes=0.0))) == whole
+    assert left_by(run(replace(config, trainer=TrainerConfig(processes=1, checkpoint_minutes=0.0)))) == whole
     assert set(saves) > {15, 30, 40}
 
 
@@ -482,7 +490,7 @@ class Held:
 def test_training_goes_on_while_a_policy_is_played_and_nothing_changes(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_update: Any, processes: int
 ) -> None:
-    config = replace(config, eval=replace(config.eval, overlap=True), processes=processes)
+    config = replace(config, eval=replace(config.eval, overlap=True), trainer=TrainerConfig(processes=processes))
     plain = replace(config, eval=replace(config.eval, overlap=False), results_dir=str(tmp_path / "plain"))
     expected = left_by(run(plain))
     held = Held(monkeypatch)

@@ -12,7 +12,7 @@ import torch
 
 from algos.base import Metrics
 from algos.methods.weighted_bc import WeightedBCConfig
-from bench.config.schema import Config
+from bench.config.schema import Config, TrainerConfig
 from bench.training.device import build_population, processes_for
 from bench.training.member_groups import out_of_memory
 from bench.training.parallel import MemberProcesses
@@ -150,6 +150,6 @@ def test_what_fails_there_is_raised_here(error: Exception, memory: bool) -> None
 )  # fmt: skip
 def test_how_many(monkeypatch: pytest.MonkeyPatch, cores: int, asked: int | None, engine: str, members: int, expected: int) -> None:
     monkeypatch.setattr("bench.training.device.cores", lambda: cores)
-    config = Config(WeightedBCConfig("bc"), processes=asked, engine=engine)
+    config = Config(WeightedBCConfig("bc"), trainer=TrainerConfig(processes=asked, engine=engine))
     assert processes_for(config, torch.device("cpu"), members) == expected
     assert processes_for(config, torch.device("cuda"), members) == 1

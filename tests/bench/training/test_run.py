@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
 def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for rounding; pi_ref, which is trained so too, included. Interrupted, they go on exactly."""
     whole = load_file(run(config).path / "policy.safetensors")
-    config.results_dir, config.processes = f"{config.results_dir}/dealt", 2
+    config.results_dir, config.trainer.processes = f"{config.results_dir}/dealt", 2
     dealt = load_file(run(config).path / "policy.safetensors")
     config.results_dir, train = f"{config.results_dir}/interrupted", MemberProcesses.train
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from algos.batches.sampling import Sampler
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import Kind, WeightedBC, Weighting
-from bench.config.schema import Config
+from bench.config.schema import Config, TrainerConfig
 from bench.storage.rundir import RunDir, read_csv
 from bench.training import shared as resources
 from bench.training.capacity import exercise, fitting, members_that_fit
@@ -185,12 +185,17 @@ def test_populations_that_cannot_be(config: Config, population: dict, line: str)
 
 
 def test_who_can_train_together(config: Config) -> None:
-    same = [replace(config, seeds=[5]), expanded(replace(config, population={"temperature": [4]}))[0], replace(config, max_members=3)]
+    same = [
+        replace(config, seeds=[5]),
+        expanded(replace(config, population={"temperature": [4]}))[0],
+        replace(config, trainer=TrainerConfig(processes=1, max_members=3)),
+    ]
     assert {population_key(c) for c in same} == {population_key(config)}
     others = [
         replace(config, dataset="other-v0"), replace(config, eval=replace(config.eval, every=20)), replace(config, pi_ref_dataset="x-v0"),
         replace(config, algo=replace(config.algo, hidden=[9])), replace(config, suite="other"), replace(config, device="auto"),
         replace(config, algo=replace(config.algo, name="sft_q")), replace(config, force=True),
+        replace(config, trainer=TrainerConfig()),
     ]  # fmt: skip
     assert len({population_key(c) for c in [config, *others]}) == 1 + len(others)
     assert populations([config, others[0], *same, others[0]]) == [[config, *same], [others[0], others[0]]]
@@ -212,12 +217,12 @@ def test_what_sets_runs_apart_is_named(config: Config) -> None:
 def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     monkeypatch.setattr("bench.training.run._together", lambda group, wait: sizes.append(sum(len(c.seeds) for c in group)) or [])
-    run_all([replace(c, max_members=4) for c in points(config)])
+    run_all([replace(c, trainer=TrainerConfig(processes=1, max_members=4)) for c in points(config)])
     assert sizes == [4, 1]
     run_all(points(config))
     assert sizes == [4, 1, 5]
-    with pytest.raises(ConfigError, match=r"^max_members = 0: expected a positive number"):
-        replace(config, max_members=0).check()
+    with pytest.raises(ConfigError, match=r"^trainer\.max_members = 0: expected a positive number"):
+        replace(config, trainer=TrainerConfig(max_members=0)).check()
 
 
 def test_how_many_members_fit(config: Config) -> None:
@@ -227,4 +232,4 @@ def test_how_many_members_fit(config: Config) -> None:
     assert members_that_fit([config]) == 16
     whole = replace(config.algo, finetune=replace(config.algo.finetune, sampler=Sampler.trajectories))
     assert members_that_fit([replace(config, algo=whole)]) == 1
-    assert members_that_fit([replace(config, max_members=3)]) == 3
+    assert members_that_fit([replace(config, trainer=TrainerConfig(processes=1, max_members=3))]) == 3
