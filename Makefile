@@ -1,118 +1,103 @@
-# `make bench` and `make test` do all the set-up they need: Python 3.11 and make are enough.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# `make bench` and `make test` install all that they need into .venv: Python 3.11 or later and make are enough.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do $$p -c $(SUPPORTED) 2>/dev/null && echo $$p && break; done)
+SUPPORTED := 'import sys; sys.exit(sys.version_info < (3, 11))'
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: bench test test-slow test-browser lint format data tables report baselines docs behaviour wheel clean d4rl audit launcher-test slurm-test ray-test chaos speed scale
+.DEFAULT_GOAL := help
+.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl chaos lint format \
+	behaviour docs wheel audit clean
 
-bench: .venv/.ready ## train and score the whole family on three tasks
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+bench: .venv/.ready ## train and score eight methods on three tasks, print the table
 	@$(BIN)/python -m bench suite=quick
 
-test: .venv/.ready-dev ## the tests, in a few minutes
+baselines: .venv/.ready ## every method on six tasks, with costs: two and a half hours on two cores
+	@$(BIN)/python -m bench suite=baselines
+	@$(BIN)/python -m bench suite=baselines-costly
+
+tables: .venv/.ready ## rebuild tables, figures and page from raw runs: make tables SUITE=quick
+	@$(BIN)/python -m bench tables results/$(or $(SUITE),quick)
+
+data: .venv/.ready .venv/.ready-robotics ## record all built-in data sets
+	@$(BIN)/python -m bench record --all
+
+speed: .venv/.ready ## updates per second beside a plain loop and the machine's limit: results/speed, 6 minutes
+	@$(BIN)/python -m bench speed
+
+scale: .venv/.ready ## cost of an update against members, batch, width, data and method
+	@$(BIN)/python -m bench speed scale
+
+test: .venv/.ready-dev ## the fast tests, a few minutes
 	@$(BIN)/python -m pytest -m "not slow and not browser"
 
-test-slow: .venv/.ready-dev ## the tests that take longer
+test-slow: .venv/.ready-dev ## the tests that take more than a minute each
 	@$(BIN)/python -m pytest -m slow
 
-test-browser: .venv/.ready-dev ## the report page in headless Chromium, where there is one
+test-browser: .venv/.ready-dev ## the report page in headless Chromium, where installed
 	@$(BIN)/python -m pytest -m browser -rs
+
+launcher-test: .venv/.ready-dev .venv/.ready-joblib .venv/.ready-slurm .venv/.ready-optuna ## sweeps through joblib, submitit's local executor and Optuna
+	@$(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k "not on_slurm and not on_ray"
+
+slurm-test: .venv/.ready-dev .venv/.ready-slurm ## a sweep on a real SLURM of one node; as root on Debian
+	@tests/clusters/slurm.sh build/slurm $(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k on_slurm
+
+ray-test: .venv/.ready-dev .venv/.ready-ray ## a sweep on a Ray cluster of this machine
+	@$(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k on_ray
+
+d4rl: .venv/.ready-dev ## compare our D4RL tables with those of the package d4rl
+	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
+	@$(BIN)/python -m pytest tests/envs/readers/test_d4rl.py -k package_d4rl
+
+chaos: .venv/.ready-dev ## inject kills, full disks and damaged files into real runs and compare the results
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.chaos
 
 lint: .venv/.ready-dev ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: .venv/.ready-dev
+format: .venv/.ready-dev ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-data: .venv/.ready ## record all built-in data sets
-	@$(BIN)/python -m envs.recorded.record --all
+behaviour: .venv/.ready-behaviour ## train and measure a behaviour policy: make behaviour NAME=hopper
+	@$(BIN)/python -m bench behaviour $(NAME)
 
-tables: .venv/.ready ## results/quick's tables from its raw runs
-	@$(BIN)/python -m bench.report.suite results/quick
-
-report: .venv/.ready ## tables, figures and report.html from raw runs: make report SUITE=quick
-	@$(BIN)/python -m bench.report results/$(or $(SUITE),quick)
-
-behaviour: .venv/.ready-behaviour ## train and measure a behaviour policy again: make behaviour NAME=hopper
-	@$(BIN)/python -m envs.recorded.train $(NAME)
-	@$(BIN)/python -m envs.recorded.measure $(NAME)
-
-docs: .venv/.ready-docs ## the documentation site in build/docs, every command in it run
+docs: .venv/.ready-docs ## build the documentation in build/docs; every command in it runs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo build/docs/index.html
 
-wheel: .venv/.ready
+wheel: .venv/.ready ## build a wheel in dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-clean: ## everything that can be made again, but no results
+audit: .venv/.ready-audit ## known vulnerabilities of the installed packages; needs the network
+	@$(BIN)/python -m pip_audit --local --skip-editable --progress-spinner off
+
+clean: ## remove .venv and everything built, but no results
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
-.venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "error: Python 3.11 is needed, found $$($(PYTHON) --version 2>&1 || echo none); say make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@echo "setting up .venv, once: about two minutes" >&2
-	@$(PYTHON) -m venv .venv
-
-.venv/.ready: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing the suite's packages" >&2
-	@$(PIP) --editable .
-	@touch $@
-
-.venv/.ready-dev: .venv/.ready
-	@echo "installing what tests and lint need" >&2
-	@$(PIP) --quiet --editable '.[dev]'
-	@touch $@
-
-.venv/.ready-behaviour: .venv/.ready
-	@echo "installing what training behaviour policies needs" >&2
-	@$(PIP) --editable '.[behaviour]'
-	@touch $@
-
-d4rl: .venv/.ready-dev ## put the package d4rl beside Minari and compare its tables with ours
-	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
-	@$(BIN)/python -m pytest tests/envs/readers/test_d4rl.py -k package_d4rl
-
-.venv/.ready-docs: .venv/.ready
-	@echo "installing what the documentation site needs" >&2
-	@$(PIP) --editable '.[docs]'
-	@touch $@
-
-baselines: .venv/.ready ## every method on six tasks, with what they cost: two and a half hours on two cores
-	@$(BIN)/python -m bench suite=baselines
-	@$(BIN)/python -m bench.report.costs results/baselines
-
-chaos: .venv/.ready-dev ## kills, full disks, damaged files and more, injected into real runs: what is lost (nothing), what changes (nothing)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.chaos
-
-.venv/.ready-audit: .venv/.ready-dev
-	@echo "installing what the audit of packages needs" >&2
-	@$(PIP) --quiet --editable '.[audit]'
-	@touch $@
-
-audit: .venv/.ready-audit ## known vulnerabilities of the installed packages, where the advisory service can be reached
-	@$(BIN)/python -m pip_audit --local --skip-editable --progress-spinner off
-extra-%: .venv/.ready-extra-% ## optional packages: make extra-joblib, extra-slurm, extra-ray, extra-optuna
+extra-%: .venv/.ready-% ## add an extra: make extra-wandb, extra-robotics, extra-slurm, extra-optuna ...
 	@:
 
-.PRECIOUS: .venv/.ready-extra-%
-.venv/.ready-extra-%: .venv/.ready
-	@echo "installing what the extra '$*' needs" >&2
-	@$(PIP) --quiet --editable '.[$*]'
+venv:
+	@test -n "$(PYTHON)" && $(PYTHON) -c $(SUPPORTED) 2>/dev/null || \
+	  { echo "error: Python 3.11 or later is needed, $(if $(PYTHON),not '$(PYTHON)',none was found); use make PYTHON=/path/to/python3" >&2; exit 2; }
+	@version() { "$$1" -c 'import sys; print(*sys.version_info[:2], sep=".")'; }; \
+	  if ! test -x $(BIN)/python; then echo "setting up .venv, once: a few minutes" >&2; $(PYTHON) -m venv .venv; \
+	  elif test "$(origin PYTHON)" = "command line" && test "$$(version $(BIN)/python)" != "$$(version $(PYTHON))"; then \
+	    echo "error: .venv has Python $$(version $(BIN)/python), not $$(version $(PYTHON)); run make clean first" >&2; exit 2; fi
+
+.PRECIOUS: .venv/.ready-%
+.venv/.ready: pyproject.toml constraints.txt | venv
+	@echo "installing the suite's packages" >&2
+	@$(PIP) --editable '.[report]'
 	@touch $@
 
-launcher-test: .venv/.ready-dev extra-joblib extra-slurm extra-optuna ## sweeps through joblib, submitit's local executor and Optuna
-	@$(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k "not on_slurm and not on_ray"
-
-slurm-test: .venv/.ready-dev extra-slurm ## a sweep on a real SLURM of one node, installed, started and stopped; as root on Debian
-	@tests/clusters/slurm.sh build/slurm $(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k on_slurm
-
-ray-test: .venv/.ready-dev extra-ray ## a sweep on a real Ray cluster of this machine
-	@$(BIN)/python -m pytest tests/bench/launch/test_launchers_real.py -k on_ray
-
-speed: .venv/.ready ## updates per second beside a plain loop and the machine's arithmetic, on a quiet machine: results/speed, 6 minutes
-	@$(BIN)/python -m bench.speed
-
-scale: .venv/.ready ## what an update costs against members, batch, width, data and method, and an estimate of the full protocol
-	@$(BIN)/python -m bench.speed scale
+.venv/.ready-%: .venv/.ready
+	@echo "installing the extra '$*'" >&2
+	@$(PIP) --editable '.[$*]'
+	@touch $@
