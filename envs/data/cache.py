@@ -14,24 +14,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import math
 import mmap
 import os
-import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
 
 from envs.data.trajectories import TENSORS, Trajectories
+from envs.files import scratch_folder, write_atomic
 
 CHECKED = 2 * 2**30  # bytes
 FORMAT = 2  # raised when the same files are read differently
@@ -76,21 +74,11 @@ class Cache:
 
     def scratch(self) -> Scratch | None:
         """A place to fill arrays in, or None where the root cannot be written."""
+        stack = contextlib.ExitStack()
         try:
-            self._remove_abandoned()
-            folder = self.folder / f".scratch-{uuid4().hex[:8]}"
-            folder.mkdir(parents=True)
-            lock = _locked(folder)
-            lock.__enter__()
-            return Scratch(self, folder, lock)
+            return Scratch(self, stack.enter_context(scratch_folder(self.folder)), stack)
         except OSError:
             return None
-
-    def _remove_abandoned(self) -> None:
-        """Remove what processes that were killed left: nobody holds its lock any more."""
-        for folder in self.folder.glob(".scratch-*"):
-            with contextlib.suppress(OSError), _locked(folder):
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -103,17 +91,6 @@ def _mapped(path: Path) -> np.ndarray:
         return np.frombuffer(buffer, dtype, math.prod(shape), f.tell()).reshape(shape)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """With flock's lock on `folder`, which goes with its process. Raises OSError if another process has it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _check(about: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
@@ -121,15 +98,14 @@ def _check(about: dict[str, Any]) -> str:
 class Scratch:
     """Arrays on their way into the cache. Use as a context manager: what was not kept is removed."""
 
-    def __init__(self, cache: Cache, folder: Path, lock: contextlib.AbstractContextManager[None]) -> None:
-        self.cache, self.folder, self.lock = cache, folder, lock
+    def __init__(self, cache: Cache, folder: Path, stack: contextlib.ExitStack) -> None:
+        self.cache, self.folder, self.stack = cache, folder, stack
 
     def __enter__(self) -> Scratch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.lock.__exit__(None, None, None)
+        self.stack.close()
 
     def allocate(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """A memory-mapped array to fill. Raises OSError where there is no space for it."""
@@ -142,18 +118,13 @@ class Scratch:
     def keep(self, key: str, trajectories: Trajectories, about: dict[str, Any]) -> None:
         """Keep `trajectories`, whose arrays were allocated here, under `key`. Raises OSError."""
         np.save(self.folder / "offsets.npy", trajectories.offsets.numpy())
-        final, aside = self.cache.folder / trajectories.digest, self.cache.folder / f".scratch-{uuid4().hex[:8]}"
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(final, aside)  # damaged, or the same data from elsewhere
-            shutil.rmtree(aside, ignore_errors=True)
+        final = self.cache.folder / trajectories.digest
+        with scratch_folder(self.cache.folder) as aside, contextlib.suppress(FileNotFoundError):
+            os.replace(final, aside)  # damaged, or the same data from another source
         try:
             os.replace(self.folder, final)
         except OSError as error:  # another process was faster by a moment, with the same data
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        index = self.cache.folder / "index" / f"{key}.json"
-        index.parent.mkdir(exist_ok=True)
-        scratch = index.with_name(f".{key}.{uuid4().hex[:8]}")
         about = json.loads(json.dumps(about | {"digest": trajectories.digest, "num_actions": trajectories.num_actions}))
-        scratch.write_text(json.dumps(about | {"check": _check(about)}))
-        os.replace(scratch, index)
+        write_atomic(self.cache.folder / "index" / f"{key}.json", json.dumps(about | {"check": _check(about)}))

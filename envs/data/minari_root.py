@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from envs.errors import DataError
+from envs.files import flush, scratch_folder
 
 
 def datasets_root() -> Path:
@@ -37,25 +36,26 @@ def minari_root(root: Path) -> Iterator[None]:
 
 
 def publish(dataset: str, root: Path, write: Callable[[Path], None], doing: str = "written") -> Path:
-    """Let `write` make data set `dataset` below an empty folder beside its final place, and move it there when complete.
+    """Let `write` make data set `dataset` below an empty folder, and move it to its place in `root` when it is complete.
 
-    Raises DataError where the root cannot be written; whatever `write` raises, nothing is left behind.
+    Minari's root is the empty folder meanwhile. After an error of `write` nothing is left behind. Raises DataError if `root` cannot be
+    written.
     """
     final = root / dataset
-    scratch = root / f".recording-{uuid4().hex[:8]}"
     try:
-        scratch.mkdir(parents=True)
-        with minari_root(scratch):
-            write(scratch)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (scratch / dataset).relative_to(scratch).parents:
-            namespace = scratch / folder / "namespace_metadata.json"
-            if namespace.exists() and not (target := root / folder / namespace.name).exists():
-                namespace.rename(target)
-        if not final.exists():  # another process may have made the same data meanwhile
-            os.replace(scratch / dataset, final)
+        with scratch_folder(root) as scratch:
+            with minari_root(scratch):
+                write(scratch)
+            for path in (scratch / dataset).rglob("*"):
+                if path.is_file():
+                    flush(path)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (scratch / dataset).relative_to(scratch).parents:
+                namespace = scratch / folder / "namespace_metadata.json"
+                if namespace.exists() and not (target := root / folder / namespace.name).exists():
+                    namespace.rename(target)
+            if not final.exists():  # another process may have made the same data meanwhile
+                os.replace(scratch / dataset, final)
     except OSError as error:
         raise DataError(f"data set '{dataset}' cannot be {doing} in {root}: {error.strerror or error}; set MINARI_DATASETS_PATH") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return final

@@ -6,12 +6,10 @@ sets of one environment.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 from importlib.metadata import version
-from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from envs.data.logged_data import LoggedData
 from envs.data.minari_root import datasets_root
 from envs.data.references import Reference
 from envs.evaluation.rollout import Evaluator
+from envs.files import write_json
 
 EPISODES = 20  # of the random policy
 BEST = 0.05  # share of the data's episodes, by return, whose mean is 100
@@ -47,13 +46,8 @@ def _kept(data: LoggedData, environments: Evaluator) -> float:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     returns = random_returns(data, environments)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(f"{path}.{uuid4().hex[:8]}")
-        scratch.write_text(json.dumps({"mean": float(returns.mean()), "returns": returns.tolist(), "env_spec": data.env_spec}))
-        os.replace(scratch, path)
-    except OSError:
-        pass  # measured again next time
+    with contextlib.suppress(OSError):  # a root that cannot be written: measured again next time
+        write_json(path, {"mean": float(returns.mean()), "returns": returns.tolist(), "env_spec": data.env_spec})
     return float(returns.mean())
 
 

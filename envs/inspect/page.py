@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import html
-import os
+import io
 import re
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
 from envs.data.logged_data import LoggedData
+from envs.files import write_atomic
 from envs.inspect.facts import PERCENTILES, Facts
 
 COLUMNS = 24  # actions or observations drawn at most
@@ -32,17 +32,10 @@ p.fine { background: #eaf6ee; border-left: 4px solid #2d8a4e; padding: .6rem .8r
 
 def write(data: LoggedData, facts: Facts, folder: Path) -> Path:
     """Write `<name>.html` and `<name>.png` into `folder`, each whole or not at all. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]+", "-", data.dataset)
     picture, page = folder / f"{name}.png", folder / f"{name}.html"
-    scratch = folder / f".{uuid4().hex[:8]}"
-    try:
-        _draw(data, scratch)
-        os.replace(scratch, picture)
-        scratch.write_text(_html(facts, picture.name))
-        os.replace(scratch, page)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_atomic(picture, _drawn(data))
+    write_atomic(page, _html(facts, picture.name))
     return page
 
 
@@ -65,8 +58,8 @@ def _html(facts: Facts, picture: str) -> str:
     )
 
 
-def _draw(data: LoggedData, path: Path) -> None:
-    """Six panels: returns and cut-offs, lengths, returns as recorded, sample episodes, actions, observations."""
+def _drawn(data: LoggedData) -> bytes:
+    """A PNG of six panels: returns and cut-offs, lengths, returns as recorded, sample episodes, actions, observations."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -88,7 +81,9 @@ def _draw(data: LoggedData, path: Path) -> None:
         ax.xaxis.get_major_locator().set_params(integer=True)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110, format="png", metadata={"Software": None})
+    png = io.BytesIO()
+    figure.savefig(png, dpi=110, format="png", metadata={"Software": None})
+    return png.getvalue()
 
 
 def _histogram(ax: Any, values: np.ndarray) -> None:

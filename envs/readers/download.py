@@ -10,12 +10,12 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from envs.errors import DataError
+from envs.files import replacing, write_atomic
 from envs.readers.digests import Digests, beside, check_known, sent
 
 BLOCK = 1 << 20  # bytes read at once
@@ -41,21 +41,16 @@ def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
     beside it. Raises DataError where the address cannot be reached, the answer is cut off, is another file or `check` refuses it; nothing
     is left behind then.
     """
-    scratch = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sha256 = _download(url, scratch)
-        check_known(path, sha256, url)
-        check(scratch)
-        scratch.replace(path)
-        beside(path).write_text(f"{sha256}  {path.name}\n")
+        with replacing(path) as scratch:
+            sha256 = _download(url, scratch)
+            check_known(path, sha256, url)
+            check(scratch)
+        write_atomic(beside(path), f"{sha256}  {path.name}\n")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise DataError(f"{url} cannot be downloaded ({getattr(error, 'reason', None) or error})") from error
     except OSError as error:
         raise DataError(f"{url} cannot be downloaded to {path.parent}: {error.strerror or error}") from error
-    finally:
-        if scratch.exists():
-            scratch.unlink()
     return path
 
 

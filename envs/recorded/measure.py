@@ -7,11 +7,11 @@ into the record beside the snapshots.
 from __future__ import annotations
 
 import argparse
-import json
 
 import numpy as np
 from rich.progress import track
 
+from envs.files import write_json
 from envs.recorded.episodes import RANDOM, Job, run_episodes
 from envs.recorded.policy import SNAPSHOTS, record_of
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the snapshots of a behaviour policy.")
     parser.add_argument("name", choices=sorted(p.stem for p in SNAPSHOTS.glob("*.json")))
     name = parser.parse_args().name
-    (SNAPSHOTS / f"{name}.json").write_text(json.dumps(measure(name), indent=1) + "\n")
+    write_json(SNAPSHOTS / f"{name}.json", measure(name))
 
 
 if __name__ == "__main__":

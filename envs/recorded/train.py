@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from envs.files import write_json
 from envs.recorded.policy import SNAPSHOTS
 
 
@@ -172,7 +172,7 @@ def train(name: str, settings: Settings, folder: Path) -> None:
     steps = [u * settings.num_envs * settings.rollout for u in due]
     record = {"settings": asdict(settings), "snapshot_updates": due, "snapshot_steps": steps, "packages": packages,
               "wall_time_s": round(time.perf_counter() - started)}  # fmt: skip
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(folder / f"{name}.json", record)
 
 
 def main() -> None:

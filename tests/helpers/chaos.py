@@ -36,13 +36,14 @@ from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedB
 from bench.config.mistakes import MISTAKES, explain
 from bench.config.schema import Config, EvalConfig, TrainerConfig
 from bench.report.suite import rebuild
-from bench.storage import files, locks
+from bench.storage import locks
 from bench.storage.rundir import RunDir, read_csv
 from bench.storage.tensors import unpack
 from bench.training import shared as resources
 from bench.training import signals
 from bench.training.parallel import MemberProcesses
 from bench.training.run import folders_of, run_all
+from envs import files
 from envs.evaluation import rollout
 from tests.helpers.episodes import random_episodes, write_minari
 

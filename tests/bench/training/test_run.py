@@ -160,7 +160,7 @@ def test_a_damaged_reference_is_named(config: Config) -> None:
 def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    from bench.storage import files
+    from envs import files
 
     saves = iter(range(100))
     replace = files.os.replace

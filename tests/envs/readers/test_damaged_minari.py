@@ -377,7 +377,7 @@ def test_a_version_that_does_not_exist(hdf5):
         DataError, match=r"'test/good-v7' is not in .* cannot be downloaded .*near names: test/good-v0.*minari download test/good-v7"
     ):
         load("test/good-v7")
-    assert not list(_folder().parent.parent.glob(".recording*"))
+    assert not list(_folder().parent.parent.glob(".scratch-*"))
 
 
 def test_a_built_in_version_that_does_not_exist():

@@ -122,7 +122,7 @@ def test_a_data_set_is_downloaded_on_first_use_with_a_progress_bar(hub: Hub, tmp
     assert again.returncode == 0
     assert not hub.sent
     assert again.stdout == first.stdout
-    assert ".recording" not in first.stdout + first.stderr
+    assert ".scratch-" not in first.stdout + first.stderr
 
 
 def test_a_version_that_the_hub_does_not_have_is_one_line(hub: Hub, tmp_path: Path) -> None:
