@@ -9,9 +9,10 @@ import traceback
 import hydra
 from omegaconf import DictConfig
 
+from bench.config.compose import register, to_config
 from bench.config.mistakes import MISTAKES, explain, stop
 from bench.config.redact import redact
-from bench.config.schema import Config, register, to_config
+from bench.config.schema import Config
 from bench.errors import RunError
 from bench.launch.callbacks import Tables
 from bench.launch.deferred import run_or_defer

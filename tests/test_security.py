@@ -20,10 +20,10 @@ import pytest
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.redact import SHOWN, redact, redact_tree
+from bench.config.saved import read_yaml
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.report.page.build import _metadata, _videos, write_report
-from bench.results.grid import read_yaml
 from bench.results.leaderboard import read_board
 from bench.storage.rundir import RunDir
 from envs.data.cache import Cache, _check

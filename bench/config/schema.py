@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING
 
 from algos.errors import require, require_positive
-from algos.registry import ALGOS, schema_name
-from bench.config.domains import domain_value
 
 PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
@@ -132,22 +129,3 @@ class Config:
         self.logger.check()
         self.trainer.check()
         self.algo.check("algo")
-
-
-def register() -> None:
-    """Make the classes known to Hydra; conf/ refers to them as `schema`."""
-    store = ConfigStore.instance()
-    schema = OmegaConf.structured(Config)
-    OmegaConf.set_struct(schema.population, False)  # its keys are those of the method
-    store.store(name="schema", node=schema)
-    for algo in ALGOS:
-        store.store(group="algo/schema", name=schema_name(algo), node=algo)
-    OmegaConf.register_new_resolver("domain", domain_value, replace=True)
-
-
-def to_config(composed: DictConfig) -> Config:
-    """The checked configuration of a composed one. Raises ConfigError, or OmegaConf's own errors for wrong types."""
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, Config)
-    config.check()
-    return config

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import setup_globals
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
-from bench.config.schema import Config, to_config
+from bench.config.compose import compose_job
+from bench.config.schema import Config
 from bench.launch.preflight import preflight
 from bench.training.population import expanded
 from bench.training.run import run_all
@@ -16,10 +16,7 @@ from bench.training.run import run_all
 
 def composed(config: DictConfig, job: list[str]) -> list[Config]:
     """The checked runs of the job with the overrides `job` in the sweep of `config`."""
-    whole = GlobalHydra.instance().config_loader().load_sweep_config(config, job)
-    with read_write(whole), open_dict(whole):
-        del whole["hydra"]
-    return expanded(to_config(whole))
+    return expanded(compose_job(config, job))
 
 
 def launch(config: DictConfig, jobs: Sequence[list[str]]) -> None:

@@ -23,7 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
-from bench.errors import RunError
+from bench.errors import RunError, first_line
 from bench.training.shared import cores
 
 EXTRAS = {
@@ -114,5 +114,4 @@ def lost_job(error: BaseException) -> str | None:
         return "no trial gave a score; the errors above say why"
     if not any(k.__module__.startswith(("submitit.", "joblib.externals.loky", "ray.exceptions")) for k in kind.__mro__):
         return None
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), kind.__name__)
-    return f"a job ended without a result ({kind.__name__}: {first[:300]}); the same command goes on with what is not finished"
+    return f"a job ended without a result ({kind.__name__}: {first_line(error)[:300]}); the same command goes on with what is not finished"

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from bench.config.saved import read_yaml
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.storage.rundir import RunDir
@@ -79,8 +80,7 @@ def _values(override: Override) -> list[str]:
 
 def advice(config: DictConfig) -> str:
     """The best configuration found, and the command that measures it on other seeds."""
-    found = OmegaConf.to_container(OmegaConf.load(Path(config.hydra.sweep.dir) / "optimization_results.yaml"))
-    assert isinstance(found, dict)
+    found = read_yaml(Path(config.hydra.sweep.dir) / "optimization_results.yaml")
     best = {str(k): v for k, v in found["best_params"].items()}
     fixed = [o for o in config.hydra.overrides.task if o.split("=")[0].lstrip("+~") not in {*best, "seeds"}]
     fresh = [max(config.seeds) + 1 + i for i in range(len(config.seeds))]

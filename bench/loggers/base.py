@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bench.config.redact import redact
+from bench.errors import first_line
 from bench.storage.rundir import Row
 
 
@@ -57,11 +58,6 @@ class Guarded:
         except Exception as error:  # a service's library may raise anything
             say(self.name, f"{first_line(error)}; going on without it")
             self.backend = None
-
-
-def first_line(error: object) -> str:
-    """What went wrong, in a line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def say(name: str, line: str) -> None:

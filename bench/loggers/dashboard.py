@@ -15,8 +15,7 @@ from typing import Any
 
 from bench.config.redact import redact
 from bench.config.schema import LoggerConfig
-from bench.errors import RunError
-from bench.loggers.base import first_line
+from bench.errors import RunError, first_line
 from bench.loggers.wandb import has_account, unreachable
 
 NAME = "Methods by data set"

@@ -21,7 +21,8 @@ from typing import Any
 
 from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config, LoggerConfig
-from bench.loggers.base import first_line, say
+from bench.errors import first_line
+from bench.loggers.base import say
 from bench.loggers.curves import flat_curves
 from bench.storage.rundir import Row, read_csv
 

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from hydra import compose, initialize_config_module
 
 from algos.errors import ConfigError
 from algos.methods.cfgrl import CFGRL, CFGRLConfig
+from bench.config.compose import compose
 from bench.config.mistakes import MISTAKES, stop
-from bench.config.schema import Config, register, to_config
+from bench.config.schema import Config
 from bench.errors import RunError
 from bench.report.markdown import row_of
 from bench.results.statistics import summarise
@@ -70,10 +70,7 @@ def main() -> None:
         if len(sys.argv) < 2:
             raise ConfigError(f"no weights given: {USAGE}")
         weights = parse(sys.argv[1])
-        register()
-        with initialize_config_module("conf", version_base="1.3"):
-            config = to_config(compose("config", overrides=sys.argv[2:]))
-        print(sweep(config, weights), end="")
+        print(sweep(compose(sys.argv[2:]), weights), end="")
     except MISTAKES as error:
         stop(error)
 

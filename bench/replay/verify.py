@@ -7,20 +7,18 @@ physics magnifies: then seeds' means must agree within the noise of their episod
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from omegaconf import OmegaConf
 from safetensors import SafetensorError, safe_open
 
 from algos.base import Algo
 from algos.registry import ALGOS
+from bench.config.saved import load_config
 from bench.config.schema import Config
-from bench.errors import RunError
+from bench.errors import RunError, first_line
 from bench.results.episodes import counted, read_episodes
-from bench.results.grid import read_yaml
 from bench.storage.rundir import Row, config_hash
 from bench.training.device import arithmetic
 from bench.training.evaluate import evaluate
@@ -56,31 +54,6 @@ def verify(folder: Path, workers: int | None = None) -> Verdict:
     return _compare(folder, before, again, data.reference)
 
 
-def load_config(folder: Path) -> Config:
-    """The configuration that config.yaml holds, checked. Raises RunError, ConfigError or OmegaConf's own errors."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise RunError(f"{folder}: no config.yaml in it; expected a run directory (config.yaml, checkpoint.safetensors)")
-    tree: Any = read_yaml(path)
-    if not isinstance(tree.get("algo"), dict):
-        raise RunError(f"{path}: no configuration of a run in it; expected the keys of python -m bench --help")
-    merged = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k not in ("algo", "logger")})
-    schema = _schema(path, tree["algo"])
-    merged.algo = OmegaConf.merge(OmegaConf.structured(schema), tree["algo"])
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, Config)
-    config.check()
-    return config
-
-
-def _schema(path: Path, algo: dict[str, Any]) -> type[Any]:
-    """The method's dataclass: the one with these keys, and with this name where several have them."""
-    fitting = [schema for schema in ALGOS if {f.name for f in fields(schema)} == set(algo)]
-    if not fitting:
-        raise RunError(f"{path}: no method of this suite has the keys {', '.join(algo)}; it was written by another version")
-    return next((schema for schema in fitting if schema().name == algo["name"]), fitting[0])
-
-
 def _json(path: Path) -> Row:
     try:
         return json.loads(path.read_text()) if path.is_file() else {}
@@ -112,7 +85,7 @@ def load_algo(folder: Path, config: Config, data: LoggedData) -> Algo:
             update = int(f.metadata()["update"])
             state = {k: f.get_tensor(k).to(device) for k in f.keys()}  # noqa: SIM118 (it is no mapping)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise RunError(f"{path}: cannot be read ({first_line(error)})") from error
     trajectories: Any = data.trajectories.to(device)
     extra: dict[str, Any] = {}
     if getattr(config.algo, "needs_pi_ref", False):

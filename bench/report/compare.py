@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.config.compose import flat
 from bench.errors import USER_ERRORS, RunError
 from bench.report.suite import suite_runs
 from bench.results.episodes import failed, read_episodes
-from bench.results.grid import Grid, Runs, config_of, flat, grids
+from bench.results.grid import Grid, Runs, config_of, grids
 from bench.results.statistics import Comparison, holm, paired
 from bench.storage.rundir import Row
 

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from bench.errors import RunError
+from bench.config.compose import flat
+from bench.config.saved import read_yaml
 from bench.report.table import ORDER, split
 from bench.results.domains import domain_of
 from bench.results.episodes import reference_of, selections
@@ -142,27 +140,6 @@ def config_of(record: Row) -> dict[str, Any]:
     """The resolved configuration of a run, empty where the file is missing."""
     path = Path(record.get("folder", "")) / "config.yaml"
     return read_yaml(path) if path.is_file() else {}
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A configuration file as plain data. Raises RunError if it is none."""
-    try:
-        if "${" in path.read_text():  # a saved configuration is resolved; ${oc.env:KEY} of a stranger's would read secrets here
-            raise RunError(f"{path}: has an interpolation (${{...}}) in it; expected a resolved configuration, as a run leaves it")
-        found = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise RunError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{path}: no configuration in it; expected the keys of python -m bench --help")
-    return {str(k): v for k, v in found.items()}
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _rank(algo: str) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.errors import RunError
+from bench.errors import RunError, first_line
 
 SCHEMA = 2  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
@@ -44,7 +44,7 @@ def read_board(path: Path) -> pd.DataFrame:
     try:
         schemas = pd.to_numeric(pd.read_csv(io.StringIO(text), usecols=["schema"])["schema"])
     except ValueError as error:
-        raise RunError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
+        raise RunError(f"{path}: cannot be read as a table ({first_line(error)})") from error
     if (schemas > SCHEMA).any():
         raise RunError(f"{path}: schema {schemas.max():g} is newer than this program's {SCHEMA}; update the suite")
     if (schemas != SCHEMA).any():

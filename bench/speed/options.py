@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.errors import ConfigError, require
+from bench.errors import first_line
 from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
 from bench.training.device import PRECISIONS, precision_on
@@ -164,6 +165,6 @@ def parse(kind: type[T], arguments: Sequence[str]) -> T:
     try:
         options = cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.from_dotlist(list(arguments)))))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error.msg).splitlines()[0]}") from error
+        raise ConfigError(f"{error.full_key}: {first_line(error.msg)}") from error
     options.check()
     return options

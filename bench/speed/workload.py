@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from hydra import compose, initialize_config_module
 
 from algos.base import Algo, Episodes
 from algos.methods.awr import AWRConfig
 from algos.methods.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
 from algos.registry import ALGOS
-from bench.config.schema import Config, register, to_config
+from bench.config.compose import compose
+from bench.config.schema import Config
 from bench.training.device import apply_engine, build_population, processes_for
 from envs.data.trajectories import TENSORS, Trajectories
 from envs.readers.load import load
@@ -53,11 +53,9 @@ class Work(NamedTuple):
 def composed(workload: Workload, own_budget: bool = False) -> Config:
     """The configuration of a run as the command line gives it, with the batch and widths of `workload`, laid out for UPDATES updates
     unless the method's own number of them is wanted."""
-    register()
-    overrides = [f"{key}={getattr(workload, key)}" for key in ("dataset", "engine", "precision")]
+    overrides = [f"dataset={workload.dataset}", f"trainer.engine={workload.engine}", f"trainer.precision={workload.precision}"]
     overrides += [] if own_budget else [f"budget.{name}={UPDATES}" for name in ("scratch", "finetune", "value", "costly")]
-    with initialize_config_module("conf", version_base="1.3"):
-        found = to_config(compose("config", [f"algo={workload.method}", *overrides]))
+    found = compose([f"algo={workload.method}", *overrides])
     config = found.algo
     if workload.hidden:
         config.hidden = list(workload.hidden)

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from bench.errors import first_line
+
 DIGEST = "sha256"  # the metadata's key
 
 
@@ -32,7 +34,7 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (it is no mapping)
             metadata = dict(f.metadata() or {})
     except (SafetensorError, ValueError, TypeError, UnicodeDecodeError) as error:
-        raise DamagedError(str(error).splitlines()[0]) from error
+        raise DamagedError(first_line(error)) from error
     said = metadata.pop(DIGEST, None)
     if said != _digest(tensors, metadata):
         raise DamagedError("its content does not match its digest" if said else "it has no digest")

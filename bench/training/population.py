@@ -9,6 +9,7 @@ from typing import Any
 
 from algos.errors import ConfigError
 from algos.members import batchable_settings, with_settings
+from bench.config.compose import flat
 from bench.config.schema import Config
 from bench.storage.rundir import digest_of
 
@@ -21,7 +22,7 @@ def expanded(config: Config) -> list[Config]:
     Raises ConfigError for a key in which members cannot differ, or a value that the method refuses.
     """
     alone = replace(config, population={})
-    lists = _flat(config.population)
+    lists = flat(config.population)
     keys = [_resolve(key, config.algo) for key in lists]
     for key, full in zip(lists, keys, strict=True):
         if keys.count(full) > 1:
@@ -30,13 +31,6 @@ def expanded(config: Config) -> list[Config]:
     found = [replace(alone, algo=with_settings(config.algo, dict(zip(keys, point, strict=True)))) for point in product(*values)]
     for run in found:
         run.check()
-    return found
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return found
 
 

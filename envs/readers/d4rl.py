@@ -34,7 +34,7 @@ import numpy as np
 
 from envs.data.minari_root import datasets_root, publish
 from envs.data.references import d4rl_row
-from envs.errors import DataError
+from envs.errors import DataError, first_line
 from envs.readers.d4rl_file import Flat, check, opened
 from envs.readers.digests import verify
 from envs.readers.download import fetch
@@ -178,7 +178,7 @@ def spec_of(match: EvaluationEnv) -> Any:
     try:
         spec = copy.deepcopy(gymnasium.spec(match.env_id))
     except gymnasium.error.Error as error:
-        raise DataError(f"--env {match.env_id}: {str(error).splitlines()[0]}") from error
+        raise DataError(f"--env {match.env_id}: {first_line(error)}") from error
     spec.kwargs.update(match.kwargs)
     return spec
 

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from envs.errors import DataError
+from envs.errors import DataError, first_line
 
 PIECE = 1 << 20  # bytes of an array that are read at once
 MAX_EXPANSION = 2000  # how much larger than its file an array may be: above what compression reaches, a header lies
@@ -59,7 +59,7 @@ class Column:
         try:
             piece = self.source[start:stop]
         except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise DataError(f"{self.path}: {self.name} cannot be read from row {start} on ({reason}); get the file again") from error
         return piece.reshape(len(piece), *self.shape[1:])
 
@@ -124,7 +124,7 @@ def opened(path: Path) -> Iterator[Flat]:
         try:
             flat = _checked(path, stack.enter_context(h5py.File(path, "r")))
         except OSError as error:
-            reason = "it is missing" if not path.exists() else f"truncated, or no HDF5 file: {str(error).splitlines()[0]}"
+            reason = "it is missing" if not path.exists() else f"truncated, or no HDF5 file: {first_line(error)}"
             raise DataError(f"{path} cannot be read ({reason}); get the file again") from error
         yield flat
 

@@ -27,7 +27,7 @@ from envs.data.selection import Part, parse
 from envs.data.spaces import leaves, width
 from envs.data.trajectories import Allocate, Builder, Trajectories, in_memory
 from envs.data.trust import check_specs
-from envs.errors import DataError
+from envs.errors import DataError, first_line
 from envs.readers import d4rl
 from envs.readers.download import unreachable
 from envs.readers.minari import FORMATS, EpisodeFiles, damaged, read_metadata, returns_of
@@ -256,7 +256,7 @@ def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[n
     try:
         env = data.recover_environment(eval_env=True, disable_env_checker=True)
     except Exception as error:  # an environment's constructor can raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise DataError(f"{dataset}: its environment cannot be made ({reason}); see env_spec in metadata.json") from error
     try:
         space, action_space = env.observation_space, env.action_space

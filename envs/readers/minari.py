@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.data.spaces import flatten_rows, leaves, row_shape, width
-from envs.errors import DataError
+from envs.errors import DataError, first_line
 
 MAX_EXPANSION = 2000  # how much larger than its file an array may be: above what compression reaches, a header lies
 
@@ -40,7 +40,7 @@ class Arrays(NamedTuple):
 
 def damaged(dataset: str, folder: Path, file: str, what: object) -> DataError:
     """The error line for a file that cannot be used."""
-    reason = str(what).strip().splitlines()[0] if str(what).strip() else type(what).__name__
+    reason = first_line(what)
     return DataError(f"{dataset}: cannot be read ({file}: {reason}); remove {folder} and record or download it again")
 
 

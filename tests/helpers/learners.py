@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
 from algos.batches.transitions import Transitions
 from algos.networks.mlp import MLP
 from algos.registry import ALGOS
-from bench.config.schema import register, to_config
+from bench.config.compose import compose
 from envs.data.trajectories import TENSORS, Trajectories
 
 LEARNERS = ("iql", "td3_bc", "rebrac", "awac", "crr", "awr", "rwr", "marwil", "cql", "edac", "sac_n", "cfgrl")
@@ -23,9 +22,7 @@ OBS, ACT = 3, 2
 
 @cache
 def _configured(overrides: tuple[str, ...]) -> Any:
-    register()
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_config(compose("config", overrides=list(overrides)))
+    return compose(overrides)
 
 
 def configured(algo: str, *overrides: str) -> Any:

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from bench.config.compose import defaults, difference
 from bench.report.figures.curves import curve_of
 from bench.report.figures.draw import CAPTIONS, draw
 from bench.report.figures.style import INK, WIDTH
 from bench.report.orientation import methods_are_rows
-from bench.report.page.defaults import defaults, difference
 from bench.report.suite import board_of, suite_runs, tables_lock
 from bench.report.tables import RULE, Line, lines
 from bench.report.wanted import NOTHING, TableOptions, published_rows, refuse_mixed

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import hydra
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import initialize_config_module
 from omegaconf import OmegaConf
 
 from algos.batches.curation import strata
 from algos.methods.weighted_bc import Kind, Start, WeightedBCConfig
+from bench.config.compose import compose, register
 from bench.config.mistakes import explain
-from bench.config.schema import Config, register, to_config
+from bench.config.schema import Config
 from tests.helpers.paths import CONF
 
 OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if not p.stem.startswith("_")]
 
 
 def composed(*overrides: str) -> Config:
-    register()
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_config(compose("config", list(overrides)))
+    return compose(overrides)
 
 
 def mistake(*overrides: str) -> str:
@@ -115,7 +115,7 @@ def test_mistakes_get_one_line(override: str, line: str) -> None:
 def test_the_quick_suite_is_the_family_and_two_baselines_on_three_tasks() -> None:
     register()
     with initialize_config_module("conf", version_base="1.3"):
-        whole = compose("config", ["suite=quick"], return_hydra_config=True)
+        whole = hydra.compose("config", ["suite=quick"], return_hydra_config=True)
     params = whole.hydra.sweeper.params
     assert params.algo.split(",") == ["bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "awr", "iql"]
     assert params.dataset.split(",") == [f"iwsft/{n}/medium-replay-v0" for n in ("hopper", "halfcheetah", "walker2d")]

@@ -17,8 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from algos.methods.weighted_bc import Training, WeightedBC
+from bench.config.compose import register
 from bench.config.mistakes import explain
-from bench.config.schema import Config, register
+from bench.config.schema import Config
 from bench.errors import RunError
 from bench.launch import launchers as launching
 from bench.launch import tuning

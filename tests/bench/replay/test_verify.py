@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from algos.methods.weighted_bc import Start, Training, WeightedBCConfig
+from bench.config.saved import load_config
 from bench.errors import RunError
-from bench.replay.verify import _compare, load_config, verify
+from bench.replay.verify import _compare, verify
 from bench.training import shared as resources
 from bench.training.run import run
 

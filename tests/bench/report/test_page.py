@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from bench.config.compose import defaults, difference
 from bench.report.page.build import write_report
-from bench.report.page.defaults import defaults, difference
 from bench.report.wanted import TableOptions
 from tests.helpers.suites import make_run, make_suite
 

@@ -28,14 +28,11 @@ import ctypes, mmap, re, resource, sys
 from pathlib import Path
 
 from algos.registry import ALGOS
-from bench.config.schema import register, to_config
+from bench.config.compose import compose
 from envs.readers.load import load
-from hydra import compose, initialize_config_module
 
 dataset, data, spare, overrides = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
-register()
-with initialize_config_module("conf", version_base="1.3"):
-    config = to_config(compose("config", overrides=overrides)).algo
+config = compose(overrides).algo
 load("large/small-v0", cache=False)  # whatever is loaded once: packages, threads' stacks, the simulator
 ctypes.CDLL(None).malloc_trim(0)  # what is free already would count as spare
 used = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024

@@ -1,0 +1,103 @@
+"""Compose configurations: conf/, the schema and overrides as on the command line become a checked `Config`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from algos.registry import ALGOS, schema_name
+from bench.config.domains import domain_value
+from bench.config.schema import Config
+
+RUN_KEYS = (
+    "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "seeds", "eval.workers", "population",
+    "trainer.max_members", "report.",
+)  # fmt: skip
+"""Keys that say where and on what data a run was made, and that a report shows elsewhere."""
+HYDRA_VERSION = "1.3"  # the defaults of Hydra that conf/ is written for
+
+
+def register() -> None:
+    """Register the dataclasses and the resolver `domain` that conf/ refers to. Repeated calls change nothing."""
+    store = ConfigStore.instance()
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.population, False)  # its keys are settings of the method
+    store.store(name="schema", node=schema)
+    for algo in ALGOS:
+        store.store(group="algo/schema", name=schema_name(algo), node=algo)
+    OmegaConf.register_new_resolver("domain", domain_value, replace=True)
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """The checked configuration that `python -m bench OVERRIDES` would train. Hydra's global state stays untouched.
+
+    Raises ConfigError, or the errors of Hydra and OmegaConf that `bench.config.mistakes.explain` puts in one line.
+    """
+    return to_config(_without_hydra(_loader().load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)))
+
+
+def compose_job(sweep: DictConfig, overrides: Sequence[str]) -> Config:
+    """The checked configuration of one job of the running command's sweep."""
+    return to_config(_without_hydra(GlobalHydra.instance().config_loader().load_sweep_config(sweep, list(overrides))))
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The checked configuration of a composed one. Raises ConfigError, or OmegaConf's errors for wrong types."""
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, Config)
+    config.check()
+    return config
+
+
+@cache
+def defaults(algo: str) -> dict[str, Any]:
+    """Every key of `algo=NAME` without a suite, by dotted name; empty for a method that conf/algo does not have."""
+    try:
+        composed = _without_hydra(_loader().load_configuration("config", [f"algo={algo}"], RunMode.RUN))
+    except (HydraException, OmegaConfBaseException):
+        return {}
+    return flat(OmegaConf.to_container(composed, resolve=True, enum_to_str=True))  # type: ignore[arg-type]
+
+
+def difference(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(key, value in `base`, value in `config`) of every setting that differs, "-" for none; RUN_KEYS are left out.
+
+    config: nested, as saved. base: by dotted name, as `defaults` returns it.
+    """
+    own = flat(config)
+    keys = [k for k in {**base, **own} if not k.startswith(RUN_KEYS)]
+    return [(k, str(base.get(k, "-")), str(own.get(k, "-"))) for k in keys if base.get(k, "-") != own.get(k, "-")]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+@cache
+def _loader() -> ConfigLoader:
+    """A loader of conf/. Hydra's public `compose` needs a global one, which a command or a user's program may already hold."""
+    register()
+    version.setbase(HYDRA_VERSION)
+    return ConfigLoaderImpl(create_config_search_path("pkg://conf"))
+
+
+def _without_hydra(whole: DictConfig) -> DictConfig:
+    with read_write(whole), open_dict(whole):
+        del whole["hydra"]
+    return whole
