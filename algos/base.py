@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import ClassVar, Literal, Protocol
 
@@ -132,4 +132,9 @@ class Algo(ABC):
 
     @abstractmethod
     def policy(self) -> dict[str, Tensor]:
-        """The policy's named parameters, each [P, ...]."""
+        """The policy's named parameters, each [P, ...], views of `state`."""
+
+    def load_policy(self, parameters: Mapping[str, Tensor]) -> None:
+        """Replace the policy by `parameters`, named and shaped as `policy` returns them."""
+        for name, own in self.policy().items():
+            own.copy_(parameters[name])

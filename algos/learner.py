@@ -149,6 +149,13 @@ class Learner(Algo):
         normaliser = {"observation_shift": self.stream.shift, "observation_scale": self.stream.scale}
         return {**found, **{k: v.expand(self.members, -1) for k, v in normaliser.items()}}
 
+    def load_policy(self, parameters: Params) -> None:
+        """Replace the policy and the normaliser of observations, which all members share."""
+        for name, own in self.params(self.state["policy"]).items():
+            own.copy_(parameters[name])
+        if self.settings.normalize_observations:
+            self.stream.shift, self.stream.scale = (parameters[k][0] for k in ("observation_shift", "observation_scale"))
+
     @torch.no_grad()
     def diagnostics(self) -> Metrics:
         """action_error: mean squared distance of the policy's action from the logged one, a dimension."""

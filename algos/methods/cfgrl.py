@@ -10,7 +10,7 @@ with means over action dimensions. It acts by `steps` Euler steps from a standar
 
     v(x, tau, s, 0) + guidance * (v(x, tau, s, 1) - v(x, tau, s, 0))
 
-clipped to the unit box. `guidance` plays no part in training: bench/replay/evaluate.py scores one run at many. Evaluation starts from one
+clipped to the unit box. `guidance` plays no part in training: `python -m bench evaluate` scores one run at many. Evaluation starts from one
 x for all episodes and steps, a function of the member's seed alone (the code draws anew at every step): what a policy does depends
 neither on who is evaluated beside it nor on how many episodes run at once. ReLU without LayerNorm (the code: mish with it).
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -80,6 +80,7 @@ class FlowPolicy:
 class CFGRLConfig(IQLConfig):
     """Classifier-free guidance reinforcement learning."""
 
+    evaluation_settings: ClassVar[tuple[str, ...]] = ("guidance",)  # that play no part in training
     name: str = "cfgrl"
     batch_size: int = 1024
     hidden: list[int] = field(default_factory=lambda: [512, 512, 512])

@@ -1,79 +1,71 @@
-"""A finished CFGRL run scored at many guidance weights, at no training: the run's own overrides behind the weights,
-
-    python -m bench.replay.evaluate 1,1.5,2,3 algo=cfgrl dataset=iwsft/hopper/medium-replay-v0
-
-writes guidance.csv (raw return and length of every episode) into the run's directory and prints a table.
-"""
+"""Evaluate a finished run again with other evaluation settings, without training: more episodes, or CFGRL's guidance."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 
 from algos.errors import ConfigError
-from algos.methods.cfgrl import CFGRL, CFGRLConfig
-from bench.config.compose import compose
-from bench.config.mistakes import MISTAKES, stop
-from bench.config.schema import Config
-from bench.errors import RunError
+from bench.replay.load import LoadedRun, load_run
 from bench.report.markdown import row_of
 from bench.results.statistics import summarise
 from bench.storage.files import write_atomic
-from bench.storage.rundir import EPISODE_COLUMNS, Row, RunDir, to_csv
-from bench.training.device import arithmetic_of
-from bench.training.evaluate import evaluate
-from bench.training.shared import data_set, device_of, evaluator
+from bench.storage.rundir import EPISODE_COLUMNS, Row, to_csv
+from bench.training.evaluate import evaluate as play
+from bench.training.shared import cores, device_of
+from envs.evaluation.rollout import Evaluator
 
-USAGE = "expected weights and a run's overrides: python -m bench.replay.evaluate 1,1.5,3 algo=cfgrl dataset=ID"
+EXPECTED = "KEY=VALUE,VALUE,..."
 
 
-def sweep(config: Config, weights: Sequence[float]) -> str:
-    """Evaluate the last iterate of the run of `config` at `weights`; returns the table. Raises ConfigError or RunError."""
-    if not isinstance(config.algo, CFGRLConfig):
-        raise ConfigError(f"algo = {config.algo.name}: only cfgrl is guided")
-    device, data = device_of(config.device), data_set(config.dataset)
-    folder = RunDir(config, data.trajectories.digest, arithmetic_of(device, config))
-    saved = folder.resume() if folder.finished else None
-    if saved is None or not saved.state:
-        raise RunError(f"{folder.path}: no finished run; train it first: python -m bench with the same overrides")
-    algo = CFGRL(config.algo, data.trajectories.to(device), config.seeds)
-    algo.state = {k: v.to(device) for k, v in saved.state.items()}
-    environments = evaluator(data.env_spec, config.eval.workers)
+def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None) -> str:
+    """Play the final episodes of the run in `folder` with each combination of `arguments`, such as `guidance=1,1.5` or `episodes=200`.
+
+    Write every episode to evaluation.csv in `folder`; return a Markdown table, a row a combination. Raises ConfigError for a key that is
+    not an evaluation setting of the method or a value that it refuses, RunError for a run that cannot be loaded.
+    """
+    run, device = load_run(folder), device_of("auto")
+    settings, episodes = parse(run, arguments)
+    combinations = [dict(zip(settings, values, strict=True)) for values in product(*settings.values())]
+    populations = [
+        run.population(settings=combination, device=device) for combination in combinations
+    ]  # checked before the first is played
     rows: list[Row] = []
-    reference, lines = data.reference, [row_of(["guidance", "return", "score", "95 % interval"]), row_of(["---", "---:", "---:", "---:"])]
-    for weight in weights:
-        algo.guidance.fill_(weight)
-        played = evaluate(algo, data, environments, algo.updates, config.eval.final_episodes, lambda: None)
-        rows += [{"guidance": weight, **row} for row in played]
-        a_seed = np.array([np.mean([r["return"] for r in played if r["seed"] == seed]) for seed in algo.seeds])
-        score = summarise(np.full(len(a_seed), np.nan) if reference is None else reference.score(a_seed))
-        lines.append(row_of([f"{weight:g}", f"{a_seed.mean():.1f}", f"{score.mean:.1f}", f"{score.low:.1f} to {score.high:.1f}"]))
-    write_atomic(folder.path / "guidance.csv", to_csv(rows, ("guidance", *EPISODE_COLUMNS)))
+    lines = [row_of([*settings, "return", "score", "95 % interval"]), row_of([*["---:"] * (len(settings) + 3)])]
+    with Evaluator(run.environment.env_spec, workers or cores()) as environments:
+        for combination, algo in zip(combinations, populations, strict=True):
+            played = play(algo, run.environment, environments, run.record["updates"], episodes, lambda: None)
+            rows += [{**combination, **row} for row in played]
+            lines.append(row_of([*(f"{value:g}" for value in combination.values()), *_summary(run, played)]))
+    write_atomic(folder / "evaluation.csv", to_csv(rows, (*settings, *EPISODE_COLUMNS)))
     return "\n".join([*lines, ""])
 
 
-def parse(text: str) -> list[float]:
-    """Weights from '1,1.5,3'. Raises ConfigError."""
-    try:
-        weights = [float(part) for part in text.split(",")]
-    except ValueError:
-        weights = []
-    if not weights or not all(0 <= w < float("inf") for w in weights):
-        raise ConfigError(f"guidance weights '{text}': {USAGE}")
-    return weights
+def parse(run: LoadedRun, arguments: Sequence[str]) -> tuple[dict[str, list[float]], int]:
+    """(values by evaluation setting of the method, episodes) from KEY=VALUE,VALUE,... Raises ConfigError."""
+    known = getattr(run.config.algo, "evaluation_settings", ())
+    settings: dict[str, list[float]] = {}
+    for argument in arguments:
+        key, _, text = argument.partition("=")
+        if key not in (*known, "episodes"):
+            keys = ", ".join((*known, "episodes"))
+            raise ConfigError(f"'{argument}': the evaluation settings of {run.config.algo.name} are {keys}; expected {EXPECTED}")
+        try:
+            settings[key] = [float(value) for value in text.split(",")]
+        except ValueError:
+            raise ConfigError(f"'{argument}': expected {EXPECTED} with numbers") from None
+    episodes = settings.pop("episodes", [run.record["final_episodes"]])
+    if len(episodes) != 1 or episodes[0] < 1 or episodes[0] % 1:
+        raise ConfigError(f"episodes = {','.join(f'{e:g}' for e in episodes)}: expected one positive whole number")
+    return settings, int(episodes[0])
 
 
-def main() -> None:
-    try:
-        if len(sys.argv) < 2:
-            raise ConfigError(f"no weights given: {USAGE}")
-        weights = parse(sys.argv[1])
-        print(sweep(compose(sys.argv[2:]), weights), end="")
-    except MISTAKES as error:
-        stop(error)
-
-
-if __name__ == "__main__":
-    main()
+def _summary(run: LoadedRun, rows: Sequence[Row]) -> list[str]:
+    """Mean return, mean score and its interval over seeds."""
+    means = np.array([np.mean([r["return"] for r in rows if r["seed"] == seed]) for seed in run.config.seeds])
+    reference = run.environment.reference
+    score = summarise(np.full(len(means), np.nan) if reference is None else reference.score(means))
+    return [f"{means.mean():.1f}", f"{score.mean:.1f}", f"{score.low:.1f} to {score.high:.1f}"]

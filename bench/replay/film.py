@@ -1,40 +1,31 @@
-"""A film of a policy: `python -m bench.replay.film RUN_DIR` plays a final episode again and leaves episode-0-0.webp (seed, episode) there.
+"""Film a final episode of a finished run: the policy plays it again, from the start that evaluation used, into an animated WebP.
 
-The report page shows what it finds in a run directory. An animated WebP needs no encoder beside Pillow, and every browser plays it.
-Rendering needs no screen: MuJoCo draws through EGL or OSMesa, whichever is there.
+Pillow writes the file, and every browser plays it. MuJoCo renders without a screen through EGL or OSMesa.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
-import sys
-from collections.abc import Sequence
 from ctypes.util import find_library
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from bench.errors import USER_ERRORS, RunError
+from bench.errors import RunError
 from bench.storage.files import write_atomic
-
-if TYPE_CHECKING:
-    from algos.base import Algo
-    from bench.config.schema import Config
-    from envs.data.logged_data import LoggedData
+from bench.storage.rundir import film_path, read_csv
 
 WIDTH = 240  # pixels
 FRAMES = 300  # at most; a longer episode is shown in fewer frames a second
-BYTES = 1_500_000  # at most; beyond it quality goes down, then frames
-QUALITIES = (60, 40, 20)
+QUALITY = 40  # of WebP, of 100: about 1 MB a film
 REMEDY = "install a renderer that needs no screen (apt-get install libegl1 libgl1-mesa-dri, or libosmesa6 with MUJOCO_GL=osmesa)"
 
 
 class Film(NamedTuple):
-    """Frames [height, width, 3] uint8 with the time between two of them in milliseconds, and the raw return of the episode."""
+    """Frames, milliseconds a frame, and the raw return and length of the episode."""
 
     frames: list[Image.Image]
     interval: float
@@ -43,138 +34,84 @@ class Film(NamedTuple):
 
 
 def choose_renderer() -> None:
-    """Point MuJoCo at a renderer that is there, unless MUJOCO_GL or a display says otherwise. To be called before MuJoCo is imported."""
+    """Set MUJOCO_GL to an installed renderer that needs no screen, unless MUJOCO_GL or DISPLAY is set. Call before MuJoCo is imported."""
     if os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY"):
         return
     found = next((name for name, library in (("egl", "EGL"), ("osmesa", "OSMesa")) if find_library(library)), None)
     if found is None:
-        raise RunError(f"no renderer for video here; {REMEDY}")
+        raise RunError(f"no renderer for films is installed; {REMEDY}")
     os.environ["MUJOCO_GL"] = found
 
 
-def record(folder: Path, seed: int | None = None, episode: int = 0) -> tuple[Path, str]:
-    """Play final episode `episode` of `seed` (the run's first unless told) of the run in `folder` and write its film there.
+def film(folder: Path, seed: int | None = None, episode: int = 0) -> str:
+    """Film final episode `episode` of `seed` (default: the first) of the run in `folder`; return a line with its path and return.
 
-    Returns the film's path and a line that says its return beside the recorded one. Raises RunError for what cannot be played or drawn.
+    Raises RunError for a seed or an episode that the run does not have, and for an environment that cannot be rendered.
     """
     choose_renderer()
-    from bench.replay.verify import load_algo, load_config
-    from bench.training.shared import data_set  # loads torch and MuJoCo
+    from bench.replay.load import load_run  # imports MuJoCo
 
-    config = load_config(folder)
-    seed = config.seeds[0] if seed is None else seed
-    if seed not in config.seeds:
-        raise RunError(f"{folder}: has no seed {seed}; it has {', '.join(map(str, config.seeds))}")
-    if not 0 <= episode < config.eval.final_episodes:
-        raise RunError(f"{folder}: has no final episode {episode}; it has 0 to {config.eval.final_episodes - 1}")
-    data = data_set(config.dataset)
-    film = play(config, data, load_algo(folder, config, data), seed, episode)
-    path = folder / f"episode-{seed}-{episode}.webp"
-    write_atomic(path, encode(film))
-    said = f"{path}: {film.length} steps, return {film.value:.2f}"
-    before = _recorded(folder, seed, episode)
-    return path, said if before is None else f"{said} (recorded {before:.2f}), {path.stat().st_size / 1000:.0f} kB"
+    run = load_run(folder)
+    seed, count = run.config.seeds[0] if seed is None else seed, run.record["final_episodes"]
+    if not 0 <= episode < count:
+        raise RunError(f"{folder}: has no final episode {episode}; it has 0 to {count - 1}")
+    played = play(run, seed, episode)
+    path = film_path(folder, seed, episode)
+    write_atomic(path, encode(played))
+    key = (run.record["updates"], seed, episode)
+    before = next(
+        float(r["return"]) for r in read_csv(folder / "episodes.csv") if key == tuple(int(r[k]) for k in ("update", "seed", "episode"))
+    )
+    size = path.stat().st_size / 1000
+    return f"{path}: {played.length} steps, return {played.value:.2f} (recorded {before:.2f}), {size:.0f} kB"
 
 
-def play(config: Config, data: LoggedData, algo: Algo, seed: int, episode: int) -> Film:
-    """The final episode that evaluation played from the same start, drawn."""
-    import gymnasium
-    import torch
-    from gymnasium.envs.registration import EnvSpec
-
+def play(run: Any, seed: int, episode: int) -> Film:
+    """Play and render the final episode `episode` of `seed` of a LoadedRun."""
     from envs.data.spaces import Flattener
     from envs.evaluation.rollout import episode_seeds
 
-    member = config.seeds.index(seed)
-    start = int(episode_seeds([seed], algo.updates, episode + 1)[0, episode])
-    env, total, length, frames = _environment(EnvSpec.from_json(data.env_spec), gymnasium), 0.0, 0, []
+    run.member(seed)
+    start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
+    env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
     try:
-        flat = Flattener(env.observation_space)
-        observation, going = flat(env.reset(seed=start)[0]), True
-        second = float(env.metadata.get("render_fps") or 30)  # steps
-        every = max(1, round(second / 25))  # no more frames than one sees; drawing without a GPU is slow
-        frames.append(_draw(env))
-        while going:
-            batch = np.repeat(observation[None, None].astype(np.float32), algo.members, 0)
-            action = data.to_env(algo.act(torch.from_numpy(batch).to(algo.device))[member, 0].cpu().numpy())
-            raw, reward, terminated, truncated, _ = env.step(action)
-            observation, total, length, going = flat(raw), total + float(reward), length + 1, not (terminated or truncated)
-            if length % every == 0 or not going:
-                frames.append(_draw(env))
+        flatten, second = Flattener(env.observation_space), float(env.metadata.get("render_fps") or 30)  # steps a second
+        every = max(1, round(second / 25))  # 25 frames a second look smooth, and rendering without a GPU is slow
+        _follow(env)
+        observation, running = env.reset(seed=start)[0], True
+        frames.append(render(env))
+        while running:
+            observation, reward, terminated, truncated, _ = env.step(run.act(flatten(observation), seed))
+            value, length, running = value + float(reward), length + 1, not (terminated or truncated)
+            if length % every == 0 or not running:
+                frames.append(render(env))
     finally:
         env.close()
     keep = -(-len(frames) // FRAMES)
-    return Film(frames[::keep], 1000 * every * keep / second, total, length)  # as fast as life
+    return Film(frames[::keep], 1000 * every * keep / second, value, length)
 
 
-def _environment(spec: Any, gymnasium: Any) -> Any:
-    try:
-        env = gymnasium.make(spec, disable_env_checker=True, render_mode="rgb_array")
-    except Exception as error:  # environments raise what they like
-        raise RunError(f"{spec.id}: cannot be drawn ({_first_line(error)}); if it is the renderer, {REMEDY}") from error
+def _follow(env: Any) -> None:
+    """Use the camera that follows the robot, where the model has one: Gymnasium's default lets it walk out of the picture."""
     if (renderer := getattr(env.unwrapped, "mujoco_renderer", None)) is not None:
         import mujoco
 
         camera = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
-        if camera != -1:
-            renderer.camera_id = camera  # Gymnasium's own choice stands still, and what walks leaves the picture
-    return env
+        renderer.camera_id = renderer.camera_id if camera == -1 else camera
 
 
-def _draw(env: Any) -> Image.Image:
+def render(env: Any) -> Image.Image:
+    """One frame. Raises RunError, with the remedy, if the renderer fails."""
     try:
         image = Image.fromarray(np.asarray(env.render(), np.uint8))
-    except Exception as error:  # every renderer fails in its own way
-        raise RunError(f"MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: cannot draw ({_first_line(error)}); {REMEDY}") from error
+    except Exception as error:  # every renderer raises errors of its own
+        reason = f"{type(error).__name__} {str(error)[:80]}".splitlines()[0]
+        raise RunError(f"MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: cannot render ({reason}); {REMEDY}") from error
     return image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.BILINEAR)
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__} {str(error)[:80]}".splitlines()[0].strip()
-
-
-def encode(film: Film, limit: int = BYTES) -> bytes:
-    """The film as an animated WebP of at most `limit` bytes: in lower quality where it has to be, then in fewer frames."""
-    frames, interval = film.frames, film.interval
-    while True:
-        for quality in QUALITIES:
-            out = io.BytesIO()
-            frames[0].save(
-                out, "WEBP", save_all=True, append_images=frames[1:], duration=round(interval), loop=0, quality=quality, method=2
-            )
-            if out.tell() <= limit:
-                return out.getvalue()
-        if len(frames) == 1:
-            raise RunError(f"one frame takes {out.tell()} bytes, more than {limit}")
-        frames, interval = frames[::2], interval * 2
-
-
-def _recorded(folder: Path, seed: int, episode: int) -> float | None:
-    """What evaluation recorded for this episode, None without its files."""
-    import json
-
-    from bench.storage.rundir import read_csv
-
-    if not (folder / "run.json").is_file() or not (folder / "episodes.csv").is_file():
-        return None
-    updates = json.loads((folder / "run.json").read_text())["updates"]
-    same = (str(updates), str(seed), str(episode))
-    rows = read_csv(folder / "episodes.csv")
-    return next((float(r["return"]) for r in rows if (r["update"], r["seed"], r["episode"]) == same), None)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Film a final episode of a run's policy; the report page shows it.")
-    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="config.yaml and checkpoint.safetensors")
-    parser.add_argument("--seed", type=int, help="which of the run's seeds; the first unless told")
-    parser.add_argument("--episode", type=int, default=0, help="which of its final episodes; 0 unless told")
-    given = parser.parse_args(arguments)
-    try:
-        print(record(given.run, given.seed, given.episode)[1])
-    except (*USER_ERRORS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()
+def encode(film: Film) -> bytes:
+    """The film as an animated WebP that repeats."""
+    out, (first, *others) = io.BytesIO(), film.frames
+    first.save(out, "WEBP", save_all=True, append_images=others, duration=round(film.interval), loop=0, quality=QUALITY, method=2)
+    return out.getvalue()

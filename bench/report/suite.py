@@ -213,7 +213,7 @@ def _verify(arguments: list[str]) -> None:
     from bench.replay.verify import verify  # loads torch, which tables do not need
 
     verdict = verify(given.run, given.workers)
-    print(verdict.words)
+    print(verdict.message)
     sys.exit(0 if verdict.reproduces else 1)
 
 

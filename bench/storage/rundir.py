@@ -6,6 +6,7 @@ episodes.csv       the primary artefact: raw return and length of every evaluati
 curve.csv          metrics by update and seed
 checkpoint.safetensors   everything needed to go on training; until the run is finished, the checkpoint before it is kept as well
 policy.safetensors       the final policies, named parameters [seed, ...]
+episode-SEED-NUMBER.webp films of final episodes (python -m bench film)
 
 Only the process that has the directory's lock, a file in .locks beside runs/, writes there.
 """
@@ -55,6 +56,16 @@ def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_dig
     evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
     parts = (FORMAT, config.algo.determinants(), config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
     return digest_of(parts if pi_ref_digest is None else (*parts, pi_ref_digest))
+
+
+def film_path(folder: Path, seed: int, episode: int) -> Path:
+    """The film of final episode `episode` of `seed` in run directory `folder`."""
+    return folder / f"episode-{seed}-{episode}.webp"
+
+
+def films(folder: Path) -> list[Path]:
+    """All films in run directory `folder`."""
+    return sorted(folder.glob("episode-*-*.webp"))
 
 
 Point = tuple[int, int]  # update, update of the last evaluation

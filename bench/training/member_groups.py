@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -68,6 +68,10 @@ class MemberGroups(Algo):
 
     def policy(self) -> dict[str, Tensor]:
         return joined([part.policy() for part in self.parts])
+
+    def load_policy(self, parameters: Mapping[str, Tensor]) -> None:
+        for part, place in zip(self.parts, self.places, strict=True):
+            part.load_policy({name: value[place] for name, value in parameters.items()})
 
     def before(self, update: int) -> None:
         for part in self.parts:

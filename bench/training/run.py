@@ -253,6 +253,11 @@ def _record(run: RunInProgress, data: LoggedData, device: torch.device, algo: Al
         "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
         "final_episodes": config.eval.final_episodes, "last_k": config.eval.last_k,
         "reference": None if reference is None else {"name": reference.name, "random": reference.random, "expert": reference.expert},
+        "environment": {
+            "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
+            "num_actions": data.trajectories.num_actions,
+            "action_low": data.action_low.tolist(), "action_high": data.action_high.tolist(),
+        },
         "note": data.note, "pi_ref_dataset": config.pi_ref_dataset,
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": run.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),

@@ -1,76 +1,66 @@
-"""One trained CFGRL run, scored at several guidance weights."""
+"""A trained CFGRL run, evaluated at several guidance weights and with other numbers of episodes."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
-import gymnasium
-import numpy as np
 import pytest
 
 from algos.errors import ConfigError
-from bench.errors import RunError
-from bench.replay.evaluate import parse, sweep
-from bench.storage.rundir import RunDir
-from bench.training.evaluate import evaluate
+from bench.config.compose import compose
+from bench.replay.evaluate import evaluate
 from bench.training.run import run
-from envs.data.logged_data import LoggedData
-from envs.data.trajectories import Trajectories
-from tests.helpers.learners import _configured
+from tests.helpers.episodes import PENDULUM
+
+SMALL = (
+    "algo=cfgrl", "algo.hidden=[8]", "algo.batch_size=16", "algo.steps=4", "budget.costly=20", "seeds=[0,1]", "eval.every=10",
+    "eval.episodes=2", "eval.final_episodes=3", "eval.workers=1", "device=cpu", f"dataset={PENDULUM}",
+)  # fmt: skip
 
 
 @pytest.fixture
-def pendulum(monkeypatch: pytest.MonkeyPatch) -> LoggedData:
-    """Random logged episodes that fit InvertedPendulum-v5, in every data set's place."""
-    rng, episodes = np.random.default_rng(0), []
-    for _ in range(10):
-        ends = np.arange(6) == 5
-        episodes.append((rng.normal(size=(7, 4)), rng.uniform(-1, 1, (6, 1)), rng.normal(size=6), ends, ~ends & False))
-    spec = gymnasium.spec("InvertedPendulum-v5").to_json()
-    bounds = np.full(1, 3, np.float32)
-    data = LoggedData("test/pendulum-v0", Trajectories.from_episodes(episodes), -bounds, bounds, spec, None, 0.0)
-    for place in ("bench.training.run.data_set", "bench.replay.evaluate.data_set"):
-        monkeypatch.setattr(place, lambda *_: data)
-    return data
+def guided(fresh_data: None, tmp_path: Path) -> Path:
+    return run(compose((*SMALL, f"results_dir={tmp_path}"))).path
 
 
-def test_a_run_is_scored_at_many_weights(pendulum: LoggedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = (
-        "algo.hidden=[8] algo.batch_size=16 algo.steps=4 budget.costly=20 seeds=[0,1] eval.every=10 eval.episodes=2 eval.final_episodes=3"
-    )
-    where = ("dataset=test/pendulum-v0", "eval.workers=1", "device=cpu", f"results_dir={tmp_path}")
-    config = _configured(("algo=cfgrl", *small.split(), *where))
-    with pytest.raises(RunError, match="no finished run; train it first"):
-        sweep(config, [1.0])
-    folder = run(config)
-    used: list[list[float]] = []
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as f:
+        return list(csv.DictReader(f))
 
-    def noticing(algo: Any, *rest: Any) -> Any:
-        used.append(algo.guidance.tolist())
-        return evaluate(algo, *rest)
 
-    monkeypatch.setattr("bench.replay.evaluate.evaluate", noticing)
-    lines = sweep(config, [1.5, 0.0]).splitlines()
-    assert used == [[1.5, 1.5], [0.0, 0.0]]
-    assert [line.split("|")[1].strip() for line in lines] == ["guidance", "---", "1.5", "0"]
-    with open(folder.path / "guidance.csv", newline="") as f:
-        swept = list(csv.DictReader(f))
-    with open(folder.path / "episodes.csv", newline="") as f:
-        final = [row for row in csv.DictReader(f) if row["update"] == "20"]
-    assert len(final) == 6
+def test_a_run_is_evaluated_at_several_weights(guided: Path) -> None:
+    """The weight that the run was evaluated with, 1.5, gives the recorded episodes; another one gives others from the same starts."""
+    lines = evaluate(guided, ["guidance=1.5,1000"], workers=1).splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == ["guidance", "---:", "1.5", "1000"]
+    swept = rows_of(guided / "evaluation.csv")
+    final = [row for row in rows_of(guided / "episodes.csv") if row["update"] == "20"]
     assert [{k: v for k, v in row.items() if k != "guidance"} for row in swept if row["guidance"] == "1.5"] == final
-    assert len(swept) == 12
-    assert RunDir(config, pendulum.trajectories.digest, "cpu").finished
+    others = [row["return"] for row in swept if row["guidance"] == "1000.0"]
+    assert len(others) == len(final) == 6
+    assert others != [row["return"] for row in final]
 
 
-def test_only_cfgrl_is_guided() -> None:
-    with pytest.raises(ConfigError, match=r"^algo = iql: only cfgrl is guided$"):
-        sweep(_configured(("algo=iql",)), [1.0])
+def test_more_episodes_begin_with_the_recorded_ones(guided: Path) -> None:
+    evaluate(guided, ["episodes=5"], workers=1)
+    found = rows_of(guided / "evaluation.csv")
+    assert [row for row in found if int(row["episode"]) < 3] == [r for r in rows_of(guided / "episodes.csv") if r["update"] == "20"]
+    assert len(found) == 10
 
 
-@pytest.mark.parametrize("text", ["1,a", "", "-1", "1,inf"])
-def test_weights_that_cannot_be_used(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^guidance weights '.*': expected weights and a run's overrides"):
-        parse(text)
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("guidance=1,a", r"^'guidance=1,a': expected KEY=VALUE,VALUE,... with numbers$"),
+        ("guidance", "^'guidance': expected KEY=VALUE"),
+        ("guidance=-1", r"^algo\.guidance = -1.0: expected"),
+        ("guidance=1,inf", r"^algo\.guidance = inf: expected"),
+        ("temperature=1", "^'temperature=1': the evaluation settings of cfgrl are guidance, episodes"),
+        ("episodes=1,2", "^episodes = 1,2: expected one positive whole number$"),
+        ("episodes=0.5", "^episodes = 0.5: expected one positive whole number$"),
+    ],
+)
+def test_a_refused_argument_is_one_line_and_leaves_no_file(guided: Path, argument: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate(guided, [argument], workers=1)
+    assert not (guided / "evaluation.csv").exists()

@@ -1,4 +1,4 @@
-"""A run's row is made again from its checkpoint; what does not belong to it is found."""
+"""A run's final episodes are played again from its policies; files that do not belong together are refused."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from algos.methods.weighted_bc import Start, Training, WeightedBCConfig
 from bench.config.saved import load_config
 from bench.errors import RunError
-from bench.replay.verify import _compare, verify
+from bench.replay.verify import compare, verify
+from bench.storage.rundir import EPISODE_COLUMNS, read_csv, to_csv
+from bench.storage.tensors import pack, unpack
 from bench.training import shared as resources
 from bench.training.run import run
 
@@ -23,21 +23,19 @@ def copy_of(run: Path, to: Path, change: float = 0.0) -> Path:
     """The run with its policy moved by `change`."""
     for name in ("config.yaml", "run.json", "episodes.csv"):
         (to / name).write_bytes((run / name).read_bytes())
-    with safe_open(run / "checkpoint.safetensors", "pt") as f:
-        state, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()  # noqa: SIM118
-    state["policy"] += change
-    save_file(state, to / "checkpoint.safetensors", metadata)
+    policy, metadata = unpack(run / "policy.safetensors")
+    (to / "policy.safetensors").write_bytes(pack({name: value + change for name, value in policy.items()}, metadata))
     return to
 
 
 def test_a_run_reproduces_exactly(finished: Path) -> None:
     verdict = verify(finished, workers=1)
     assert verdict.reproduces
-    assert "all 8 episodes alike" in verdict.words
+    assert "all 8 episodes equal" in verdict.message
 
 
 def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Policies act in float32, wherever."""
+    """Policies act in float32, whatever they were trained in."""
     monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: True)
     config = load_config(finished)
     config.algo.hidden, config.trainer.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)
@@ -45,7 +43,7 @@ def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: False)
     verdict = verify(rounded, workers=1)
     assert verdict.reproduces
-    assert "all 8 episodes alike" in verdict.words
+    assert "all 8 episodes equal" in verdict.message
     assert json.loads((rounded / "run.json").read_text())["precision"] == "bf16"
 
 
@@ -64,40 +62,35 @@ def test_a_run_whose_pi_ref_saw_other_data_reproduces(finished: Path, tmp_path: 
 def test_another_policy_does_not_reproduce(finished: Path, tmp_path: Path) -> None:
     verdict = verify(copy_of(finished, tmp_path, 0.5), workers=1)
     assert not verdict.reproduces
-    assert "does not reproduce" in verdict.words
+    assert "does not reproduce" in verdict.message
 
 
-def test_a_checkpoint_beside_its_config_is_evaluated(finished: Path, tmp_path: Path) -> None:
-    copy_of(finished, tmp_path)
-    (tmp_path / "run.json").unlink()
-    assert "no run.json to compare it with" in verify(tmp_path, workers=1).words
-
-
-def test_files_of_two_runs_are_told_apart(finished: Path, tmp_path: Path) -> None:
+def test_files_of_two_runs_are_refused(finished: Path, tmp_path: Path) -> None:
     copy_of(finished, tmp_path)
     config = tmp_path / "config.yaml"
     config.write_text(config.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
-    with pytest.raises(RunError, match="not of one run"):
+    with pytest.raises(RunError, match="the files are of two runs"):
         verify(tmp_path, workers=1)
     copy_of(finished, tmp_path)
     (tmp_path / "run.json").write_text((tmp_path / "run.json").read_text().replace('"dataset_digest": "', '"dataset_digest": "0'))
-    with pytest.raises(RunError, match="other data under the name"):
+    with pytest.raises(RunError, match="trained on other data under the name"):
         verify(tmp_path, workers=1)
-
-
-def test_no_run_is_said_in_a_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no config\.yaml"):
-        load_config(tmp_path)
-    (tmp_path / "config.yaml").write_text("algo: {name: other, keys: 1}")
-    with pytest.raises(RunError, match="no method of this suite has the keys"):
-        load_config(tmp_path)
-    (tmp_path / "config.yaml").write_text("a: [")
-    with pytest.raises(RunError, match="cannot be read"):
-        load_config(tmp_path)
 
 
 def test_rounding_is_noise_and_another_level_is_not(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     before = rng.normal(100, 20, (3, 50))
-    assert "within the noise" in _compare(tmp_path, before, before + rng.normal(0, 5, before.shape), None).words
-    assert not _compare(tmp_path, before, before + 40, None).reproduces
+    assert "within the noise" in compare(tmp_path, before, before + rng.normal(0, 5, before.shape), None).message
+    assert not compare(tmp_path, before, before + 40, None).reproduces
+
+
+def test_failed_seeds_reproduce_as_failures(finished: Path, tmp_path: Path) -> None:
+    """A policy that is not finite fails again: its episodes count as a random policy's on both sides."""
+    rows = read_csv(copy_of(finished, tmp_path) / "episodes.csv")
+    failed = [row | ({"return": "nan", "length": "0"} if (row["update"], row["seed"]) == ("20", "1") else {}) for row in rows]
+    (tmp_path / "episodes.csv").write_text(to_csv(failed, EPISODE_COLUMNS))
+    policy, metadata = unpack(finished / "policy.safetensors")
+    for value in policy.values():
+        value[1] = float("nan")
+    (tmp_path / "policy.safetensors").write_bytes(pack(policy, metadata))
+    assert "all 8 episodes equal" in verify(tmp_path, workers=1).message

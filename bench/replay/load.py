@@ -1,0 +1,148 @@
+"""A finished run, loaded from its directory: configuration, record, policies and environment. The training data are not read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.envs.registration import EnvSpec
+from torch import Tensor
+
+from algos.base import Algo
+from algos.members import with_settings
+from algos.registry import ALGOS
+from bench.config.saved import load_config
+from bench.config.schema import Config
+from bench.errors import RunError, first_line
+from bench.storage.rundir import Row
+from bench.storage.tensors import DamagedError, unpack
+from envs.data.logged_data import LoggedData
+from envs.data.references import Reference
+from envs.data.trajectories import Trajectories
+from envs.data.trust import check_spec
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """The finished run in `folder`.
+
+    record: run.json. environment: the data set's facts (env_spec, action bounds, reference) beside two placeholder steps in place of its
+    trajectories. parameters: the final policies by name, [P, ...], member k of seed config.seeds[k].
+    """
+
+    folder: Path
+    config: Config
+    record: Row
+    environment: LoggedData
+    parameters: dict[str, Tensor]
+
+    def policy(self, seed: int) -> dict[str, Tensor]:
+        """Named parameters of the policy of `seed`, without the member axis. Raises RunError for a seed that the run does not have."""
+        return {name: value[self.member(seed)] for name, value in self.parameters.items()}
+
+    def member(self, seed: int) -> int:
+        """Position of `seed` on the member axis. Raises RunError for a seed that the run does not have."""
+        if seed not in self.config.seeds:
+            raise RunError(f"{self.folder}: has no seed {seed}; it has {', '.join(map(str, self.config.seeds))}")
+        return self.config.seeds.index(seed)
+
+    def population(
+        self, seeds: Sequence[int] | None = None, settings: Mapping[str, Any] | None = None, device: str | torch.device = "cpu"
+    ) -> Algo:
+        """The policies of `seeds` (default: all) as a population that acts on `device`; it cannot be trained.
+
+        `settings` replace evaluation-only settings of the method, such as CFGRL's guidance. Raises ConfigError for a value that the
+        method refuses, RunError for a seed that the run does not have.
+        """
+        seeds = self.config.seeds if seeds is None else list(seeds)
+        method = with_settings(self.config.algo, dict(settings or {}))
+        method.check("algo")
+        if hasattr(method, "curation"):
+            method = with_settings(method, {"curation.min_score": None})  # the placeholder data must not be filtered out
+        own = {name: value[[self.member(seed) for seed in seeds]].to(device) for name, value in self.parameters.items()}
+        # Acting reads the policy alone, but a method that needs pi_ref asks for one of its policy's shape.
+        extra: dict[str, Any] = {"pi_ref": own} if getattr(method, "needs_pi_ref", False) else {}
+        algo = ALGOS[type(method)](method, self.environment.trajectories.to(device), seeds, **extra)  # type: ignore[call-arg, arg-type]
+        expected, found = ({k: tuple(v.shape) for k, v in named.items()} for named in (algo.policy(), own))
+        if wrong := next((k for k in {**expected, **found} if expected.get(k) != found.get(k)), None):
+            path = self.folder / "policy.safetensors"
+            raise RunError(f"{path}: {wrong} has shape {found.get(wrong)}, config.yaml asks for {expected.get(wrong)}; run it again")
+        algo.load_policy(own)
+        return algo
+
+    def act(self, observations: np.ndarray, seed: int) -> np.ndarray:
+        """Evaluation (mean) actions of the policy of `seed`, in the environment's units.
+
+        One flat observation [obs] gives one action [act], a batch [B, obs] gives [B, act]; discrete actions are whole numbers, [] or [B].
+        """
+        algo = self._single(seed)
+        batch = torch.from_numpy(np.atleast_2d(np.asarray(observations, np.float32))).to(algo.device)
+        actions = self.environment.to_env(algo.act(batch.unsqueeze(0))[0].cpu().numpy())
+        return actions if np.ndim(observations) == 2 else actions[0]
+
+    def make_env(self, **arguments: Any) -> gymnasium.Env:
+        """The environment that evaluation plays in; `arguments` go to gymnasium.make.
+
+        Raises DataError for an environment of a package that is not trusted, RunError for one that cannot be made.
+        """
+        check_spec(f"{self.folder}/run.json", self.environment.env_spec)
+        spec = EnvSpec.from_json(self.environment.env_spec)
+        try:
+            return gymnasium.make(spec, disable_env_checker=True, **arguments)
+        except Exception as error:  # an environment's constructor can raise anything
+            raise RunError(f"{spec.id}: the environment cannot be made ({first_line(error)})") from error
+
+    @cache  # noqa: B019 (as long as the run; a run is loaded once)
+    def _single(self, seed: int) -> Algo:
+        return self.population([seed])
+
+
+def load_run(folder: Path) -> LoadedRun:
+    """The finished run in `folder`.
+
+    Raises RunError for a directory without a finished run or with damaged files, ConfigError for a configuration that is refused.
+    """
+    config, record = load_config(folder), load_record(folder)
+    if record.get("status") != "finished":
+        raise RunError(f"{folder}: the run is not finished; its own command completes it")
+    if "environment" not in record:
+        raise RunError(f"{folder}/run.json: no key 'environment', an earlier version wrote it; run it again with force=true")
+    path = folder / "policy.safetensors"
+    try:
+        parameters, _ = unpack(path)
+    except FileNotFoundError:
+        raise RunError(f"{folder}: no policy.safetensors in it; expected the directory of a finished run") from None
+    except DamagedError as error:
+        raise RunError(f"{path} is damaged ({error}); run it again with force=true") from error
+    return LoadedRun(folder, config, record, _environment(record), parameters)
+
+
+def load_record(folder: Path) -> Row:
+    """run.json of a run directory. Raises RunError."""
+    path = folder / "run.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RunError(f"{folder}: no run.json in it; expected a run directory") from None
+    except ValueError as error:
+        raise RunError(f"{path}: is not JSON ({error})") from error
+
+
+def _environment(record: Row) -> LoggedData:
+    """The facts of the run's data set with placeholder data: two episodes of one step whose
+    returns differ, enough to set up any method."""
+    facts, reference = record["environment"], record["reference"]
+    observations = torch.zeros(2, facts["observation_width"])
+    actions = torch.zeros(2, facts["action_width"])
+    ends, rewards = torch.ones(2, dtype=torch.bool), torch.tensor([0.0, 1.0])
+    steps = Trajectories.of([observations, actions, rewards, observations, ends, ~ends, torch.arange(3)], facts["num_actions"])
+    low, high = (np.array(facts[name], np.float32) for name in ("action_low", "action_high"))
+    reference = None if reference is None else Reference(**reference)
+    return LoggedData(record["dataset"], steps, low, high, facts["spec"], reference, record["clipped_actions"], record["note"])

@@ -1,0 +1,134 @@
+"""A run directory is enough to act: no training data are read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from algos.errors import ConfigError
+from bench.config.compose import compose
+from bench.errors import RunError
+from bench.replay.load import load_run
+from bench.training import shared as resources
+from bench.training.evaluate import evaluate
+from bench.training.run import run
+from envs.errors import DataError
+from envs.evaluation.rollout import Evaluator
+from tests.helpers.episodes import PENDULUM
+
+SMALL = (
+    "algo.hidden=[8]", "seeds=[3,1]", "eval.every=10", "eval.episodes=2", "eval.final_episodes=3", "eval.workers=1", "device=cpu",
+    f"dataset={PENDULUM}", "budget.scratch=10", "budget.finetune=300", "budget.value=10", "budget.costly=10", "trainer.processes=1",
+)  # fmt: skip
+
+
+@pytest.fixture
+def train(pendulum_data: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
+    """Train a tiny run on PENDULUM, then remove the data set; return the run directory."""
+
+    def call(algo: str, *overrides: str) -> Path:
+        pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
+        resources._data.clear()
+        folder = run(compose((f"algo={algo}", *SMALL, *overrides, f"results_dir={tmp_path}"))).path
+        resources._data.clear()
+        resources.close()
+        shutil.rmtree(tmp_path / "minari")
+        return folder
+
+    return call
+
+
+METHODS = {
+    "filtered_bc": ("algo.curation.score=length", "algo.curation.min_score=5"),
+    "iw_sft_q": ("algo.finetune.updates=10", "algo.finetune.warmup=2"),
+    "iql": ("algo.reward_scaling=return_range", "algo.batch_size=16"),
+    "td3_bc": ("algo.normalize_observations=true", "algo.batch_size=16"),
+    "cfgrl": ("algo.steps=3", "algo.batch_size=16"),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_loaded_policies_play_the_recorded_episodes(method: str, train: Callable[..., Path]) -> None:
+    """Curation, reward scaling, observation normalisation and pi_ref depend on the data, and acting does not."""
+    loaded = load_run(train(method, *METHODS[method]))
+    with Evaluator(loaded.environment.env_spec, 1) as environments:
+        rows = evaluate(loaded.population(), loaded.environment, environments, 10, 3, lambda: None)
+    recorded = [line.split(",") for line in (loaded.folder / "episodes.csv").read_text().splitlines()]
+    assert [[str(v) for v in row.values()] for row in rows] == [line for line in recorded if line[0] == "10"]
+
+
+def test_act_takes_one_observation_or_a_batch(train: Callable[..., Path]) -> None:
+    """The mean of the Gaussian policy, written out: tanh of the network, scaled to InvertedPendulum's bounds of 3."""
+    loaded = load_run(train("bc"))
+    batch = np.random.default_rng(0).normal(size=(5, 4))
+    actions = loaded.act(batch, 1)
+    policy = {name: value.numpy() for name, value in loaded.policy(1).items()}
+    hidden = np.maximum(batch @ policy["0.weight"] + policy["0.bias"], 0)
+    np.testing.assert_allclose(actions, 3 * np.tanh(hidden @ policy["1.weight"] + policy["1.bias"]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(loaded.act(batch[2], 1), actions[2], rtol=1e-5, atol=1e-6)
+    assert actions.shape == (5, 1)
+    assert not np.allclose(loaded.act(batch, 3), actions)
+    with loaded.make_env() as env:
+        assert env.action_space.contains(loaded.act(env.reset(seed=0)[0], 1))
+
+
+def test_missing_seed_and_refused_setting(train: Callable[..., Path]) -> None:
+    loaded = load_run(train("cfgrl", *METHODS["cfgrl"]))
+    with pytest.raises(RunError, match="has no seed 2; it has 3, 1"):
+        loaded.policy(2)
+    with pytest.raises(ConfigError, match=r"algo\.guidance = -1"):
+        loaded.population(settings={"guidance": -1.0})
+
+
+def test_damaged_runs_are_refused_in_one_line(train: Callable[..., Path]) -> None:
+    folder = train("bc")
+    record, policy = folder / "run.json", folder / "policy.safetensors"
+    content, whole = record.read_text(), policy.read_bytes()
+
+    def refused(match: str) -> None:
+        with pytest.raises(RunError, match=match):
+            load_run(folder)
+
+    policy.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused("policy.safetensors is damaged .its content does not match its digest.; run it again with force=true")
+    policy.unlink()
+    refused("no policy.safetensors in it")
+    policy.write_bytes(whole)
+    record.write_text(content.replace('"finished"', '"running"'))
+    refused("the run is not finished; its own command completes it")
+    record.write_text(json.dumps({k: v for k, v in json.loads(content).items() if k != "environment"}))
+    refused("no key 'environment', an earlier version wrote it")
+    record.write_text(content[:-3])
+    refused("is not JSON")
+    record.unlink()
+    refused("no run.json in it")
+    record.write_text(content)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("- 8", "- 9"))
+    with pytest.raises(RunError, match=r"0\.weight has shape \(2, 4, 8\), config\.yaml asks for \(2, 4, 9\)"):
+        load_run(folder).population()
+
+
+def test_an_environment_of_an_unknown_package_is_not_made(train: Callable[..., Path]) -> None:
+    folder = train("bc")
+    record = json.loads((folder / "run.json").read_text())
+    spec = json.loads(record["environment"]["spec"])
+    record["environment"]["spec"] = json.dumps(spec | {"entry_point": "os:System"})
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="would run 'os:System'"):
+        load_run(folder).make_env()
+
+
+def test_the_population_of_one_seed_has_its_parameters(train: Callable[..., Path]) -> None:
+    loaded = load_run(train("bc"))
+    single = loaded.population([1])
+    assert single.seeds == [1]
+    for name, value in single.policy().items():
+        assert torch.equal(value[0], loaded.policy(1)[name])
