@@ -7,7 +7,7 @@ beside them must not move in memory: the data, the settings and the state's tens
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -17,9 +17,15 @@ from algos.base import Algo, Engine, Metrics
 from algos.batches.random_blocks import Draws
 from algos.networks.tracing import ordinary_operations
 
+
+def skip_all_guards(guards: Sequence[Any]) -> list[bool]:
+    """No guard is kept. torch has it as torch.compiler.skip_all_guards_unsafe from 2.10 on."""
+    return [False for _ in guards]
+
+
 OPTIONS: dict[str, Any] = {
     "max_pointwise_cat_inputs": 0,  # a gradient's pieces are written where they belong, not looked for by every parameter
-    "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,  # updates of a kind are the same operations on tensors of the same shapes
+    "guard_filter_fn": skip_all_guards,  # updates of a kind are the same operations on tensors of the same shapes
 }
 PROCESS = os.getpid()  # that this was imported in
 WARM_UP = 3  # eager updates before a recording, as CUDA graphs want
