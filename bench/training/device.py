@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,13 +35,20 @@ def set_products(kind: str, precision: str) -> None:
     torch.set_float32_matmul_precision(PRECISIONS[precision if kind == "cuda" else "float32"])
 
 
+def matmul_precision() -> str:
+    """torch's present setting. Version 2.9 warns once that the setting has a new name, which earlier and later versions lack."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API settings to control TF32", UserWarning)
+        return torch.get_float32_matmul_precision()
+
+
 @contextmanager
 def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]) -> Iterator[None]:
     """Multiply matrices on a GPU as `config.trainer.precision` says; sums, parameters and everything else stay in float32.
 
     On a CPU the population does so itself (`apply_engine`). Says why where a precision cannot be had.
     """
-    found, before = precision_on(device, config.trainer.precision), torch.get_float32_matmul_precision()
+    found, before = precision_on(device, config.trainer.precision), matmul_precision()
     if found != config.trainer.precision:
         say(f"trainer.precision = {config.trainer.precision}: this processor is no faster with it; falling back to {found}")
     set_products(device.type, config.trainer.precision)
