@@ -15,12 +15,12 @@ from bench.config.redact import redact
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.launch.callbacks import Tables
-from bench.launch.deferred import run_or_defer
+from bench.launch.deferred import run_or_defer, shared
 from bench.launch.launchers import enter_job, lost_job, prefer_own_configs, reported
 from bench.launch.preflight import preflight
 from bench.launch.tuning import is_tuning, objective
 from bench.training.population import expanded
-from bench.training.run import run
+from bench.training.run import train_run
 
 
 def _job(composed: DictConfig) -> float | None:
@@ -47,7 +47,7 @@ def _do(configs: list[Config], tuning: bool) -> float | None:
         return None
     if len(configs) > 1:
         raise RunError("population: a trial of a tuner is one run; leave the settings to the tuner")
-    return objective(configs[0], run(configs[0]))
+    return objective(configs[0], train_run(configs[0], shared))
 
 
 def main() -> None:
@@ -72,3 +72,5 @@ def main() -> None:
             raise
         Tables.of_what_is_there()
         stop(RunError(line))
+    finally:
+        shared.close()

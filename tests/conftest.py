@@ -11,7 +11,7 @@ import torch
 
 from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBCConfig, Weighting
 from bench.config.schema import Config, EvalConfig, TrainerConfig
-from bench.training import shared as resources
+from bench.training.shared import Shared
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import PENDULUM, RawEpisode, random_episodes, write_minari
 
@@ -48,12 +48,16 @@ def pendulum_data(minari_root: Path) -> Callable[..., list[RawEpisode]]:
 
 
 @pytest.fixture
-def fresh_data(pendulum_data: Callable[..., Any]) -> Iterator[None]:
-    """Data set PENDULUM with reference scores, and nothing kept of another test's."""
+def shared() -> Iterator[Shared]:
+    """Data and environments of one test."""
+    with Shared() as shared:
+        yield shared
+
+
+@pytest.fixture
+def fresh_data(pendulum_data: Callable[..., Any]) -> None:
+    """Data set PENDULUM with reference scores."""
     pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
-    resources._data.clear()
-    yield
-    resources._data.clear()
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import pytest
 
 from bench.storage import locks
 from bench.storage.rundir import Resumed, RunDir
-from bench.training import shared as resources
-from bench.training.run import folders_of, run_all
+from bench.training.run import run_dir, train_runs
 from tests.helpers import chaos
 from tests.helpers.episodes import random_episodes, write_minari
 
@@ -25,13 +24,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
         write_minari(chaos.ID, random_episodes(30, obs=4, act=1), ref_min_score=5.0, ref_max_score=1000.0)
-        resources._data.clear()
-        chaos.in_process()
         config = chaos.small(tmp_path_factory.mktemp("whole"))
-        run_all([config])
-        yield folders_of([config])[0]
-        resources._data.clear()
-        resources.close()
+        train_runs([config], chaos.shared)
+        yield run_dir(config, chaos.shared)
+        chaos.shared.close()
         locks.POLL = poll
 
 
@@ -52,8 +48,8 @@ def test_nothing_is_lost_or_changed(whole: RunDir, tmp_path: Path) -> None:
 
 def test_members_dealt_out_lose_nothing(whole: RunDir, tmp_path: Path) -> None:
     config = chaos.small(tmp_path / "whole", processes=2)
-    run_all([config])
-    (dealt,) = folders_of([config])
+    train_runs([config], chaos.shared)
+    dealt = run_dir(config, chaos.shared)
     outcomes = [chaos.killed_at_random(tmp_path / "a", dealt, 3, processes=2), chaos.trainers_killed(tmp_path / "b", dealt, 3)]
     assert [(o.times, o.lost, o.changed) for o in outcomes] == [(3, 0, 0)] * 2, outcomes
 
@@ -77,8 +73,8 @@ def test_a_resume_that_forgets_something_is_counted(whole: RunDir, tmp_path: Pat
 
 def test_rows_written_twice_are_counted(whole: RunDir, tmp_path: Path) -> None:
     config = chaos.small(tmp_path)
-    run_all([config])
-    (folder,) = folders_of([config])
+    train_runs([config], chaos.shared)
+    folder = run_dir(config, chaos.shared)
     found = chaos.comparison(whole)
     found.add(folder)
     assert (found.lost, found.changed) == (0, 0)

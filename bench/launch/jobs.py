@@ -9,9 +9,10 @@ from omegaconf import DictConfig
 
 from bench.config.compose import compose_job
 from bench.config.schema import Config
+from bench.launch.deferred import shared
 from bench.launch.preflight import preflight
 from bench.training.population import expanded
-from bench.training.run import run_all
+from bench.training.run import train_runs
 
 
 def composed(config: DictConfig, job: list[str]) -> list[Config]:
@@ -24,4 +25,4 @@ def launch(config: DictConfig, jobs: Sequence[list[str]]) -> None:
     setup_globals()
     runs = [run for job in jobs for run in composed(config, job)]
     preflight(runs)
-    run_all(runs)
+    train_runs(runs, shared)

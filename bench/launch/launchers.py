@@ -24,7 +24,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from bench.errors import RunError, first_line
-from bench.training.shared import cores
+from bench.training.device import cores
 
 EXTRAS = {
     "hydra_joblib_launcher": "joblib",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.config.schema import Config
 from bench.errors import RunError
-from bench.training.shared import device_of
+from bench.training.device import device_of
 from envs.readers.load import ensure
 
 

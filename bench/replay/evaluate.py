@@ -14,8 +14,8 @@ from bench.report.markdown import row_of
 from bench.results.statistics import summarise
 from bench.storage.files import write_atomic
 from bench.storage.rundir import EPISODE_COLUMNS, Row, to_csv
+from bench.training.device import cores, device_of
 from bench.training.evaluate import evaluate as play
-from bench.training.shared import cores, device_of
 from envs.evaluation.rollout import Evaluator
 
 EXPECTED = "KEY=VALUE,VALUE,..."

@@ -16,9 +16,9 @@ from bench.errors import RunError
 from bench.replay.load import LoadedRun, load_run
 from bench.results.episodes import counted, read_episodes
 from bench.storage.rundir import Row, config_hash
-from bench.training.device import arithmetic
+from bench.training.device import arithmetic, cores, device_of
 from bench.training.evaluate import evaluate
-from bench.training.shared import cores, data_set, device_of, pi_ref_data
+from bench.training.shared import Shared
 from envs.data.references import Reference
 from envs.evaluation.rollout import Evaluator
 
@@ -50,7 +50,8 @@ def verify(folder: Path, workers: int | None = None) -> Verdict:
 def check_identity(run: LoadedRun) -> None:
     """Raise RunError unless run.json, config.yaml and the data (of pi_ref, too, if others) belong together."""
     folder, config, record = run.folder, run.config, run.record
-    other, digest = pi_ref_data(config), data_set(config.dataset).trajectories.digest
+    with Shared() as shared:
+        other, digest = shared.pi_ref_data(config), shared.data(config.dataset).trajectories.digest
     if record["dataset_digest"] != digest:
         digests = f"digest {record['dataset_digest'][:12]}, here {digest[:12]}"
         raise RunError(f"{folder}: the run was trained on other data under the name {config.dataset} ({digests})")

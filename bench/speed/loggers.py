@@ -16,8 +16,8 @@ from algos.methods.weighted_bc import Start, Training, WeightedBCConfig
 from bench.config.schema import Config, EvalConfig, LoggerConfig, TrainerConfig
 from bench.report.markdown import row_of
 from bench.speed.options import LoggerOptions
-from bench.training.run import run
-from bench.training.shared import close
+from bench.training.run import train_run
+from bench.training.shared import Shared
 
 WHAT = {
     "none": LoggerConfig(),
@@ -35,14 +35,13 @@ def loggers(o: LoggerOptions, say: Callable[[str], None]) -> str:
     for logger in WHAT.values():
         logger.check()
     times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in WHAT}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, Shared() as shared:
         for k in range(o.rounds + 1):  # the first is not kept: it starts wandb's service and loads libraries
             for name in reversed(WHAT) if k % 2 else WHAT:
-                found = _times(o, WHAT[name], Path(scratch) / f"{k}-{name}")
+                found = _times(o, WHAT[name], Path(scratch) / f"{k}-{name}", shared)
                 if k:
                     times[name].append(found)
             say(f"round {k} of {o.rounds}" if k else "warm")
-        close()
     medians = {name: [median(x) for x in zip(*found, strict=True)] for name, found in times.items()}
     base = medians["none"]
     rows = [
@@ -54,7 +53,7 @@ def loggers(o: LoggerOptions, say: Callable[[str], None]) -> str:
     return "\n".join([what, "", row_of(head), row_of(["---", *["---:"] * 5]), *map(row_of, rows)])
 
 
-def _times(o: LoggerOptions, logger: LoggerConfig, folder: Path) -> tuple[float, float, float]:
+def _times(o: LoggerOptions, logger: LoggerConfig, folder: Path, shared: Shared) -> tuple[float, float, float]:
     """Seconds of a run's training and evaluation, of all of it, and of a core's work on the thread that trains: others who use the
     machine make little difference to that."""
     algo = WeightedBCConfig("bc", Start.random, list(o.hidden), Training(o.updates, o.batch))
@@ -63,6 +62,6 @@ def _times(o: LoggerOptions, logger: LoggerConfig, folder: Path) -> tuple[float,
         trainer=TrainerConfig(precision=o.precision, engine=o.engine),
     )  # fmt: skip
     started, worked = time.perf_counter(), time.thread_time()
-    left = run(config)
+    left = train_run(config, shared)
     whole, cpu = time.perf_counter() - started, time.thread_time() - worked
     return float(json.loads((left.path / "run.json").read_text())["wall_time_s"]), whole, cpu

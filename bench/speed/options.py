@@ -15,8 +15,7 @@ from algos.errors import ConfigError, require
 from bench.errors import first_line
 from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
-from bench.training.device import PRECISIONS, precision_on
-from bench.training.shared import device_of
+from bench.training.device import PRECISIONS, device_of, precision_on
 
 
 @dataclass

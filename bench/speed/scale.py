@@ -15,7 +15,7 @@ from bench.speed.turns import Say, at_work, limits, look_around, peak, take_turn
 from bench.speed.worker import Setting, Worker
 from bench.speed.workload import Workload, batch_of, configured, data_for, population, suite, updates_of
 from bench.training.evaluate import evaluate
-from bench.training.shared import close, data_set, evaluator
+from bench.training.shared import Shared
 
 COLUMNS = ("curve", "x", "data_steps", "own_updates", "env_steps_per_s", *(c for c in SPEED_COLUMNS if not c.startswith("ratio")))
 """curve: what varies. x: its value. data_steps: in the data. own_updates: what the method's configuration trains for.
@@ -66,7 +66,7 @@ def scale(o: ScaleOptions, say: Say) -> list[Row]:
                     worker.finish()
             done += [(curve, x, w, needed, busy) for (x, _, needed), w in zip(own, workers, strict=True)]
     top = peak(products)
-    recorded = data_set(o.dataset).trajectories.num_steps
+    recorded = Shared().data(o.dataset).trajectories.num_steps
     rows = [
         row_of(w, f, top, busy)
         | {
@@ -85,19 +85,19 @@ def scale(o: ScaleOptions, say: Say) -> list[Row]:
 
 def evaluation_row(o: ScaleOptions, dataset: str, rows: Sequence[Row]) -> Row:
     """Environment steps a second while `seeds` untrained policies are evaluated, reset and policy included."""
-    data = data_set(dataset)
     what = Workload("bc", o.seeds, dataset=dataset, device=o.device)
     config = configured(what)
     algo = population(config, data_for(what), range(o.seeds))
-    environments = evaluator(data.env_spec, None)
-    evaluate(algo, data, environments, 0, 1, lambda: None) if o.rounds > 1 else None
-    started = time.perf_counter()
-    episodes = evaluate(algo, data, environments, 0, EPISODES, lambda: None)
-    took = time.perf_counter() - started
-    close()
+    with Shared() as shared:
+        data = shared.data(dataset)
+        environments = shared.evaluator(data.env_spec, None)
+        evaluate(algo, data, environments, 0, 1, lambda: None) if o.rounds > 1 else None
+        started = time.perf_counter()
+        episodes = evaluate(algo, data, environments, 0, EPISODES, lambda: None)
+        took = time.perf_counter() - started
     rate = sum(e["length"] for e in episodes) / took
-    shared = {k: rows[0][k] for k in ("device", "cpu_model", "cores", "threads", "torch_version", "code_revision")} if rows else {}
-    return shared | {
+    common = {k: rows[0][k] for k in ("device", "cpu_model", "cores", "threads", "torch_version", "code_revision")} if rows else {}
+    return common | {
         "curve": "evaluation", "x": o.seeds, "env_steps_per_s": rate, "dataset": dataset, "members": o.seeds, "who": "suite",
         "method": "bc", "hidden": "x".join(map(str, config.hidden)),
     }  # fmt: skip

@@ -14,14 +14,15 @@ from algos.batches.sampling import Sampler
 from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
 from algos.registry import ALGOS
 from bench.config.schema import Config
-from bench.training.shared import data_set, device_of
+from bench.training.device import device_of
+from bench.training.shared import Shared
 
 ON_A_CPU = 16  # the gain was reached at 4, and more than 16 were not measured (docs/populations.md)
 SHARE = 0.8  # of a GPU's free memory
 ROWS = 64  # observations a member that are acted on at once, as in evaluation
 
 
-def members_that_fit(configs: Sequence[Config]) -> int:
+def members_that_fit(configs: Sequence[Config], shared: Shared) -> int:
     """Members that a population of `configs`, which can be trained together, may have."""
     config = configs[0]
     if config.trainer.max_members is not None:
@@ -30,7 +31,7 @@ def members_that_fit(configs: Sequence[Config]) -> int:
     if device.type == "cpu":
         algo = config.algo
         return 1 if isinstance(algo, WeightedBCConfig) and algo.training.sampler is Sampler.trajectories else ON_A_CPU
-    trajectories = data_set(config.dataset, config.eval.workers).trajectories.to(device)
+    trajectories = shared.data(config.dataset, config.eval.workers).trajectories.to(device)
     needed = _peak(config, trajectories, device)
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return fitting(free, needed)

@@ -13,14 +13,31 @@ import torch
 
 from algos.base import Algo
 from algos.engines import Captured, Compiled, WithFallback
+from algos.errors import ConfigError
 from algos.networks.precision import has_bfloat16
 from bench.config.schema import Config
 from bench.training.member_groups import MemberGroups, places
 from bench.training.parallel import MemberProcesses
-from bench.training.shared import cores
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
 """By torch's names, which GPUs go by: products in float32; of factors rounded to TF32; to bfloat16."""
+
+
+def cores() -> int:
+    """CPU cores of this process: OMP_NUM_THREADS, which launchers set for each of their jobs, else all cores that it may run on."""
+    try:
+        return max(1, int(float(os.environ["OMP_NUM_THREADS"])))  # a share of a core is one thread
+    except (KeyError, ValueError):
+        return len(os.sched_getaffinity(0))
+
+
+def device_of(name: str) -> torch.device:
+    """The device of the setting `device=name`: auto, cpu or cuda. Raises ConfigError where torch finds no GPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = cuda: this torch finds no GPU; use device=cpu")
+    return torch.device(name)
 
 
 def precision_on(device: torch.device, precision: str) -> str:

@@ -16,7 +16,7 @@ from bench.training.background_evaluation import BackgroundEvaluation
 from bench.training.evaluate import finite, play
 from bench.training.progress import Reporter
 from bench.training.run_progress import RunInProgress
-from bench.training.shared import close, evaluator
+from bench.training.shared import Shared
 from envs.data.logged_data import LoggedData
 from envs.evaluation.rollout import Returns
 
@@ -31,8 +31,8 @@ class Loop:
     is one before it begins, so that a process which dies meanwhile begins with it.
     """
 
-    def __init__(self, trainees: Sequence[RunInProgress], data: LoggedData, algo: Algo, reporter: Reporter) -> None:
-        self.trainees, self.data, self.algo, self.reporter = trainees, data, algo, reporter
+    def __init__(self, trainees: Sequence[RunInProgress], data: LoggedData, algo: Algo, shared: Shared, reporter: Reporter) -> None:
+        self.trainees, self.data, self.algo, self.shared, self.reporter = trainees, data, algo, shared, reporter
         self.evaluation = trainees[0].config.eval
         self.done, self.evaluated = 0, 0  # updates; those at the last evaluation
         self.metrics: Metrics = {}  # of the last update
@@ -69,13 +69,13 @@ class Loop:
                     self._keep(stop, self._evaluate(stop), measured)
         finally:
             if self.ahead is not None:  # something went wrong, and whoever mends it wants the environments for himself
-                close()
+                self.shared.close_evaluator()
                 self.ahead.wait()
 
     def _play_ahead(self, stop: int, measured: Metrics) -> None:
         """Begin to play what is trained so far, and go on."""
         self._save()
-        environments = evaluator(self.data.env_spec, self.evaluation.workers)
+        environments = self.shared.evaluator(self.data.env_spec, self.evaluation.workers)
         self.ahead = BackgroundEvaluation(
             stop, self.algo, measured, lambda algo: play(algo, self.data, environments, stop, self.evaluation.episodes)
         )
@@ -135,13 +135,13 @@ class Loop:
             try:
                 return self._play(update)
             except signals.SignalReceivedError:
-                close()  # what was being stepped is of no more use
+                self.shared.close_evaluator()  # its episodes are played again
                 signals.leave_if_asked(self._save)
 
     def _play(self, update: int) -> Returns:
         last = update == self.algo.updates
         count = self.evaluation.final_episodes if last else self.evaluation.episodes
-        environments = evaluator(self.data.env_spec, self.evaluation.workers)
+        environments = self.shared.evaluator(self.data.env_spec, self.evaluation.workers)
         steps = iter(range(1, 10**9))
 
         def tick() -> None:

@@ -28,83 +28,82 @@ from bench.storage.rundir import Resumed, Row, RunDir, group_by_checkpoint
 from bench.training import pi_ref as reference_policy
 from bench.training import progress, signals
 from bench.training.capacity import members_that_fit
-from bench.training.device import apply_engine, arithmetic_of, build_population, precision_of, precision_on, processes_for
+from bench.training.device import apply_engine, arithmetic_of, build_population, device_of, precision_of, precision_on, processes_for
 from bench.training.loop import Loop, spell
 from bench.training.member_groups import out_of_memory
 from bench.training.population import populations, settings_of, split
 from bench.training.progress import Reporter, next_label
 from bench.training.run_progress import RunInProgress
-from bench.training.shared import data_set, device_of, pi_ref_data
+from bench.training.shared import Shared
 from envs.data.logged_data import LoggedData
 from envs.revision import code_revision
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari")
 
 
-def run(config: Config) -> RunDir:
-    """Do the run of `config`, or what is left of it; a finished one is not done again. While another process does it, wait.
+def train_runs(configs: Sequence[Config], shared: Shared, wait: bool = True) -> list[Config]:
+    """Train every run of `configs` to its end, from its last save on; finished runs are skipped.
 
-    Raises ConfigError, DataError or RunError for what a user can mend, OSError for what the disk refuses, signals.Left when asked to leave.
+    Runs that differ in seeds and batchable settings alone are trained as one population, up to `max_members` members. Each leaves the
+    directory that it leaves when trained alone, but for rounding of batched arithmetic, times and `population_members` in run.json.
+
+    Runs that another process has locked are trained last, one by one, as soon as their locks are free. With `wait=False` they are returned
+    instead. Raises ConfigError, DataError or RunError for a user's mistake, OSError for a failing disk, signals.Terminated after a signal.
     """
-    return run_together([config])[0]
-
-
-def run_all(configs: Sequence[Config], wait: bool = True) -> list[Config]:
-    """Do many runs: as few populations as fit the device, one after another, in the order of their first runs.
-
-    Runs that other processes are doing come last, one by one, when nobody does them any more: what such a process leaves undone is done
-    here. Unless `wait`, they are returned instead.
-    """
-    elsewhere = []
+    for config in configs:
+        require(not config.population, "population", config.population, "runs of their own (bench.training.population.expanded)")
+    locked = []
     for kin in populations(configs):
-        for group in split(kin, members_that_fit(kin) if len(kin) > 1 else 1):
-            elsewhere += _together(group, wait and len(configs) == 1)
+        for group in split(kin, members_that_fit(kin, shared) if len(kin) > 1 else 1):
+            locked += _train_population(group, shared, wait and len(configs) == 1)
     if not wait:
-        return elsewhere
-    progress.job_numbers.clear()  # these had their numbers
-    for config in elsewhere:
-        _together([config], wait=True)
+        return locked
+    progress.job_numbers.clear()  # these runs had their numbers
+    for config in locked:
+        _train_population([config], shared, wait=True)
     return []
 
 
-def run_together(configs: Sequence[Config]) -> list[RunDir]:
-    """Do the runs of `configs`, or what is left of them, as one population. They differ in seeds and batchable settings alone.
-
-    Every run leaves the directory that it leaves when it is done alone, but for rounding of batched arithmetic, times and
-    `population_members` in run.json. Raises what `run` does, and waits as it does.
-    """
-    for config in _together(configs, wait=len(configs) == 1):
-        _together([config], wait=True)
-    return folders_of(configs)
+def train_run(config: Config, shared: Shared) -> RunDir:
+    """`train_runs` of one run; returns its directory."""
+    train_runs([config], shared)
+    return run_dir(config, shared)
 
 
-def _together(configs: Sequence[Config], wait: bool) -> list[Config]:
-    """`run_together`, but the runs that other processes are doing are returned, unless `wait`."""
-    require(len(populations(configs)) == 1, "population", len(configs), "runs that differ in seeds and batchable settings alone")
+def run_dir(config: Config, shared: Shared) -> RunDir:
+    """The directory of a run. Loads its data: their digests are part of its name."""
+    other = shared.pi_ref_data(config)
+    digest = shared.data(config.dataset, config.eval.workers).trajectories.digest
+    return RunDir(config, digest, arithmetic_of(device_of(config.device), config), None if other is None else other.trajectories.digest)
+
+
+def _train_population(configs: Sequence[Config], shared: Shared, wait: bool) -> list[Config]:
+    """Train runs as one population; returns those that another process has locked, unless `wait`."""
     config = configs[0]
-    require(not config.population, "population", config.population, "runs of their own (bench.training.population.expanded)")
     device = device_of(config.device)
     several = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
     label = next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))
     with signals.deferred_signals(), Reporter(label) as reporter, precision_of(config, device, reporter.say):
-        folders = folders_of(configs)
-        data = data_set(config.dataset, config.eval.workers)
+        folders = [run_dir(c, shared) for c in configs]
+        data = shared.data(config.dataset, config.eval.workers)
         with ExitStack() as locks:
             todo, elsewhere = _todo(folders, wait, reporter, locks)
             if todo and data.clipped:
                 share = f"{data.clipped:.2%} of action entries"
                 reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
-            _train_all(todo, data, device, reporter)
+            _train_all(todo, data, shared, device, reporter)
     return elsewhere
 
 
-def _train_all(folders: Sequence[RunDir], data: LoggedData, device: torch.device, reporter: Reporter, parts: int = 1) -> None:
+def _train_all(
+    folders: Sequence[RunDir], data: LoggedData, shared: Shared, device: torch.device, reporter: Reporter, parts: int = 1
+) -> None:
     """Do what is left of the runs of `folders`; in twice as many parts, from the last save on, whenever memory does not suffice."""
-    reference_data = pi_ref_data(folders[0].config) if folders else None
+    reference_data = shared.pi_ref_data(folders[0].config) if folders else None
     for group in group_by_checkpoint(folders, reporter.say):
         members = sum(len(folder.config.seeds) for folder, _ in group)
         try:
-            _train(group, data, reference_data, device, reporter, min(parts, members))
+            _train(group, data, reference_data, shared, device, reporter, min(parts, members))
             continue
         except Exception as error:
             if not out_of_memory(error):
@@ -117,16 +116,7 @@ def _train_all(folders: Sequence[RunDir], data: LoggedData, device: torch.device
             torch.cuda.empty_cache()
         size = -(-members // min(2 * parts, members))
         reporter.say(f"{reporter.label}: out of memory; going on with {size} of {members} members at a time")
-        _train_all([folder for folder, _ in group if not folder.finished], data, device, reporter, 2 * parts)
-
-
-def folders_of(configs: Sequence[Config]) -> list[RunDir]:
-    """The directories of runs on the same data."""
-    config, device = configs[0], device_of(configs[0].device)
-    reference_data = pi_ref_data(config)
-    digest = data_set(config.dataset, config.eval.workers).trajectories.digest
-    reference_digest = None if reference_data is None else reference_data.trajectories.digest
-    return [RunDir(c, digest, arithmetic_of(device, c), reference_digest) for c in configs]
+        _train_all([folder for folder, _ in group if not folder.finished], data, shared, device, reporter, 2 * parts)
 
 
 def _todo(folders: Sequence[RunDir], wait: bool, reporter: Reporter, locks: ExitStack) -> tuple[list[RunDir], list[Config]]:
@@ -163,6 +153,7 @@ def _train(
     group: Sequence[tuple[RunDir, Resumed | None]],
     data: LoggedData,
     reference_data: LoggedData | None,
+    shared: Shared,
     device: torch.device,
     reporter: Reporter,
     parts: int,
@@ -181,7 +172,7 @@ def _train(
             run.record = _record(run, data, device, algo, set_up_time * run.share)
             run.folder.start(run.record)
             run.logger = make_logger(run.config, run.folder)
-        loop = Loop(trainees, data, algo, reporter)
+        loop = Loop(trainees, data, algo, shared, reporter)
         loop.go_on([saved for _, saved in group if saved])
         loop.run()
         policy = algo.policy()

@@ -1,67 +1,75 @@
-"""What the jobs of one process share: the data set in use and the processes that step its environment."""
+"""Data sets and environment processes that the runs of one process share."""
 
 from __future__ import annotations
 
-import atexit
-import os
+from collections.abc import Callable
 from dataclasses import replace
+from types import TracebackType
 
-import torch
-
-from algos.errors import ConfigError
 from bench.config.schema import Config
+from bench.training.device import cores
 from envs.data.logged_data import LoggedData
 from envs.evaluation.measured_reference import measured_reference
 from envs.evaluation.rollout import Evaluator
 from envs.readers.load import load
 
-_data: dict[str, LoggedData] = {}
-_evaluators: dict[tuple[str, int | None], Evaluator] = {}
+KEPT = 2  # data sets: a run's own and the one that its pi_ref is trained on
 
 
-def data_set(dataset: str, workers: int | None = None) -> LoggedData:
-    """Data set `dataset`, with a measured reference if it brings none; the last one used stays in memory."""
-    if dataset not in _data:
-        _data.clear()
-        data = load(dataset)
-        _data[dataset] = data if data.reference else replace(data, reference=measured_reference(data, evaluator(data.env_spec, workers)))
-    return _data[dataset]
+class Shared:
+    """Loads each data set once and keeps its environments open. Use as a context manager, or call `close`.
 
+    `open_evaluator` (Gymnasium's JSON of an environment, processes) opens the environments.
+    """
 
-def pi_ref_data(config: Config) -> LoggedData | None:
-    """What pi_ref of a run is trained on, if that is not the data set itself."""
-    used = config.pi_ref_dataset not in (None, config.dataset) and getattr(config.algo, "needs_pi_ref", False)
-    return data_set(config.pi_ref_dataset, config.eval.workers) if used and config.pi_ref_dataset else None
+    def __init__(self, open_evaluator: Callable[[str, int], Evaluator] = Evaluator) -> None:
+        self.open_evaluator = open_evaluator
+        self._data: dict[str, LoggedData] = {}
+        self._evaluator: tuple[tuple[str, int | None], Evaluator] | None = None
 
+    def keep(self, data: LoggedData) -> None:
+        """Use `data` wherever its id is asked for; the data set used longest ago is dropped."""
+        self._data.pop(data.dataset, None)
+        self._data[data.dataset] = data
+        while len(self._data) > KEPT:
+            del self._data[next(iter(self._data))]
 
-def evaluator(env_spec: str, workers: int | None) -> Evaluator:
-    """Open environments of `env_spec`; the last ones used stay open."""
-    key = env_spec, workers
-    if key not in _evaluators:
-        close()
-        _evaluators[key] = Evaluator(env_spec, workers or cores())
-    return _evaluators[key]
+    def data(self, dataset: str, workers: int | None = None) -> LoggedData:
+        """Data set `dataset`; a reference score is measured (in `workers` processes) if it brings none. Raises DataError."""
+        data = self._data.get(dataset) or load(dataset)
+        if dataset not in self._data and data.reference is None:
+            data = replace(data, reference=measured_reference(data, self.evaluator(data.env_spec, workers)))
+        self.keep(data)
+        return data
 
+    def pi_ref_data(self, config: Config) -> LoggedData | None:
+        """The data set that the run's pi_ref is trained on, None if it is the run's own or the method needs no pi_ref."""
+        dataset = config.pi_ref_dataset
+        if dataset in (None, config.dataset) or not getattr(config.algo, "needs_pi_ref", False):
+            return None
+        return self.data(dataset, config.eval.workers)
 
-@atexit.register
-def close() -> None:
-    """Close the environments."""
-    while _evaluators:
-        _evaluators.popitem()[1].close()
+    def evaluator(self, env_spec: str, workers: int | None) -> Evaluator:
+        """Open environments of `env_spec` in `workers` processes, all cores by default; other environments are closed."""
+        key = env_spec, workers
+        if self._evaluator is None or self._evaluator[0] != key:
+            self.close_evaluator()
+            self._evaluator = key, self.open_evaluator(env_spec, workers or cores())
+        return self._evaluator[1]
 
+    def close_evaluator(self) -> None:
+        """Close the environments, in the middle of an episode if need be; the next `evaluator` opens new ones."""
+        if self._evaluator is not None:
+            evaluator, self._evaluator = self._evaluator[1], None
+            evaluator.close()
 
-def cores() -> int:
-    """How many cores are for this process: OMP_NUM_THREADS, which launchers set for each of their jobs, else all that it may run on."""
-    try:
-        return max(1, int(float(os.environ["OMP_NUM_THREADS"])))  # a share of a core is one thread
-    except (KeyError, ValueError):
-        return len(os.sched_getaffinity(0))
+    def close(self) -> None:
+        """Close the environments and drop the data. The object can be used again."""
+        self.close_evaluator()
+        self._data.clear()
 
+    def __enter__(self) -> Shared:
+        return self
 
-def device_of(name: str) -> torch.device:
-    """The device that `device=name` stands for. Raises ConfigError for a GPU that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device = cuda: this torch finds no GPU; use device=cpu")
-    return torch.device(name)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

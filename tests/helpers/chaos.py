@@ -39,10 +39,10 @@ from bench.report.suite import rebuild
 from bench.storage import locks
 from bench.storage.rundir import RunDir, read_csv
 from bench.storage.tensors import unpack
-from bench.training import shared as resources
 from bench.training import signals
 from bench.training.parallel import MemberProcesses
-from bench.training.run import folders_of, run_all
+from bench.training.run import run_dir, train_runs
+from bench.training.shared import Shared
 from envs import files
 from envs.evaluation import rollout
 from tests.helpers.episodes import random_episodes, write_minari
@@ -85,11 +85,7 @@ class InProcess:
     def close(self) -> None: ...
 
 
-def in_process() -> None:
-    """Evaluate here from now on."""
-    data = resources.data_set(ID)
-    resources.close()
-    resources._evaluators[data.env_spec, 1] = InProcess(data.env_spec)  # type: ignore[assignment]
+shared = Shared(open_evaluator=lambda env_spec, workers: InProcess(env_spec))  # type: ignore[arg-type, return-value]
 
 
 def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), updates: int = 40, processes: int = 1) -> Config:
@@ -174,10 +170,10 @@ def until_done(config: Config, disturb: Callable[[int], None] = lambda attempt: 
 
         def work(attempt: int = attempt) -> None:
             disturb(attempt)
-            run_all([config])
+            train_runs([config], shared)
 
         code = exit_code(fork(work))
-        if code == 0 and folders_of([config])[0].finished:
+        if code == 0 and run_dir(config, shared).finished:
             return attempt
         if code not in allowed:
             raise SystemExit(f"a run left with exit code {code}; expected one of {tuple(allowed)}")
@@ -213,7 +209,7 @@ def killed_at_random(folder: Path, whole: RunDir, times: int, number: int = sign
                 kill_after(float(draws[attempt]), number)
 
         count += until_done(config, disturb, allowed)
-        found.add(folders_of([config])[0])
+        found.add(run_dir(config, shared))
         shutil.rmtree(config.results_dir)
         runs += 1
     name = "killed (SIGKILL) at a random moment" if number == signal.SIGKILL else f"{signal.Signals(number).name} at a random moment"
@@ -235,8 +231,8 @@ def trainers_killed(folder: Path, whole: RunDir, times: int) -> Outcome:
 
         config = small(folder / f"run-{k}", processes=2)
         with replaced(MemberProcesses, "train", struck):
-            run_all([config])
-        found.add(folders_of([config])[0])
+            train_runs([config], shared)
+        found.add(run_dir(config, shared))
     return Outcome("a process that trains is killed: the run goes on", killed, found.lost, found.changed)
 
 
@@ -271,7 +267,7 @@ def at_file_operation(number: int, act: Callable[[], None]) -> Iterator[list[int
 def file_operations(folder: Path) -> int:
     """How many steps of writing a run has."""
     with at_file_operation(-1, lambda: None) as steps:
-        run_all([small(folder / "counted")])
+        train_runs([small(folder / "counted")], shared)
     return len(steps)
 
 
@@ -287,7 +283,7 @@ def killed_at_every_write(folder: Path, whole: RunDir, times: int) -> Outcome:
                 kept.enter_context(at_file_operation(step, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
         cut += until_done(config, disturb, (-signal.SIGKILL,))
-        found.add(folders_of([config])[0])
+        found.add(run_dir(config, shared))
         shutil.rmtree(config.results_dir)
     return Outcome("killed between two steps of a write", cut, found.lost, found.changed)
 
@@ -307,7 +303,7 @@ def failing_writes(folder: Path, whole: RunDir, times: int, number: int, name: s
                 kept.enter_context(at_file_operation(step, fail))
 
         cut += until_done(config, disturb, (2,))
-        found.add(folders_of([config])[0])
+        found.add(run_dir(config, shared))
         shutil.rmtree(config.results_dir)
     return Outcome(name, cut, found.lost, found.changed)
 
@@ -323,7 +319,7 @@ def file_too_large(folder: Path, whole: RunDir, times: int) -> Outcome:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
         cut += until_done(config, disturb, (2,))
-        found.add(folders_of([config])[0])
+        found.add(run_dir(config, shared))
         shutil.rmtree(config.results_dir)
     return Outcome("disk full in the midst of a file (quota)", cut, found.lost, found.changed)
 
@@ -343,7 +339,7 @@ def read_only(folder: Path, whole: RunDir) -> Outcome:
 
     cut = until_done(config, disturb, (2,))
     os.chmod(folder, 0o700)
-    found.add(folders_of([config])[0])
+    found.add(run_dir(config, shared))
     return Outcome("read-only folder", cut, found.lost, found.changed)
 
 
@@ -362,8 +358,8 @@ def failing_member(folder: Path, whole: RunDir, times: int) -> Outcome:
             return found
 
         with replaced(WeightedBC, "train", poisoned):
-            run_all([config])
-        found = folders_of([config])[0]
+            train_runs([config], shared)
+        found = run_dir(config, shared)[0]
         rows = read_csv(found.path / "episodes.csv")
         lost += len(before) != len(rows)
         changed += [r for r in rows if r["seed"] == "1"] != [r for r in before if r["seed"] == "1"]
@@ -387,8 +383,8 @@ def out_of_memory(folder: Path, whole: RunDir, times: int) -> Outcome:
             return train(self, start, stop)
 
         with replaced(WeightedBC, "train", limited):
-            run_all([config])
-        (found,) = folders_of([config])
+            train_runs([config], shared)
+        found = run_dir(config, shared)
         rows = read_csv(found.path / "episodes.csv")
         lost += [tuple(r[c] for c in ROWS) for r in rows] != [tuple(r[c] for c in ROWS) for r in before]
         policies = [unpack(f.path / "policy.safetensors")[0] for f in (whole, found)]
@@ -403,8 +399,8 @@ def jumping_clock(folder: Path, whole: RunDir, times: int) -> Outcome:
     for k in range(times):
         with replaced(time, "time", lambda: clock() + float(rng.uniform(-3e7, 3e7))):
             config = small(folder / f"run-{k}")
-            run_all([config])
-        found.add(folders_of([config])[0])
+            train_runs([config], shared)
+        found.add(run_dir(config, shared))
     return Outcome("clock jumps", times, found.lost, found.changed)
 
 
@@ -413,7 +409,7 @@ def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
     found, rng, flipped = comparison(whole), np.random.default_rng(1), 0
     for k in range(times):
         config = small(folder / f"run-{k}")
-        (left,) = folders_of([config])
+        left = run_dir(config, shared)
 
         def interrupted(config: Config = config, update: int = int(rng.integers(1, 40))) -> None:
             train = WeightedBC.train
@@ -424,7 +420,7 @@ def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
                 return train(self, start, stop)
 
             WeightedBC.train = stops  # type: ignore[method-assign]
-            run_all([config])
+            train_runs([config], shared)
 
         exit_code(fork(interrupted))
         there = [p for p in (left.checkpoints.newest, left.path / "episodes.csv", left.path / "curve.csv") if p.exists()]
@@ -453,10 +449,10 @@ def damaged_cache(folder: Path, whole: RunDir, times: int) -> Outcome:
         config = small(folder / f"run-{k}")
 
         def fresh(attempt: int) -> None:
-            resources._data.clear()
+            shared.close()
 
         until_done(config, fresh)
-        found.add(folders_of([config])[0])
+        found.add(run_dir(config, shared))
     return Outcome("a bit flips in the data cache", times, found.lost, found.changed)
 
 
@@ -482,9 +478,9 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
         order = np.random.default_rng(number).permutation(count)
 
         def work() -> None:
-            put_off = [left for k in order for left in run_all([configs[k]], wait=False)]
+            put_off = [left for k in order for left in train_runs([configs[k]], shared, wait=False)]
             for config in put_off:
-                run_all([config])
+                train_runs([config], shared)
             rebuild(folder / "single")
 
         return fork(work)
@@ -513,8 +509,8 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
     lost += len([p for p in folder.rglob(".*") if files.SCRATCH.fullmatch(p.name)])  # a lock's file may stay: nobody holds it
     alone = [replace(c, results_dir=str(folder / "alone")) for c in configs[:: max(1, count // 12)]]
     for config in alone:
-        run_all([config])
-    pairs = zip(folders_of(alone), folders_of(configs[:: max(1, count // 12)]), strict=True)
+        train_runs([config], shared)
+    pairs = ((run_dir(a, shared), run_dir(b, shared)) for a, b in zip(alone, configs[:: max(1, count // 12)], strict=True))
     changed = sum(left_by(a) != left_by(b) for a, b in pairs)
     return Outcome(f"{processes} processes x {count} runs in one folder, killed", killed, lost, changed)
 
@@ -529,8 +525,8 @@ def faults(folder: Path, share: float) -> Iterator[Outcome]:
         return max(1, round(usual * share))
 
     whole_config = small(folder / "whole")
-    run_all([whole_config])
-    (whole,) = folders_of([whole_config])
+    train_runs([whole_config], shared)
+    whole = run_dir(whole_config, shared)
     yield killed_at_random(folder / "a", whole, n(200))
     yield killed_at_every_write(folder / "b", whole, n(60))
     yield killed_at_random(folder / "c", whole, n(30), signal.SIGTERM)
@@ -544,8 +540,8 @@ def faults(folder: Path, share: float) -> Iterator[Outcome]:
     yield damaged_checkpoints(folder / "k", whole, n(30))
     yield damaged_cache(folder / "l", whole, n(12))
     dealt_config = small(folder / "dealt", processes=2)
-    run_all([dealt_config])
-    (dealt,) = folders_of([dealt_config])
+    train_runs([dealt_config], shared)
+    dealt = run_dir(dealt_config, shared)
     yield killed_at_random(folder / "o", dealt, n(60), processes=2)
     yield trainers_killed(folder / "p", dealt, n(20))
     yield many_processes(folder / "m", 2, n(20), n(4))
@@ -564,7 +560,6 @@ def main() -> None:
         os.environ["MINARI_DATASETS_PATH"] = str(folder / "minari")
         (folder / "minari").mkdir()
         write_minari(ID, random_episodes(30, obs=4, act=1), ref_min_score=5.0, ref_max_score=1000.0)
-        in_process()
         print(f"{'fault':<52} {'times':>5} {'rows lost':>9} {'results changed':>15} {'seconds':>8}", flush=True)
         bad = 0
         begun = time.perf_counter()

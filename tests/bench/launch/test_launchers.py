@@ -24,8 +24,8 @@ from bench.errors import RunError
 from bench.launch import launchers as launching
 from bench.launch import tuning
 from bench.report.suite import rebuild
+from bench.training import device as devices
 from bench.training import pi_ref as reference_policy
-from bench.training import shared as resources
 from bench.training.progress import Reporter
 from envs.data.trajectories import Trajectories
 from tests.helpers.cli import ID, TINY, mistake
@@ -199,14 +199,14 @@ def composed_config(tmp_path: Path) -> Config:
 
 def test_the_cores_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert resources.cores() == 3
+    assert devices.cores() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "0.5")
-    assert resources.cores() == 1
-    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda pid: {0, 4, 5, 6})
+    assert devices.cores() == 1
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: {0, 4, 5, 6})
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert resources.cores() == 4
+    assert devices.cores() == 4
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert resources.cores() == 4
+    assert devices.cores() == 4
 
 
 def test_a_machine_without_the_folder_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.training import shared as resources
+from bench.training.device import cores
 from tests.helpers.cli import TINY, bench
 from tests.helpers.episodes import random_episodes, write_minari
 from tests.helpers.paths import ROOT
@@ -84,7 +84,7 @@ def test_joblib_shares_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """conf/hydra/launcher/joblib.yaml leaves it to joblib."""
     joblib = pytest.importorskip("joblib")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(resources.cores)() for _ in range(2))
+    found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(cores)() for _ in range(2))
     assert found == [max(1, joblib.cpu_count() // 2)] * 2
 
 

@@ -17,7 +17,6 @@ from hydra.plugins.launcher import Launcher
 from bench import cli
 from bench.report.suite import rebuild
 from bench.training import progress
-from bench.training import shared as resources
 from tests.helpers.cli import TINY, bench
 from tests.helpers.paths import ROOT
 from tests.helpers.runs import assert_alike
@@ -30,9 +29,7 @@ def folder(tmp_path: Path, pendulum_data: Callable[..., Any], monkeypatch: pytes
     pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    resources._data.clear()
-    yield tmp_path
-    resources._data.clear()
+    return tmp_path
 
 
 @pytest.fixture

@@ -151,22 +151,21 @@ def test_a_run_with_loggers_that_raise_at_every_call_gives_the_same_result(
     tmp_path: Path, pendulum_data: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     from bench.training import run as runner
-    from bench.training import shared as resources
+    from bench.training.shared import Shared
 
     pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
-    resources._data.clear()
-    found = []
+    found, shared = [], Shared()
     for folder in ("plain", "failing"):
         algo = WeightedBCConfig("bc", hidden=[8])
         algo.scratch.updates, algo.scratch.batch_size, algo.scratch.warmup = 20, 8, 0
         config = Config(algo, ID, seeds=[0], eval=EvalConfig(10, 1, 2, workers=1), results_dir=str(tmp_path / folder), device="cpu")
-        found.append(runner.run(config))
+        found.append(runner.train_run(config, shared))
         backends = [wrap("there", lambda: Recorder(fails=("log", "finish"))) for wrap in (Guarded, Threaded)]
         monkeypatch.setattr(runner, "make_logger", lambda *_, made=backends: Several(made))
     for name in ("policy.safetensors", "episodes.csv", "curve.csv"):
         assert (found[0].path / name).read_bytes() == (found[1].path / name).read_bytes()
     assert capsys.readouterr().err.count("there: server is gone; going on without it") == 2
-    resources._data.clear()
+    shared.close()
 
 
 # JSONL.

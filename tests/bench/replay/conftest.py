@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from algos.methods.weighted_bc import Training, WeightedBCConfig
 from bench.config.schema import Config, EvalConfig
-from bench.training import shared as resources
-from bench.training.run import run
+from bench.training.run import train_run
+from bench.training.shared import Shared
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared() -> Iterator[Shared]:
+    """Data and environments of the tests of one file."""
+    with Shared() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, shared: Shared) -> Iterator[Path]:
     """A run of a tiny policy on a tiny data set."""
     from envs.recorded.record import record
 
@@ -25,7 +33,4 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             algo=WeightedBCConfig("bc", hidden=[8], scratch=short), dataset="iwsft/hopper/medium-replay-v0", seeds=[0, 1],
             eval=EvalConfig(every=20, episodes=2, final_episodes=4, workers=1), results_dir=str(folder), device="cpu",
         )  # fmt: skip
-        resources._data.clear()
-        yield run(config).path
-        resources._data.clear()
-        resources.close()
+        yield train_run(config, shared).path

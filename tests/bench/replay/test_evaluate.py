@@ -10,7 +10,8 @@ import pytest
 from algos.errors import ConfigError
 from bench.config.compose import compose
 from bench.replay.evaluate import evaluate
-from bench.training.run import run
+from bench.training.run import train_run
+from bench.training.shared import Shared
 from tests.helpers.episodes import PENDULUM
 
 SMALL = (
@@ -20,8 +21,8 @@ SMALL = (
 
 
 @pytest.fixture
-def guided(fresh_data: None, tmp_path: Path) -> Path:
-    return run(compose((*SMALL, f"results_dir={tmp_path}"))).path
+def guided(fresh_data: None, tmp_path: Path, shared: Shared) -> Path:
+    return train_run(compose((*SMALL, f"results_dir={tmp_path}")), shared).path
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

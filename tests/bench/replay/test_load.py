@@ -16,9 +16,9 @@ from algos.errors import ConfigError
 from bench.config.compose import compose
 from bench.errors import RunError
 from bench.replay.load import load_run
-from bench.training import shared as resources
 from bench.training.evaluate import evaluate
-from bench.training.run import run
+from bench.training.run import train_run
+from bench.training.shared import Shared
 from envs.errors import DataError
 from envs.evaluation.rollout import Evaluator
 from tests.helpers.episodes import PENDULUM
@@ -35,10 +35,8 @@ def train(pendulum_data: Callable[..., Any], tmp_path: Path) -> Callable[..., Pa
 
     def call(algo: str, *overrides: str) -> Path:
         pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
-        resources._data.clear()
-        folder = run(compose((f"algo={algo}", *SMALL, *overrides, f"results_dir={tmp_path}"))).path
-        resources._data.clear()
-        resources.close()
+        with Shared() as shared:
+            folder = train_run(compose((f"algo={algo}", *SMALL, *overrides, f"results_dir={tmp_path}")), shared).path
         shutil.rmtree(tmp_path / "minari")
         return folder
 

@@ -15,8 +15,8 @@ from bench.errors import RunError
 from bench.replay.verify import compare, verify
 from bench.storage.rundir import EPISODE_COLUMNS, read_csv, to_csv
 from bench.storage.tensors import pack, unpack
-from bench.training import shared as resources
-from bench.training.run import run
+from bench.training.run import train_run
+from bench.training.shared import Shared
 
 
 def copy_of(run: Path, to: Path, change: float = 0.0) -> Path:
@@ -34,12 +34,12 @@ def test_a_run_reproduces_exactly(finished: Path) -> None:
     assert "all 8 episodes equal" in verdict.message
 
 
-def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     """Policies act in float32, whatever they were trained in."""
     monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: True)
     config = load_config(finished)
     config.algo.hidden, config.trainer.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)
-    rounded = run(config).path
+    rounded = train_run(config, shared).path
     monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: False)
     verdict = verify(rounded, workers=1)
     assert verdict.reproduces
@@ -47,16 +47,16 @@ def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatc
     assert json.loads((rounded / "run.json").read_text())["precision"] == "bf16"
 
 
-def test_a_run_whose_pi_ref_saw_other_data_reproduces(finished: Path, tmp_path: Path) -> None:
+def test_a_run_whose_pi_ref_saw_other_data_reproduces(finished: Path, tmp_path: Path, shared: Shared) -> None:
     from envs.recorded.record import record
 
     record("iwsft/hopper/medium-v0", steps=800, workers=1)
     config = load_config(finished)
     short = Training(updates=10, batch_size=32)
     algo = WeightedBCConfig("sft", Start.pi_ref, [8], short, short)
-    verdict = verify(run(replace(config, algo=algo, pi_ref_dataset="iwsft/hopper/medium-v0", results_dir=str(tmp_path))).path, workers=1)
+    config = replace(config, algo=algo, pi_ref_dataset="iwsft/hopper/medium-v0", results_dir=str(tmp_path))
+    verdict = verify(train_run(config, shared).path, workers=1)
     assert verdict.reproduces
-    resources._data.clear()
 
 
 def test_another_policy_does_not_reproduce(finished: Path, tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ from bench.storage.rundir import RunDir, read_csv
 from bench.storage.tensors import unpack
 from bench.training import evaluate, signals
 from bench.training import loop as training
-from bench.training import shared as resources
 from bench.training.parallel import MemberProcesses
-from bench.training.run import _together, folders_of, run, run_all
+from bench.training.run import run_dir, train_run, train_runs
+from bench.training.shared import Shared
 from envs.errors import DataError
 from tests.helpers.episodes import random_episodes, write_minari
 from tests.helpers.paths import ROOT
@@ -39,14 +39,13 @@ ID = "test/pendulum/random-v0"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A small data set, kept in memory: nothing here depends on where it comes from."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """A small data set and its environments, for all tests of this file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
         write_minari(ID, random_episodes(30, obs=4, act=1), ref_min_score=5.0, ref_max_score=1000.0)
-        resources._data.clear()
-        yield
-        resources._data.clear()
+        with Shared() as shared:
+            yield shared
 
 
 def small(folder: Path) -> Config:
@@ -72,8 +71,8 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    return run(small(tmp_path_factory.mktemp("undisturbed")))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared: Shared) -> RunDir:
+    return train_run(small(tmp_path_factory.mktemp("undisturbed")), shared)
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +113,11 @@ def at_update(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[Weigh
 
 
 @pytest.mark.parametrize("how", ["signal", "kill"])
-def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path: Path, how: str) -> None:
+def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path: Path, how: str, shared: Shared) -> None:
     """Signalled as a scheduler does it, all processes of the job at once, or killed without a word."""
     config.trainer.processes = 2
-    whole = left_by(run(replace(config, results_dir=str(tmp_path / "whole"))))
-    resources.close()  # a fork makes its own
+    whole = left_by(train_run(replace(config, results_dir=str(tmp_path / "whole")), shared))
+    shared.close_evaluator()  # a fork makes its own
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)
@@ -135,41 +134,43 @@ def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path
 
         MemberProcesses.train = watched  # type: ignore[method-assign]
         try:
-            run(config)
+            train_run(config, shared)
         except signals.Terminated as left:
             os._exit(int(left.code or 0))
         os._exit(1)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == (75 if how == "signal" else -signal.SIGKILL)
-    assert left_by(run(config)) == whole
+    assert left_by(train_run(config, shared)) == whole
 
 
 @pytest.mark.parametrize(("update", "number"), [(1, signal.SIGUSR1), (9, signal.SIGTERM), (15, signal.SIGTERM), (37, signal.SIGUSR1)])
-def test_a_signal_saves_between_evaluations_and_exits(config: Config, whole: dict, at_update: Any, update: int, number: int) -> None:
+def test_a_signal_saves_between_evaluations_and_exits(
+    config: Config, whole: dict, at_update: Any, update: int, number: int, shared: Shared
+) -> None:
     at_update(update, lambda algo: os.kill(os.getpid(), number))
     before = signal.getsignal(number)
     with pytest.raises(signals.Terminated) as deferred_signals:
-        run(config)
+        train_run(config, shared)
     assert deferred_signals.value.code == 75
     assert signal.getsignal(number) is before
-    (folder,) = folders_of([config])
+    folder = run_dir(config, shared)
     saved = folder.resume()
     assert saved is not None
     assert saved.update >= update
     assert update == 15 or saved.update != saved.evaluated
-    assert left_by(run(config)) == whole
+    assert left_by(train_run(config, shared)) == whole
 
 
-def test_a_signal_while_pi_ref_is_trained(config: Config, whole: dict, at_update: Any) -> None:
+def test_a_signal_while_pi_ref_is_trained(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
     at_update(5, lambda algo: os.kill(os.getpid(), signal.SIGTERM), "bc")
     with pytest.raises(signals.Terminated):
-        run(config)
+        train_run(config, shared)
     assert list((Path(config.results_dir) / ".pi_ref").glob("*.training.safetensors"))
-    assert left_by(run(config)) == whole
+    assert left_by(train_run(config, shared)) == whole
     assert len(list((Path(config.results_dir) / ".pi_ref").iterdir())) == 1
 
 
-def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     """The state before it is saved; the evaluation is played again."""
     act, acted = WeightedBC.act, iter(range(10**6))
 
@@ -181,28 +182,28 @@ def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(WeightedBC, "act", signalled)
         with pytest.raises(signals.Terminated):
-            run(config)
-    (folder,) = folders_of([config])
+            train_run(config, shared)
+    folder = run_dir(config, shared)
     saved = folder.resume()
     assert saved is not None
     assert saved.point == (15, 0)
     assert list(saved.metrics) == ["loss", "learning_rate"]  # in this order: they are columns of curve.csv
-    assert left_by(run(config)) == whole
+    assert left_by(train_run(config, shared)) == whole
 
 
-def test_whoever_framed_the_process_takes_over_after_the_save(config: Config, whole: dict, at_update: Any) -> None:
+def test_whoever_framed_the_process_takes_over_after_the_save(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
     """As submitit does, to put the job back into the queue. A handler that returns lets training go on."""
     seen: list[tuple[int, int]] = []
 
     def handler(number: int, frame: object) -> None:
-        saved = folders_of([config])[0].resume()
+        saved = run_dir(config, shared).resume()
         assert saved is not None
         seen.append((number, saved.update))
 
     before = [signal.signal(s, handler) for s in (signal.SIGTERM, signal.SIGUSR2)]
     try:
         at_update(9, lambda algo: [os.kill(os.getpid(), s) for s in (signal.SIGTERM, signal.SIGUSR2)])
-        assert left_by(run(config)) == whole
+        assert left_by(train_run(config, shared)) == whole
     finally:
         for number, old in zip((signal.SIGTERM, signal.SIGUSR2), before, strict=True):
             signal.signal(number, old)
@@ -210,7 +211,7 @@ def test_whoever_framed_the_process_takes_over_after_the_save(config: Config, wh
     assert all(update >= 9 for _, update in seen)
 
 
-def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     saves: list[int] = []
     save = RunDir.save
 
@@ -219,17 +220,19 @@ def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeyp
         save(self, update, *more)
 
     monkeypatch.setattr(RunDir, "save", counted)
-    assert left_by(run(replace(config, trainer=TrainerConfig(processes=1, checkpoint_minutes=0.0)))) == whole
+    assert left_by(train_run(replace(config, trainer=TrainerConfig(processes=1, checkpoint_minutes=0.0)), shared)) == whole
     assert set(saves) > {15, 30, 40}
 
 
-def test_a_clock_that_jumps_changes_no_duration(config: Config, whole: dict, at_update: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_jumps_changes_no_duration(
+    config: Config, whole: dict, at_update: Any, monkeypatch: pytest.MonkeyPatch, shared: Shared
+) -> None:
     import time
 
     jumps = iter(np.random.default_rng(0).uniform(-1e8, 1e8, 10**4))
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + next(jumps))
-    folder = run(config)
+    folder = train_run(config, shared)
     assert left_by(folder) == whole
     record = json.loads((folder.path / "run.json").read_text())
     assert 0 <= record["wall_time_s"] < 60
@@ -243,11 +246,13 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "cut checkpoint", "rows", "missing rows", "everything"])
-def test_a_damaged_save_is_passed_over(config: Config, whole: dict, at_update: Any, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_save_is_passed_over(
+    config: Config, whole: dict, at_update: Any, what: str, capsys: pytest.CaptureFixture[str], shared: Shared
+) -> None:
     at_update(38, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(signals.Terminated):
-        run(config)
-    (folder,) = folders_of([config])
+        train_run(config, shared)
+    folder = run_dir(config, shared)
     newest = folder.checkpoints.newest
     if what == "cut checkpoint":
         newest.write_bytes(newest.read_bytes()[:100])
@@ -261,7 +266,7 @@ def test_a_damaged_save_is_passed_over(config: Config, whole: dict, at_update: A
         if what == "everything":
             damage(folder.checkpoints.previous)
     capsys.readouterr()
-    assert left_by(run(config)) == whole
+    assert left_by(train_run(config, shared)) == whole
     said = [line for line in capsys.readouterr().err.splitlines() if "is damaged" in line]
     if what in ("checkpoint", "cut checkpoint"):
         assert len(said) == 1
@@ -276,9 +281,11 @@ def poison(algo: WeightedBC) -> None:
     algo.state["policy"][1, 5] = float("nan")
 
 
-def test_a_member_that_fails_is_marked_and_the_others_are_unchanged(config: Config, undisturbed: RunDir, at_update: Any) -> None:
+def test_a_member_that_fails_is_marked_and_the_others_are_unchanged(
+    config: Config, undisturbed: RunDir, at_update: Any, shared: Shared
+) -> None:
     at_update(20, poison)
-    folder = run(config)
+    folder = train_run(config, shared)
     record = json.loads((folder.path / "run.json").read_text())
     assert (record["status"], record["failed_seeds"]) == ("finished", [1])
     for name, column in (("episodes.csv", "return"), ("curve.csv", "return_mean")):
@@ -296,11 +303,11 @@ def test_a_member_that_fails_is_marked_and_the_others_are_unchanged(config: Conf
     assert "Failed: the episode's return was no finite number; it counts as score 0." in table
 
 
-def test_a_run_that_fails_whole_stops_no_other(config: Config) -> None:
+def test_a_run_that_fails_whole_stops_no_other(config: Config, shared: Shared) -> None:
     """And is not trained on: only one update a stop, for the names of its metrics."""
     hot = replace(config, algo=replace(config.algo, finetune=replace(config.algo.finetune, learning_rate=1e38)))
-    run_all([hot, config])
-    failed, fine = folders_of([hot, config])
+    train_runs([hot, config], shared)
+    failed, fine = (run_dir(c, shared) for c in (hot, config))
     assert fine.finished
     assert json.loads((failed.path / "run.json").read_text())["failed_seeds"] == [3, 1]
     assert json.loads((fine.path / "run.json").read_text())["failed_seeds"] == []
@@ -308,24 +315,26 @@ def test_a_run_that_fails_whole_stops_no_other(config: Config) -> None:
     assert len(read_csv(failed.path / "episodes.csv")) == len(read_csv(fine.path / "episodes.csv"))
 
 
-def test_a_failed_member_stays_so_when_the_run_is_resumed(config: Config, tmp_path: Path, at_update: Any) -> None:
+def test_a_failed_member_stays_so_when_the_run_is_resumed(config: Config, tmp_path: Path, at_update: Any, shared: Shared) -> None:
     at_update(10, poison)
-    whole = left_by(run(config))
+    whole = left_by(train_run(config, shared))
     config = small(tmp_path / "again")
     at_update(10, poison)
     at_update(33, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(signals.Terminated):
-        run(config)
-    folder = run(config)
+        train_run(config, shared)
+    folder = train_run(config, shared)
     assert json.loads((folder.path / "run.json").read_text())["failed_seeds"] == [1]
     assert left_by(folder) == whole
 
 
-def test_a_population_killed_between_two_saves_goes_on_as_it_was(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_population_killed_between_two_saves_goes_on_as_it_was(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared
+) -> None:
     """Its runs go back to the point that all of them have, so that the same members are trained together again."""
     configs = [replace(config, seeds=[s]) for s in (0, 1, 2)]
-    run_all(configs)
-    whole = [left_by(f) for f in folders_of(configs)]
+    train_runs(configs, shared)
+    whole = [left_by(f) for f in (run_dir(c, shared) for c in configs)]
     configs = [replace(c, results_dir=str(tmp_path / "again")) for c in configs]
     save, saves = RunDir.save, iter(range(100))
 
@@ -337,8 +346,8 @@ def test_a_population_killed_between_two_saves_goes_on_as_it_was(config: Config,
     with monkeypatch.context() as patch:
         patch.setattr(RunDir, "save", dies)
         with pytest.raises(KeyboardInterrupt):
-            run_all(configs)
-    folders = folders_of(configs)
+            train_runs(configs, shared)
+    folders = [run_dir(c, shared) for c in configs]
     assert [f.points() for f in folders] == [[(30, 30), (15, 15)], [(15, 15)], [(15, 15)]]
     together: list[int] = []
     train = WeightedBC.train
@@ -348,19 +357,25 @@ def test_a_population_killed_between_two_saves_goes_on_as_it_was(config: Config,
         return train(self, start, stop)
 
     monkeypatch.setattr(WeightedBC, "train", counted)
-    run_all(configs)
+    train_runs(configs, shared)
     assert set(together) == {3}
     assert [left_by(f) for f in folders] == whole
 
 
 @pytest.mark.parametrize(("fitting", "said"), [(3, [3]), (1, [3, 2, 1])])
 def test_a_population_that_does_not_fit_the_memory_is_halved(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fitting: int, said: list[int]
+    config: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fitting: int,
+    said: list[int],
+    shared: Shared,
 ) -> None:
     """From the last save on, its reference policies included; the results are the same but for rounding of batched arithmetic."""
     configs = [replace(config, seeds=[3, 1, 2]), replace(config, seeds=[4, 5])]
-    run_all(configs)
-    whole = [(read_csv(f.path / "episodes.csv"), load_file(f.path / "policy.safetensors")) for f in folders_of(configs)]
+    train_runs(configs, shared)
+    whole = [(read_csv(f.path / "episodes.csv"), load_file(f.path / "policy.safetensors")) for f in (run_dir(c, shared) for c in configs)]
     configs = [replace(c, results_dir=str(tmp_path / "again")) for c in configs]
     train = WeightedBC.train
 
@@ -371,30 +386,30 @@ def test_a_population_that_does_not_fit_the_memory_is_halved(
 
     monkeypatch.setattr(WeightedBC, "train", limited)
     capsys.readouterr()
-    run_all(configs)
+    train_runs(configs, shared)
     found = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
     assert [line.split("; ")[1] for line in found] == [f"going on with {size} of 5 members at a time" for size in said]
-    for folder, (rows, policy) in zip(folders_of(configs), whole, strict=True):
+    for folder, (rows, policy) in zip([run_dir(c, shared) for c in configs], whole, strict=True):
         again = read_csv(folder.path / "episodes.csv")
         assert [(r["update"], r["seed"], r["length"]) for r in again] == [(r["update"], r["seed"], r["length"]) for r in rows]
         for name, value in load_file(folder.path / "policy.safetensors").items():
             torch.testing.assert_close(value, policy[name], rtol=1e-4, atol=1e-5)
 
 
-def test_one_member_that_does_not_fit_is_an_error(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_member_that_does_not_fit_is_an_error(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     def never(self: WeightedBC, start: int, stop: int) -> dict:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes.")
 
     monkeypatch.setattr(WeightedBC, "train", never)
     with pytest.raises(RunError, match="iw_sft_q: out of memory with one member at a time; choose a smaller batch or network"):
-        run(config)
+        train_run(config, shared)
 
 
-def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder,) = folders_of([config])
+def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, capsys: pytest.CaptureFixture[str], shared: Shared) -> None:
+    folder = run_dir(config, shared)
     other = Lock(folder.lock.path)
     assert other.take()
-    (put_off,) = _together([config], wait=False)
+    (put_off,) = train_runs([config], shared, wait=False)
     assert put_off == config
     assert not folder.path.exists()
     assert f"process {os.getpid()} on" in capsys.readouterr().err
@@ -410,38 +425,38 @@ def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.storage.locks.time.sleep", finishes)
-        assert run(config).finished
+        assert train_run(config, shared).finished
     assert polled
     assert "waiting for process" in capsys.readouterr().err
     assert not list(Path(config.results_dir).rglob("*.lock"))
 
 
-def test_forced_again_after_a_kill_goes_on(config: Config, whole: dict, at_update: Any) -> None:
+def test_forced_again_after_a_kill_goes_on(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
     """force=true starts a finished run over; what it then leaves unfinished goes on, or a job that is requeued would never end."""
-    run(config)
+    train_run(config, shared)
     config = replace(config, force=True)
     at_update(33, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(signals.Terminated):
-        run(config)
-    saved = folders_of([config])[0].resume()
+        train_run(config, shared)
+    saved = run_dir(config, shared).resume()
     assert saved is not None
     assert saved.update >= 33
-    assert left_by(run(config)) == whole
+    assert left_by(train_run(config, shared)) == whole
 
 
-def test_a_finished_run_needs_no_lock(config: Config) -> None:
+def test_a_finished_run_needs_no_lock(config: Config, shared: Shared) -> None:
     """Its folder may be read-only."""
-    folder = run(config)
+    folder = train_run(config, shared)
     shutil.rmtree(folder.lock.path.parent, ignore_errors=True)
     folder.lock.path.parent.write_text("no folder: a lock cannot be made here")
-    assert run(config).finished
+    assert train_run(config, shared).finished
 
 
-def test_members_that_are_not_finite_return_nan(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = resources.data_set(ID)
+def test_members_that_are_not_finite_return_nan(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+    data = shared.data(ID)
     algo = WeightedBC(config.algo.reference, data.trajectories, [0, 1])
     algo.state["policy"][0, 0] = float("inf")
-    played = evaluate.play(algo, data, resources.evaluator(data.env_spec, 1), 1, 2, lambda: None)
+    played = evaluate.play(algo, data, shared.evaluator(data.env_spec, 1), 1, 2, lambda: None)
     assert np.isnan(played.returns[0]).all()
     assert (played.lengths[0] == 0).all()
     assert np.isfinite(played.returns[1]).all()
@@ -488,23 +503,23 @@ class Held:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_training_goes_on_while_a_policy_is_played_and_nothing_changes(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_update: Any, processes: int
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_update: Any, processes: int, shared: Shared
 ) -> None:
     config = replace(config, eval=replace(config.eval, overlap=True), trainer=TrainerConfig(processes=processes))
     plain = replace(config, eval=replace(config.eval, overlap=False), results_dir=str(tmp_path / "plain"))
-    expected = left_by(run(plain))
+    expected = left_by(train_run(plain, shared))
     held = Held(monkeypatch)
     if processes == 1:  # updates that come after the policy which is waiting to be played
         at_update(16, lambda algo: held.go.set())
     else:
         held.go.set()
-    assert left_by(run(config)) == expected
+    assert left_by(train_run(config, shared)) == expected
     assert held.begun == [15, 30, 40]
 
 
 @pytest.mark.parametrize("how", ["killed", "signal"])
 def test_a_run_that_ends_while_a_policy_is_played_goes_on_exactly(
-    config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, at_update: Any, how: str
+    config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, at_update: Any, how: str, shared: Shared
 ) -> None:
     config.eval.overlap = True
     held = Held(monkeypatch)
@@ -517,14 +532,14 @@ def test_a_run_that_ends_while_a_policy_is_played_goes_on_exactly(
 
     at_update(17, end)
     with pytest.raises(KeyboardInterrupt if how == "killed" else signals.Terminated):
-        run(config)
-    (folder,) = folders_of([config])
+        train_run(config, shared)
+    folder = run_dir(config, shared)
     point = folder.points()[0]
     assert point == (15, 0) if how == "killed" else point[0] >= 17 and point[1] == 15, point
-    assert left_by(run(config)) == whole
+    assert left_by(train_run(config, shared)) == whole
 
 
-def test_what_fails_while_training_goes_on_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_while_training_goes_on_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     config.eval.overlap = True
 
     def fails(*_: Any) -> None:
@@ -532,4 +547,4 @@ def test_what_fails_while_training_goes_on_is_raised(config: Config, monkeypatch
 
     monkeypatch.setattr(training, "play", fails)
     with pytest.raises(DataError, match="fell off"):
-        run(config)
+        train_run(config, shared)

@@ -16,9 +16,9 @@ from bench.errors import RunError
 from bench.storage.rundir import RunDir, read_csv
 from bench.training import pi_ref as reference_policy
 from bench.training import run as runner
-from bench.training import shared as resources
 from bench.training.parallel import MemberProcesses
-from bench.training.run import run
+from bench.training.run import train_run
+from bench.training.shared import Shared
 
 pytestmark = pytest.mark.usefixtures("fresh_data")
 
@@ -27,8 +27,8 @@ def rows(folder: RunDir) -> list[dict]:
     return read_csv(folder.path / "episodes.csv")
 
 
-def test_what_a_run_leaves(config: Config) -> None:
-    folder = run(config)
+def test_what_a_run_leaves(config: Config, shared: Shared) -> None:
+    folder = train_run(config, shared)
     assert sorted(p.name for p in folder.path.iterdir()) == [
         "checkpoint.safetensors", "config.yaml", "curve.csv", "episodes.csv", "policy.safetensors", "run.json",
     ]  # fmt: skip
@@ -55,17 +55,17 @@ def test_what_a_run_leaves(config: Config) -> None:
     assert load_file(folder.path / "policy.safetensors")["0.weight"].shape == (2, 4, 8)
 
 
-def test_the_same_seeds_give_identical_episodes_and_others_do_not(config: Config, tmp_path: Path) -> None:
-    first = rows(run(config))
+def test_the_same_seeds_give_identical_episodes_and_others_do_not(config: Config, tmp_path: Path, shared: Shared) -> None:
+    first = rows(train_run(config, shared))
     config.results_dir = str(tmp_path / "again")
-    assert rows(run(config)) == first
+    assert rows(train_run(config, shared)) == first
     config.seeds = [3, 2]
-    other = rows(run(config))
+    other = rows(train_run(config, shared))
     assert other != first
 
 
-def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run(config)
+def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+    whole = train_run(config, shared)
     config.results_dir = str(tmp_path / "interrupted")
     train = WeightedBC.train
 
@@ -77,8 +77,8 @@ def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(WeightedBC, "train", dies)
         with pytest.raises(KeyboardInterrupt):
-            run(config)
-    folder = RunDir(config, resources.data_set(config.dataset).trajectories.digest, "cpu")
+            train_run(config, shared)
+    folder = RunDir(config, shared.data(config.dataset).trajectories.digest, "cpu")
     assert not folder.finished
     # A row that was written after the last checkpoint is dropped.
     stray = (folder.path / "episodes.csv").read_text() + "30,3,0,99.0,99\n"
@@ -92,15 +92,15 @@ def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(WeightedBC, "train", counted)
-        resumed = run(config)
+        resumed = train_run(config, shared)
     assert trained[0][0] == 15
     assert rows(resumed) == rows(whole)
     assert (resumed.path / "curve.csv").read_text() == (whole.path / "curve.csv").read_text()
     assert (resumed.path / "policy.safetensors").read_bytes() == (whole.path / "policy.safetensors").read_bytes()
 
 
-def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = run(config)
+def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+    folder = train_run(config, shared)
     before = (folder.path / "episodes.csv").read_bytes()
 
     def must_not_run(*_: object) -> None:
@@ -108,38 +108,38 @@ def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(runner, "_make", must_not_run)
-        assert run(config).path == folder.path
+        assert train_run(config, shared).path == folder.path
         config.force = True
         with pytest.raises(AssertionError, match="trained again"):
-            run(config)
-    assert run(config).finished
+            train_run(config, shared)
+    assert train_run(config, shared).finished
     assert (folder.path / "episodes.csv").read_bytes() == before
 
 
-def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     bc = Config(config.algo.reference, config.dataset, seeds=[3, 1], eval=config.eval, results_dir=config.results_dir, device="cpu")
-    trained = run(bc)
+    trained = train_run(bc, shared)
 
     class MustNotTrain(WeightedBC):
         def train(self, start: int, stop: int) -> dict:
             raise AssertionError("pi_ref trained again")
 
     monkeypatch.setattr(reference_policy, "WeightedBC", MustNotTrain)
-    run(config)
+    train_run(config, shared)
     stored = list((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
     assert len(stored) == 1
     assert stored[0].read_bytes() == (trained.path / "policy.safetensors").read_bytes()
 
 
-def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path) -> None:
-    run(config)
+def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path, shared: Shared) -> None:
+    train_run(config, shared)
     alone = next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
     bc = replace(config, algo=config.algo.reference, results_dir=str(tmp_path / "bc"))
-    assert (run(bc).path / "policy.safetensors").read_bytes() == alone.read_bytes()
+    assert (train_run(bc, shared).path / "policy.safetensors").read_bytes() == alone.read_bytes()
 
 
-def test_other_settings_are_another_run(config: Config) -> None:
-    digest = resources.data_set(config.dataset).trajectories.digest
+def test_other_settings_are_another_run(config: Config, shared: Shared) -> None:
+    digest = shared.data(config.dataset).trajectories.digest
     base = RunDir(config, digest, "cpu").hash
     assert RunDir(config, "0" * 64, "cpu").hash != base
     assert RunDir(config, digest, "cuda").hash != base
@@ -149,15 +149,15 @@ def test_other_settings_are_another_run(config: Config) -> None:
     assert RunDir(config, digest, "cpu").hash != base
 
 
-def test_a_damaged_reference_is_named(config: Config) -> None:
-    run(config)
+def test_a_damaged_reference_is_named(config: Config, shared: Shared) -> None:
+    train_run(config, shared)
     next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors")).write_bytes(b"damaged")
     config.force = True
     with pytest.raises(RunError, match=r"\.pi_ref/.*safetensors cannot be read .*; remove it and run again"):
-        run(config)
+        train_run(config, shared)
 
 
-def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     import errno
 
     from envs import files
@@ -173,21 +173,21 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", full)
         with pytest.raises(OSError, match="No space left") as deferred_signals:
-            run(config)
+            train_run(config, shared)
     assert "checkpoint.safetensors" in deferred_signals.value.filename
-    folder = RunDir(config, resources.data_set(config.dataset).trajectories.digest, "cpu")
+    folder = RunDir(config, shared.data(config.dataset).trajectories.digest, "cpu")
     assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]
     saved = folder.resume()
     assert saved is not None
     assert saved[0] == 15
-    assert run(config).finished
+    assert train_run(config, shared).finished
 
 
-def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     """But for rounding; pi_ref, which is trained so too, included. Interrupted, they go on exactly."""
-    whole = load_file(run(config).path / "policy.safetensors")
+    whole = load_file(train_run(config, shared).path / "policy.safetensors")
     config.results_dir, config.trainer.processes = f"{config.results_dir}/dealt", 2
-    dealt = load_file(run(config).path / "policy.safetensors")
+    dealt = load_file(train_run(config, shared).path / "policy.safetensors")
     config.results_dir, train = f"{config.results_dir}/interrupted", MemberProcesses.train
 
     def dies(self: MemberProcesses, start: int, stop: int) -> dict:
@@ -198,8 +198,8 @@ def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monk
     with monkeypatch.context() as patch:
         patch.setattr(MemberProcesses, "train", dies)
         with pytest.raises(KeyboardInterrupt):
-            run(config)
-    interrupted = load_file(run(config).path / "policy.safetensors")
+            train_run(config, shared)
+    interrupted = load_file(train_run(config, shared).path / "policy.safetensors")
     assert dealt.keys() == whole.keys()
     for name, value in whole.items():
         torch.testing.assert_close(dealt[name], value, rtol=1e-3, atol=1e-5)

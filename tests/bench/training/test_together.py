@@ -18,10 +18,10 @@ from algos.errors import ConfigError
 from algos.methods.weighted_bc import Kind, WeightedBC, Weighting
 from bench.config.schema import Config, TrainerConfig
 from bench.storage.rundir import RunDir, read_csv
-from bench.training import shared as resources
 from bench.training.capacity import exercise, fitting, members_that_fit
 from bench.training.population import expanded, population_key, populations, settings_of, split
-from bench.training.run import run, run_all, run_together
+from bench.training.run import run_dir, train_run, train_runs
+from bench.training.shared import Shared
 from envs.evaluation.rollout import Evaluator
 from tests.helpers.runs import assert_alike
 
@@ -34,29 +34,35 @@ def points(config: Config) -> list[Config]:
     return [cold, warm, replace(warm, seeds=[7])]
 
 
+def together(configs: Sequence[Config], shared: Shared) -> list[RunDir]:
+    """Train runs as one population."""
+    train_runs(configs, shared)
+    return [run_dir(c, shared) for c in configs]
+
+
 def elsewhere(configs: Sequence[Config], folder: Path) -> list[Config]:
     return [replace(c, results_dir=str(folder)) for c in configs]
 
 
-def test_every_run_leaves_what_it_leaves_alone(config: Config, tmp_path: Path) -> None:
-    together = run_together(points(config))
-    assert len({f.path for f in together}) == 3
-    for folder, own in zip(together, elsewhere(points(config), tmp_path / "alone"), strict=True):
-        assert_alike(folder.path, run(own).path)
-    temperatures = [load_file(f.path / "policy.safetensors")["0.weight"] for f in together]
+def test_every_run_leaves_what_it_leaves_alone(config: Config, tmp_path: Path, shared: Shared) -> None:
+    found = together(points(config), shared)
+    assert len({f.path for f in found}) == 3
+    for folder, own in zip(found, elsewhere(points(config), tmp_path / "alone"), strict=True):
+        assert_alike(folder.path, train_run(own, shared).path)
+    temperatures = [load_file(f.path / "policy.safetensors")["0.weight"] for f in found]
     assert not torch.allclose(temperatures[0], temperatures[1], atol=1e-4)  # else nothing was shown
     assert [len(t) for t in temperatures] == [2, 2, 1]
 
 
-def test_time_is_shared_among_members(config: Config) -> None:
-    records = [json.loads((f.path / "run.json").read_text()) for f in run_together(points(config))]
+def test_time_is_shared_among_members(config: Config, shared: Shared) -> None:
+    records = [json.loads((f.path / "run.json").read_text()) for f in together(points(config), shared)]
     assert [r["population_members"] for r in records] == [5, 5, 5]
     seconds = [r["wall_time_s"] / len(r["seeds"]) for r in records]
     assert max(seconds) - min(seconds) < 0.02  # rounding to hundredths
-    assert json.loads((run(replace(config, seeds=[11])).path / "run.json").read_text())["population_members"] == 1
+    assert json.loads((train_run(replace(config, seeds=[11]), shared).path / "run.json").read_text())["population_members"] == 1
 
 
-def test_references_are_found_or_trained_together_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_references_are_found_or_trained_together_once(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     trained: list[tuple[str, list[int]]] = []
     train = WeightedBC.train
 
@@ -66,10 +72,10 @@ def test_references_are_found_or_trained_together_once(config: Config, monkeypat
         return train(self, start, stop)
 
     monkeypatch.setattr(WeightedBC, "train", noted)
-    run_together(points(config))
+    together(points(config), shared)
     assert trained == [("bc", [3, 1, 7]), ("iw_sft_q", [3, 1, 3, 1, 7])]
     more = replace(config, seeds=[7], algo=replace(config.algo, weighting=replace(config.algo.weighting, temperature=4.0)))
-    run_together([more, replace(more, seeds=[8])])
+    together([more, replace(more, seeds=[8])], shared)
     assert trained[2:] == [("bc", [8]), ("iw_sft_q", [7, 8])]
 
 
@@ -77,10 +83,10 @@ class Interrupted(BaseException):
     """Stands for a killed process."""
 
 
-def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     """Killed between the saves of two runs, the one stands at update 30, the others at 15; then a finished one joins them."""
     runs = points(config)
-    whole = run_together(elsewhere(runs, tmp_path / "whole"))
+    whole = together(elsewhere(runs, tmp_path / "whole"), shared)
     save = RunDir.save
 
     def dies(self: RunDir, update: int, *rest: Any) -> None:
@@ -91,8 +97,8 @@ def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(RunDir, "save", dies)
         with pytest.raises(Interrupted):
-            run_together(runs)
-    stood = [f.resume() for f in (RunDir(c, resources.data_set(config.dataset).trajectories.digest, "cpu") for c in runs)]
+            together(runs, shared)
+    stood = [f.resume() for f in (RunDir(c, shared.data(config.dataset).trajectories.digest, "cpu") for c in runs)]
     assert [saved and saved[0] for saved in stood] == [30, 15, 15]
 
     trained: list[tuple[int, int, list[int]]] = []
@@ -104,18 +110,18 @@ def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(WeightedBC, "train", noted)
-        resumed = run_together(runs)
+        resumed = together(runs, shared)
         assert (trained[0][0], trained[-1][1]) == (15, 40)  # where all of them have stood, so that they round as they would have
         assert {tuple(seeds) for _, _, seeds in trained} == {(3, 1, 3, 1, 7)}
         trained.clear()
-        run_together([*runs, replace(config, seeds=[4])])
+        together([*runs, replace(config, seeds=[4])], shared)
         assert {tuple(seeds) for _, _, seeds in trained} == {(4,)}
     for one, other in zip(resumed, whole, strict=True):
         assert_alike(one.path, other.path)
 
 
 def test_a_run_that_diverges_stops_no_other(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shared: Shared
 ) -> None:
     run_of_environments = Evaluator.run
 
@@ -129,27 +135,24 @@ def test_a_run_that_diverges_stops_no_other(
 
     monkeypatch.setattr(Evaluator, "run", watched)
     runs = expanded(replace(config, population={"finetune.learning_rate": [1e-3, 1e38]}))
-    good, bad = run_together(runs)
+    good, bad = together(runs, shared)
     said = "iw_sft_q finetune.learning_rate=1e+38, seed 3: parameters are not finite after update 15"
     assert f"{said}; it counts as failed and the others go on" in capsys.readouterr().err
     assert json.loads((bad.path / "run.json").read_text())["failed_seeds"] == [3, 1]
     assert {r["return"] for r in read_csv(bad.path / "episodes.csv")} == {"nan"}
-    assert_alike(good.path, run(elsewhere(runs, tmp_path / "alone")[0]).path)
+    assert_alike(good.path, train_run(elsewhere(runs, tmp_path / "alone")[0], shared).path)
 
 
-def test_settings_without_effect_make_no_other_run(config: Config) -> None:
+def test_settings_without_effect_make_no_other_run(config: Config, shared: Shared) -> None:
     config.algo = replace(config.algo, weighting=Weighting(Kind.none))
-    folders = run_together(expanded(replace(config, population={"temperature": [1, 2]})))
+    folders = together(expanded(replace(config, population={"temperature": [1, 2]})), shared)
     assert folders[0].path == folders[1].path
     assert json.loads((folders[0].path / "run.json").read_text())["population_members"] == 2
 
 
-def test_runs_of_different_kinds_are_not_mixed(config: Config) -> None:
-    longer = replace(config, algo=replace(config.algo, finetune=replace(config.algo.finetune, updates=50)))
-    with pytest.raises(ConfigError, match=r"^population = 2: expected runs that differ in seeds and batchable settings alone$"):
-        run_together([config, longer])
+def test_a_population_has_to_be_expanded_first(config: Config, shared: Shared) -> None:
     with pytest.raises(ConfigError, match=r"^population = .*temperature.*: expected runs of their own"):
-        run_together([replace(config, population={"temperature": [1.0]})])
+        train_runs([replace(config, population={"temperature": [1.0]})], shared)
 
 
 # What a population is made of.
@@ -214,22 +217,24 @@ def test_what_sets_runs_apart_is_named(config: Config) -> None:
     ]  # fmt: skip
 
 
-def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     sizes: list[int] = []
-    monkeypatch.setattr("bench.training.run._together", lambda group, wait: sizes.append(sum(len(c.seeds) for c in group)) or [])
-    run_all([replace(c, trainer=TrainerConfig(processes=1, max_members=4)) for c in points(config)])
+    monkeypatch.setattr(
+        "bench.training.run._train_population", lambda group, shared, wait: sizes.append(sum(len(c.seeds) for c in group)) or []
+    )
+    train_runs([replace(c, trainer=TrainerConfig(processes=1, max_members=4)) for c in points(config)], shared)
     assert sizes == [4, 1]
-    run_all(points(config))
+    train_runs(points(config), shared)
     assert sizes == [4, 1, 5]
     with pytest.raises(ConfigError, match=r"^trainer\.max_members = 0: expected a positive number"):
         replace(config, trainer=TrainerConfig(max_members=0)).check()
 
 
-def test_how_many_members_fit(config: Config) -> None:
+def test_how_many_members_fit(config: Config, shared: Shared) -> None:
     """A GPU's arithmetic and its trial run, here on a CPU, and what a CPU is given."""
     assert [fitting(1000, 10), fitting(1000, 1001), fitting(5, 0)] == [80, 1, 4]
-    exercise(config, resources.data_set(config.dataset).trajectories)
-    assert members_that_fit([config]) == 16
+    exercise(config, shared.data(config.dataset).trajectories)
+    assert members_that_fit([config], shared) == 16
     whole = replace(config.algo, finetune=replace(config.algo.finetune, sampler=Sampler.trajectories))
-    assert members_that_fit([replace(config, algo=whole)]) == 1
-    assert members_that_fit([replace(config, trainer=TrainerConfig(processes=1, max_members=3))]) == 3
+    assert members_that_fit([replace(config, algo=whole)], shared) == 1
+    assert members_that_fit([replace(config, trainer=TrainerConfig(processes=1, max_members=3))], shared) == 3
