@@ -35,11 +35,11 @@ def minari_root(root: Path) -> Iterator[None]:
             os.environ["MINARI_DATASETS_PATH"] = before
 
 
-def publish(dataset: str, root: Path, write: Callable[[Path], None], doing: str = "written") -> Path:
+def publish(dataset: str, root: Path, write: Callable[[Path], None], doing: str = "written", overwrite: bool = False) -> Path:
     """Let `write` make data set `dataset` below an empty folder, and move it to its place in `root` when it is complete.
 
-    Minari's root is the empty folder meanwhile. After an error of `write` nothing is left behind. Raises DataError if `root` cannot be
-    written.
+    Minari's root is the empty folder meanwhile. A data set that is there already stays, unless `overwrite`. After an error of `write`
+    nothing is left behind. Raises DataError if `root` cannot be written.
     """
     final = root / dataset
     try:
@@ -54,6 +54,8 @@ def publish(dataset: str, root: Path, write: Callable[[Path], None], doing: str 
                 namespace = scratch / folder / "namespace_metadata.json"
                 if namespace.exists() and not (target := root / folder / namespace.name).exists():
                     namespace.rename(target)
+            if overwrite and final.exists():
+                os.replace(final, scratch / "overwritten")
             if not final.exists():  # another process may have made the same data meanwhile
                 os.replace(scratch / dataset, final)
     except OSError as error:

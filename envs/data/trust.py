@@ -28,8 +28,10 @@ def check_specs(dataset: str, metadata: dict[str, Any]) -> None:
 
 def check_spec(where: str, spec: Any) -> None:
     """Raise DataError, beginning with `where`, unless all that the environment `spec` (JSON) would import is of a trusted package."""
+    if spec == "":
+        raise DataError(f"{where}: the data set names none, so policies cannot be evaluated; write it again with an environment (--env)")
     try:
-        found = list(_entries(json.loads(spec)))
+        found = list(entry_points(json.loads(spec)))
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{where}: is no environment's specification ({error}); download the data set again") from error
     for entry in found:
@@ -42,7 +44,7 @@ def check_spec(where: str, spec: Any) -> None:
             )
 
 
-def _entries(spec: dict[str, Any]) -> Iterator[Any]:
+def entry_points(spec: dict[str, Any]) -> Iterator[Any]:
     """Every import path in `spec`."""
     for key in ("entry_point", "vector_entry_point"):
         if spec.get(key) is not None:

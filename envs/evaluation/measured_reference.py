@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def measured_reference(data: LoggedData, environments: Evaluator) -> Reference |
 
 def _kept(data: LoggedData, environments: Evaluator) -> float:
     """The random policy's mean return, from the cache beside the data sets where it is there."""
-    packages = {p: version(p) for p in ("gymnasium", "gymnasium-robotics", "mujoco")}
+    packages = {p: _version(p) for p in ("gymnasium", "gymnasium-robotics", "mujoco")}
     bounds = [data.action_low.tolist(), data.action_high.tolist(), data.trajectories.num_actions]
     key = hashlib.sha256(json.dumps([data.env_spec, bounds, packages, EPISODES, SEED]).encode()).hexdigest()[:32]
     path = datasets_root() / ".cache" / "random" / f"{key}.json"
@@ -49,6 +49,13 @@ def _kept(data: LoggedData, environments: Evaluator) -> float:
     with contextlib.suppress(OSError):  # a root that cannot be written: measured again next time
         write_json(path, {"mean": float(returns.mean()), "returns": returns.tolist(), "env_spec": data.env_spec})
     return float(returns.mean())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:

@@ -43,12 +43,11 @@ def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarra
 class _Slot:
     """One environment working through its list of episode seeds."""
 
-    def __init__(self, spec: Any) -> None:
-        import gymnasium
-
+    def __init__(self, env_spec: str) -> None:
+        from envs.data.environments import make
         from envs.data.spaces import Flattener
 
-        self.env = gymnasium.make(spec, disable_env_checker=True)
+        self.env = make(env_spec)
         self.flat = Flattener(self.env.observation_space)
 
     def start(self, seeds: Sequence[int]) -> np.ndarray:
@@ -73,14 +72,12 @@ class _Slot:
 def _work(pipe: Connection, spec_json: str) -> None:
     """A process: `start` gives its slots their seeds, `step` moves the running ones on, until all lists are done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked; this one ends with its pipe
-    from gymnasium.envs.registration import EnvSpec
-
     slots: list[_Slot] = []
     try:
         while True:
             command, payload = pipe.recv()
             if command == "start":
-                slots += [_Slot(EnvSpec.from_json(spec_json)) for _ in range(len(payload) - len(slots))]
+                slots += [_Slot(spec_json) for _ in range(len(payload) - len(slots))]
                 active = slots[: len(payload)]
                 observations = np.stack([slot.start(seeds) for slot, seeds in zip(active, payload, strict=True)]).astype(np.float32)
             else:

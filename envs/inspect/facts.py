@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -63,7 +63,9 @@ def _overview(facts: Facts, data: LoggedData) -> None:
     facts.add(section, "steps", f"{t.num_steps:,}")
     facts.add(section, "observations", f"{data.observation_width} wide")
     facts.add(section, "actions", f"{t.num_actions} discrete ones" if t.num_actions else f"{data.action_width} wide")
-    facts.add(section, "environment", re.search(r'"id": "([^"]+)"', data.env_spec)[1])  # type: ignore[index]
+    facts.add(section, "environment", json.loads(data.env_spec)["id"] if data.env_spec else "none")
+    if not data.env_spec:
+        facts.flags.append("no environment: policies trained on these data cannot be evaluated")
     if data.note:
         facts.add(section, "note", data.note)
     facts.add(section, "digest", t.digest)

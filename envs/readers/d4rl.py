@@ -32,9 +32,10 @@ from typing import Any
 
 import numpy as np
 
+from envs.data.environments import find_spec
 from envs.data.minari_root import datasets_root, publish
 from envs.data.references import d4rl_row
-from envs.errors import DataError, first_line
+from envs.errors import DataError
 from envs.readers.d4rl_file import Flat, check, opened
 from envs.readers.digests import verify
 from envs.readers.download import fetch
@@ -169,16 +170,7 @@ def convert(path: Path, dataset: str, trailing: str = "drop", breaks: str = "ref
 
 def spec_of(match: EvaluationEnv) -> Any:
     """Gymnasium's spec of `match`. Raises DataError for an environment that is not registered."""
-    import copy
-
-    import gymnasium
-    import gymnasium_robotics
-
-    gymnasium.register_envs(gymnasium_robotics)
-    try:
-        spec = copy.deepcopy(gymnasium.spec(match.env_id))
-    except gymnasium.error.Error as error:
-        raise DataError(f"--env {match.env_id}: {first_line(error)}") from error
+    spec = find_spec(match.env_id)
     spec.kwargs.update(match.kwargs)
     return spec
 

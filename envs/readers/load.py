@@ -20,6 +20,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.data.cache import Cache, Scratch, key_of
+from envs.data.environments import import_packages
 from envs.data.logged_data import LoggedData
 from envs.data.minari_root import datasets_root, publish
 from envs.data.references import Reference
@@ -175,6 +176,9 @@ def _open(dataset: str, folder: Path, stack: ExitStack) -> _Opened:
         what = f"data_format is {metadata['data_format']!r}; expected one of {', '.join(FORMATS)}"
         raise damaged(dataset, folder, "data/metadata.json", what)
     check_specs(dataset, metadata)  # before Minari makes the environment that the file names
+    for key in ("env_spec", "eval_env_spec"):
+        if metadata.get(key) is not None:
+            import_packages(metadata[key])
     try:
         storage = MinariStorage.read(folder / "data")
     except Exception as error:  # spaces and specs are rebuilt from what the file says, by several libraries
@@ -253,6 +257,8 @@ def _check_alike(first: _Opened, other: _Opened) -> None:
 
 def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[np.ndarray, np.ndarray, str]:
     """The action bounds and the spec (JSON) of the environment to evaluate in, after a check that its spaces fit the data."""
+    if all(data.storage.metadata.get(key) is None for key in ("env_spec", "eval_env_spec")):
+        return *_bounds(dataset, "its action space", data.action_space), ""
     try:
         env = data.recover_environment(eval_env=True, disable_env_checker=True)
     except Exception as error:  # an environment's constructor can raise anything
@@ -271,14 +277,19 @@ def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[n
             raise DataError(f"{dataset}: its observations are made of other parts than those of environment {env.spec.id}, {space}")
         if int(getattr(action_space, "n", 0)) != trajectories.num_actions:
             raise DataError(f"{dataset}: it has {trajectories.num_actions} discrete actions; environment {env.spec.id} has {action_space}")
-        if trajectories.num_actions:
-            return np.empty(0, np.float32), np.empty(0, np.float32), env.spec.to_json()
-        low, high = (np.asarray(b, np.float32) for b in (action_space.low, action_space.high))
-        if not (np.isfinite(low) & np.isfinite(high)).all():
-            raise DataError(f"{dataset}: environment {env.spec.id} has no finite action bounds")
-        return low, high, env.spec.to_json()
+        return *_bounds(dataset, f"environment {env.spec.id}", action_space), env.spec.to_json()
     finally:
         env.close()
+
+
+def _bounds(dataset: str, name: str, space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
+    """The action bounds (low, high) [act] float32 of `space`, empty for discrete actions. Raises DataError unless they are finite."""
+    if isinstance(space, spaces.Discrete):
+        return np.empty(0, np.float32), np.empty(0, np.float32)
+    low, high = (np.asarray(bound, np.float32) for bound in (space.low, space.high))
+    if not (np.isfinite(low) & np.isfinite(high)).all():
+        raise DataError(f"{dataset}: {name} has no finite action bounds")
+    return low, high
 
 
 def _to_unit_box(data: Trajectories, low: np.ndarray, high: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.data.environments import find_spec
 from envs.recorded.policy import squashed
 
 ENVIRONMENTS = {
@@ -23,11 +24,7 @@ NOISE = (2.0, 1.0, 0.5, 0.25, 0.1)  # the "snapshots" of a recipe, the steadiest
 
 def spec_of(env_id: str) -> Any:
     """Gymnasium-Robotics' spec."""
-    import gymnasium
-    import gymnasium_robotics
-
-    gymnasium.register_envs(gymnasium_robotics)
-    return gymnasium.spec(env_id)
+    return find_spec(env_id)
 
 
 class Controller:

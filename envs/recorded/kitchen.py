@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.data.environments import find_spec
 from envs.recorded.policy import GRID, squashed
 
 ENVIRONMENT = "FrankaKitchen-v1"
@@ -31,13 +32,7 @@ UNIT = 2.0  # rad/s of an action of 1
 
 def spec_of(env_id: str) -> Any:
     """Gymnasium-Robotics' spec with the four tasks of D4RL's data."""
-    import copy
-
-    import gymnasium
-    import gymnasium_robotics
-
-    gymnasium.register_envs(gymnasium_robotics)
-    spec = copy.deepcopy(gymnasium.spec(env_id))
+    spec = find_spec(env_id)
     spec.kwargs.update(tasks_to_complete=list(TASKS))
     return spec
 

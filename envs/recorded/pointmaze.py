@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.data.environments import find_spec
 from envs.recorded.policy import squashed
 
 # The action is tanh(u), u ~ Normal(pull * u of the controller, NOISE): without any pull a random walk. The "snapshots" of a recipe, the
@@ -24,13 +25,7 @@ ENVIRONMENTS = {"umaze": "PointMaze_UMaze-v3", "medium": "PointMaze_Medium-v3"}
 
 def spec_of(env_id: str) -> Any:
     """Gymnasium-Robotics' spec with an episode that ends at its goal."""
-    import copy
-
-    import gymnasium
-    import gymnasium_robotics
-
-    gymnasium.register_envs(gymnasium_robotics)
-    spec = copy.deepcopy(gymnasium.spec(env_id))
+    spec = find_spec(env_id)
     spec.kwargs.update(continuing_task=False)
     return spec
 

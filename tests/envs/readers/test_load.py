@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from envs.errors import DataError
+from envs.evaluation.rollout import Evaluator
 from envs.readers.load import load
 from tests.helpers.episodes import assert_lined_up, random_episodes, write_minari
 
@@ -67,9 +68,12 @@ def test_widths_that_do_not_fit_the_environment(minari_root: Path) -> None:
 
 
 def test_no_environment(minari_root: Path) -> None:
+    """The data set's own action space gives the bounds; evaluation is refused."""
     write_minari(ID, random_episodes(3, obs=4, act=1), env_id=None)
-    with pytest.raises(DataError, match="its environment cannot be made"):
-        load(ID)
+    data = load(ID)
+    assert (data.env_spec, data.action_low.tolist(), data.action_high.tolist()) == ("", [-3], [3])
+    with pytest.raises(DataError, match="the data set names none, so policies cannot be evaluated"):
+        Evaluator(data.env_spec, 1)
 
 
 def test_an_unknown_built_in_name_offers_near_ones(minari_root: Path) -> None:
