@@ -1,4 +1,4 @@
-"""`python -m bench`. Kept light: processes that only step environments import it again."""
+"""`python -m bench`. Imports nothing heavy: processes that step environments import this file again."""
 
 if __name__ == "__main__":
     from bench.cli import main

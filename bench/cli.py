@@ -1,76 +1,127 @@
-"""The command: compose the configuration, run, and say what went wrong in one line."""
+"""One command, `python -m bench` (also installed as `iwsft-bench`): arguments of Hydra train, a subcommand does the rest.
+
+Subcommands are the files of bench/commands/, imported on demand. Exit codes stand in bench/errors.py.
+"""
 
 from __future__ import annotations
 
+import ast
+import difflib
+import keyword
 import os
 import sys
 import traceback
+from argparse import ArgumentParser, HelpFormatter, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.resources import files
+from typing import NoReturn
 
-import hydra
-from omegaconf import DictConfig
+from bench.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, RunError
 
-from bench.config.compose import register, to_config
-from bench.config.mistakes import MISTAKES, explain, stop
-from bench.config.redact import redact
-from bench.config.schema import Config
-from bench.errors import RunError
-from bench.launch.callbacks import Tables
-from bench.launch.deferred import run_or_defer, shared
-from bench.launch.launchers import enter_job, lost_job, prefer_own_configs, reported
-from bench.launch.preflight import preflight
-from bench.launch.tuning import is_tuning, objective
-from bench.training.population import expanded
-from bench.training.run import train_run
+HELP = """\
+Train, evaluate and compare methods of offline reinforcement learning and imitation learning.
 
+Usage:
+  python -m bench [KEY=VALUE ...]              train one run
+  python -m bench -m [KEY=VALUE,VALUE ...]     train every combination of the values
+  python -m bench COMMAND ...                  one of the commands below
 
-def _job(composed: DictConfig) -> float | None:
-    """One job of a sweep, or the only one; the number that a tuner maximises, where there is one."""
-    register()  # a job may run in a process that has seen nothing of this yet
-    hydra_config = enter_job()
-    try:
-        return _do(expanded(to_config(composed)), is_tuning(hydra_config))
-    except MISTAKES as error:
-        if not reported(hydra_config):
-            stop(error)
-        print(redact(f"error: {explain(error)}"), file=sys.stderr, flush=True)
-        raise RunError(explain(error)) from None  # its own kind may not survive the way back
-    except Exception:
-        if reported(hydra_config):
-            print(redact(traceback.format_exc()), end="", file=sys.stderr, flush=True)  # tracebacks do not travel
-        raise
+Commands (python -m bench COMMAND --help):
+{commands}
 
+Examples:
+  python -m bench algo=iw_sft_q dataset=iwsft/hopper/medium-replay-v0 seeds=[0,1,2]
+  python -m bench -m algo=bc,sft,iw_sft dataset=iwsft/walker2d/medium-v0
+  python -m bench suite=quick
+  python -m bench tables results/quick
 
-def _do(configs: list[Config], tuning: bool) -> float | None:
-    preflight(configs)
-    if not tuning:
-        run_or_defer(configs)
-        return None
-    if len(configs) > 1:
-        raise RunError("population: a trial of a tuner is one run; leave the settings to the tuner")
-    return objective(configs[0], train_run(configs[0], shared))
+Choices (GROUP=NAME):
+{groups}
+
+Keys (KEY=DEFAULT); python -m bench algo=NAME --help shows the keys of a method:
+{keys}
+"""
 
 
 def main() -> None:
-    """`python -m bench`. Exit code 2 for a user's mistake, 130 when interrupted."""
-    sys.excepthook = lambda kind, error, trace: print(redact("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)
+    """`python -m bench`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line `arguments`; returns the exit code (bench/errors.py)."""
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print and exit over
-    register()
-    prefer_own_configs()
     try:
-        hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(_job)()
-    except MISTAKES as error:
-        if wants_traceback:
-            raise
-        Tables.of_what_is_there()
-        stop(error)
+        return _dispatch(list(arguments))
+    except SystemExit as stopped:  # a mistake found within Hydra, or a signal after which the state was saved
+        return stopped.code if isinstance(stopped.code, int) else 0
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last save", file=sys.stderr)
-        sys.exit(130)
+        print("interrupted; a training command continues from its last checkpoint", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
-        if wants_traceback or (line := lost_job(error)) is None:
-            raise
-        Tables.of_what_is_there()
-        stop(RunError(line))
-    finally:
-        shared.close()
+        from bench.config.mistakes import MISTAKES, explain
+        from bench.config.redact import redact
+
+        if isinstance(error, MISTAKES) and not wants_traceback:
+            print(redact(f"error: {explain(error)}"), file=sys.stderr)
+            return EXIT_MISTAKE
+        print(redact(traceback.format_exc()), end="", file=sys.stderr)
+        return 1
+
+
+def commands() -> dict[str, str]:
+    """The subcommands by name, each with the first sentence of its help."""
+    found = {}
+    for file in sorted(files("bench.commands").iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".py") and file.name != "__init__.py":
+            doc = ast.get_docstring(ast.parse(file.read_text())) or ""
+            found[file.name.removesuffix(".py").rstrip("_")] = doc.partition("\n\n")[0].replace("\n", " ")
+    return found
+
+
+def help_text() -> str:
+    """The text of `python -m bench --help`."""
+    from bench.config.help import entry, groups, keys
+
+    listed = "\n".join(entry(f"  {name}", line, 13) for name, line in commands().items())
+    return HELP.format(commands=listed, groups=groups(), keys=keys())
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments in (["--help"], ["-h"]):
+        print(help_text(), end="")
+        return 0
+    first = arguments[0] if arguments else ""
+    if not first or first[0] in "-+~" or "=" in first:
+        from bench.launch.train import train
+
+        train(arguments)
+        return 0
+    known = commands()
+    if first not in known:
+        near = difflib.get_close_matches(first, known, 3, 0.5)
+        hint = f"; near names: {', '.join(near)}" if near else ""
+        raise RunError(f"no command '{first}'{hint}; python -m bench --help lists commands and keys, a setting is KEY=VALUE")
+    return _run_command(first, arguments[1:])
+
+
+def _run_command(name: str, arguments: list[str]) -> int:
+    module = import_module(f"bench.commands.{name}{'_' if keyword.iskeyword(name) else ''}")
+    parser = _Parser(prog=f"python -m bench {name}", description=module.__doc__, formatter_class=_format)
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(arguments)) or 0
+
+
+class _Parser(ArgumentParser):
+    """A parser whose mistakes are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RunError(f"{message}; see {self.prog} --help")
+
+
+def _format(prog: str) -> HelpFormatter:
+    return RawDescriptionHelpFormatter(prog, width=100)

@@ -1,9 +1,14 @@
-"""Errors that a user can correct, from all packages, and their message in one line."""
+"""Errors that a user can correct, from all packages, their message in one line, and the exit codes of `python -m bench`."""
 
 from __future__ import annotations
 
 from algos.errors import ConfigError
 from envs.errors import DataError, first_line
+
+EXIT_DIFFERENCE = 1  # `verify` found other returns; also a defect of this program, with its traceback
+EXIT_MISTAKE = 2  # a user's mistake: one line on standard error
+EXIT_RETRY = 75  # terminated by a signal, state saved (EX_TEMPFAIL of sysexits.h): the same command continues
+EXIT_INTERRUPTED = 130  # Ctrl-C
 
 
 class RunError(Exception):
@@ -12,4 +17,7 @@ class RunError(Exception):
 
 USER_ERRORS = (ConfigError, DataError, RunError)
 
-__all__ = ["USER_ERRORS", "ConfigError", "DataError", "RunError", "first_line"]
+__all__ = [
+    "EXIT_DIFFERENCE", "EXIT_INTERRUPTED", "EXIT_MISTAKE", "EXIT_RETRY", "USER_ERRORS", "ConfigError", "DataError", "RunError",
+    "first_line",
+]  # fmt: skip

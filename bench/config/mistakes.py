@@ -14,10 +14,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from algos.registry import ALGOS
 from bench.config.redact import redact
-from bench.config.schema import Config
-from bench.errors import USER_ERRORS
+from bench.errors import EXIT_MISTAKE, USER_ERRORS
 
 MISTAKES = (*USER_ERRORS, OSError, HydraException, OmegaConfBaseException)
 """What a user can mend; anything else is a defect of this program and shows its traceback."""
@@ -26,7 +24,7 @@ MISTAKES = (*USER_ERRORS, OSError, HydraException, OmegaConfBaseException)
 def stop(error: BaseException) -> NoReturn:
     """Say the line and leave with exit code 2 (through Hydra, which swallows other exceptions in places)."""
     print(redact(f"error: {explain(error)}"), file=sys.stderr)
-    sys.exit(2)
+    sys.exit(EXIT_MISTAKE)
 
 
 @contextmanager
@@ -72,6 +70,8 @@ def _near(name: str, options: list[str]) -> str:
 
 def _known_keys() -> list[str]:
     """Every key of the configuration, dotted, those of all methods included."""
+    from algos.registry import ALGOS  # imports torch
+    from bench.config.schema import Config
 
     def walk(node: dict[str, Any], prefix: str) -> list[str]:
         return [key for k, v in node.items() for key in (prefix + k, *(walk(v, f"{prefix}{k}.") if isinstance(v, dict) else ()))]

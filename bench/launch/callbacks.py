@@ -89,7 +89,7 @@ class Tables(Callback):
                 print(f"\n{tuning.advice(config)}", end="")
 
     @classmethod
-    def of_what_is_there(cls) -> None:
+    def after_failed_jobs(cls) -> None:
         """The tables of a sweep of which jobs failed: the others are not to be without."""
         if cls.open_sweep is not None:
             with suppress(*MISTAKES):  # no run is finished, or one is damaged

@@ -1,20 +1,16 @@
 """A project's dashboard at Weights & Biases: a workspace and a report of the runs that
 `logger=wandb` sent, by suite, data set and method.
 
-    python -m bench.loggers.dashboard --suite baselines --entity my-team
+    python -m bench dashboard --suite baselines --entity my-team
 
 Needs the extra `dashboard` (wandb's own library for workspaces and reports), an account and the network.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import warnings
 from typing import Any
 
-from bench.config.redact import redact
-from bench.config.schema import LoggerConfig
 from bench.errors import RunError, first_line
 from bench.loggers.wandb import has_account, unreachable
 
@@ -110,22 +106,3 @@ def build(entity: str | None, project: str, suite: str | None) -> list[str]:
         raise
     except Exception as error:  # the service's library raises anything, SystemExit aside
         raise RunError(f"wandb: {first_line(error)}; are --entity and --project right, and may this account write there?") from error
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.loggers.dashboard", description="Build the project's dashboard at Weights & Biases."
-    )
-    parser.add_argument("--project", default=LoggerConfig.project, help=f"logger.project of the runs (default: {LoggerConfig.project})")
-    parser.add_argument("--entity", help="user or team (default: the account's own)")
-    parser.add_argument("--suite", help="only this suite's runs (default: all)")
-    args = parser.parse_args(arguments)
-    try:
-        print("\n".join(build(args.entity, args.project, args.suite)))
-    except RunError as error:
-        print(redact(f"error: {error}"), file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

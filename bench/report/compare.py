@@ -1,4 +1,4 @@
-"""Differences between two runs or suites, in numbers and in words: `python -m bench.report.compare A B`.
+"""Differences between two runs or suites, in numbers and in words: `python -m bench compare A B`.
 
 Seeds are pairs: they share the starts of evaluation episodes and, where a method uses one, the reference policy. Suites are compared
 method by method on every data set that both have; where each has one method, the two are compared whatever they are called.
@@ -6,10 +6,8 @@ method by method on every data set that both have; where each has one method, th
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.config.compose import flat
-from bench.errors import USER_ERRORS, RunError
+from bench.errors import RunError
 from bench.report.suite import suite_runs
 from bench.results.episodes import failed, read_episodes
 from bench.results.grid import Grid, Runs, config_of, grids
@@ -160,20 +158,3 @@ def _config_lines(one: Grid, two: Grid, pair: Pair) -> list[str]:
     if not differing:
         return ["Settings: no difference."]
     return ["| setting | A | B |", "| --- | --- | --- |", *(f"| {k} | {a.get(k, '-')} | {b.get(k, '-')} |" for k in differing)]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Compare two runs or suites: paired differences, settings, verdict.")
-    parser.add_argument("a", type=Path, metavar="RUN_OR_SUITE", help="a run directory or a suite, such as results/quick")
-    parser.add_argument("b", type=Path, metavar="RUN_OR_SUITE")
-    parser.add_argument("--mixed", action="store_true", help="compare even what was not measured alike")
-    given = parser.parse_args(arguments)
-    try:
-        print(compare(given.a, given.b, given.mixed))
-    except (*USER_ERRORS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

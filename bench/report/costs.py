@@ -1,17 +1,14 @@
-"""Costs of methods: `python -m bench.report.costs results/baselines` writes costs.md there and prints it."""
+"""Costs of methods: `python -m bench tables results/baselines` writes costs.md there and prints it."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import pandas as pd
 
-from bench.errors import USER_ERRORS, RunError
+from bench.errors import RunError
 from bench.report.markdown import row_of
 from bench.report.suite import finished_runs, selections
-from bench.storage.files import write_atomic
 
 
 def costs(suite: Path) -> str:
@@ -45,20 +42,3 @@ def costs(suite: Path) -> str:
 def _span(values: pd.Series) -> str:
     low, high = f"{values.min():,}", f"{values.max():,}"
     return low if low == high else f"{low} to {high}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Write costs.md from a suite's runs.")
-    parser.add_argument("folder", type=Path, help="such as results/baselines")
-    folder = parser.parse_args().folder
-    try:
-        table = costs(folder)
-        write_atomic(folder / "costs.md", table)
-        print(table, end="")
-    except (*USER_ERRORS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Tables from raw runs: `python -m bench.report.suite results/quick` writes scores.csv, leaderboard.csv, table.md, table.tex and table.csv,
+"""Tables from raw runs: `python -m bench tables results/quick` writes scores.csv, leaderboard.csv, table.md, table.tex and table.csv,
 and prints table.md. Runs that were not measured alike share no table and are refused, unless `--mixed` asks for one each; `--published`
 shows scores from papers in tables of their own. `merge A.csv B.csv` joins leaderboards;
 `verify RUN_DIR` evaluates a checkpoint again (bench.replay.verify).
@@ -11,10 +11,8 @@ mean_last_k   mean over the last k evaluations
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +21,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import trim_mean
 
-from bench.errors import USER_ERRORS, RunError
+from bench.errors import RunError
 from bench.report.table import markdown
 from bench.report.tables import latex, lines, long_csv
-from bench.report.wanted import NOTHING, TableOptions, add_flags, options_of, published_rows, refuse_mixed
+from bench.report.wanted import NOTHING, TableOptions, published_rows, refuse_mixed
 from bench.results import published
 from bench.results.episodes import counted, failed, read_episodes, reference_of, selections
 from bench.results.grid import grids, varied
-from bench.results.leaderboard import COLUMNS, SCHEMA, board_csv, merge, read_board
+from bench.results.leaderboard import COLUMNS, SCHEMA, board_csv
 from bench.results.statistics import summarise
 from bench.storage.files import remove_scratch, write_atomic
 from bench.storage.locks import Lock
@@ -154,68 +152,3 @@ def _rebuild_tables(suite: Path, wanted: TableOptions) -> str:
     write_atomic(suite / "table.tex", latex(parts))
     write_atomic(suite / "table.csv", long_csv(parts))
     return table
-
-
-def main() -> None:
-    arguments = sys.argv[1:]
-    try:
-        if arguments[:1] == ["merge"]:
-            _merge(arguments[1:])
-        elif arguments[:1] == ["verify"]:
-            _verify(arguments[1:])
-        else:
-            _rebuild(arguments)
-    except (*USER_ERRORS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _rebuild(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        description="Rebuild a suite's tables from its runs.", epilog="Also: merge A.csv B.csv ..., verify RUN_DIR (each with --help)."
-    )
-    parser.add_argument("folder", type=Path, help="such as results/quick")
-    add_flags(parser)
-    given = parser.parse_args(arguments)
-    print(rebuild(given.folder, options_of(given)), end="")
-
-
-def _merge(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.report.suite merge", description="Join leaderboards into one, equal rows once.")
-    parser.add_argument("boards", nargs="+", type=Path, metavar="A.csv")
-    parser.add_argument("--out", type=Path, help="where to write it; to standard output unless told")
-    parser.add_argument("--mixed", action="store_true", help="join rows of different reference families and protocols all the same")
-    parser.add_argument("--selection", help="keep the rows of one selection rule alone, such as last")
-    parser.add_argument("--source", choices=("ours", "published"), help="keep our rows alone, or published ones")
-    given = parser.parse_args(arguments)
-    kept = {"selection": given.selection, "source": given.source}
-    boards = [(path, read_board(path)) for path in given.boards]
-    merged = board_csv(merge([(path, _keep(board, kept)) for path, board in boards], given.mixed))
-    if given.out is None:
-        print(merged, end="")
-    else:
-        write_atomic(given.out, merged)
-
-
-def _keep(board: pd.DataFrame, values: dict[str, str | None]) -> pd.DataFrame:
-    for column, value in values.items():
-        board = board if value is None else board[board[column] == value]
-    return board
-
-
-def _verify(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.report.suite verify", description="Evaluate a run's checkpoint again and say whether its row reproduces."
-    )
-    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="config.yaml and checkpoint.safetensors, with run.json and episodes.csv")
-    parser.add_argument("--workers", type=int, help="processes that step environments; all cores unless told")
-    given = parser.parse_args(arguments)
-    from bench.replay.verify import verify  # loads torch, which tables do not need
-
-    verdict = verify(given.run, given.workers)
-    print(verdict.message)
-    sys.exit(0 if verdict.reproduces else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,17 +27,6 @@ class TableOptions(NamedTuple):
 NOTHING = TableOptions()
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that fill a `TableOptions`."""
-    parser.add_argument("--mixed", action="store_true", help="a table each for runs that were not measured alike, instead of refusing")
-    parser.add_argument("--published", action="store_true", help="show published scores of the same tasks, in tables of their own")
-    parser.add_argument("--root", type=Path, help="count configurations tried in all suites below this folder, such as results")
-
-
-def options_of(given: argparse.Namespace) -> TableOptions:
-    return TableOptions(given.mixed, given.published, given.root)
-
-
 def refuse_mixed(folder: Path, records: Sequence[Row], wanted: TableOptions) -> None:
     """Raise RunError, naming the groups, if `records` do not share a table and nobody asked for one each."""
     groups = split(records)
@@ -47,7 +35,7 @@ def refuse_mixed(folder: Path, records: Sequence[Row], wanted: TableOptions) -> 
     ways = "; ".join(map(_spell, groups))
     raise RunError(
         f"{folder}: its runs were measured in {len(groups)} ways ({ways}), which share no table. The runs are kept: "
-        f"python -m bench.report.suite {folder} --mixed makes a table each; suite=NAME gives others a folder of their own"
+        f"python -m bench tables {folder} --mixed makes a table each; suite=NAME gives others a folder of their own"
     )
 
 

@@ -40,7 +40,7 @@ def read_board(path: Path) -> pd.DataFrame:
     text = path.read_text()
     header = next(csv.reader(io.StringIO(text)), [])
     if "schema" not in header:
-        raise RunError(f"{path}: no column 'schema', so it is older than this program; rebuild it with python -m bench.report.suite FOLDER")
+        raise RunError(f"{path}: no column 'schema', so it is older than this program; rebuild it with python -m bench tables FOLDER")
     try:
         schemas = pd.to_numeric(pd.read_csv(io.StringIO(text), usecols=["schema"])["schema"])
     except ValueError as error:
@@ -48,9 +48,7 @@ def read_board(path: Path) -> pd.DataFrame:
     if (schemas > SCHEMA).any():
         raise RunError(f"{path}: schema {schemas.max():g} is newer than this program's {SCHEMA}; update the suite")
     if (schemas != SCHEMA).any():
-        raise RunError(
-            f"{path}, line {_line(schemas != SCHEMA)}: expected schema {SCHEMA}; rebuild it with python -m bench.report.suite FOLDER"
-        )
+        raise RunError(f"{path}, line {_line(schemas != SCHEMA)}: expected schema {SCHEMA}; rebuild it with python -m bench tables FOLDER")
     if missing := [c for c in COLUMNS if c not in header]:
         raise RunError(f"{path}: no column {', '.join(missing)}; expected {','.join(COLUMNS)}")
     board = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values={})

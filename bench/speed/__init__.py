@@ -1,4 +1,4 @@
-"""How fast the suite trains, measured beside a plain loop and beside what the machine's arithmetic allows: `python -m bench.speed`."""
+"""How fast the suite trains, measured beside a plain loop and beside what the machine's arithmetic allows: `python -m bench speed`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What loading costs: `python -m bench.speed.env_cost`, one million Hopper-size steps from HDF5 into `Trajectories`.
+"""What loading costs: `python -m bench speed data`, one million Hopper-size steps from HDF5 into `Trajectories`.
 
 Made in a temporary folder; measured in fresh processes, best of three:
 h5py       every array read with h5py alone, episode by episode, and kept
@@ -10,7 +10,6 @@ Memory is the peak of the process above what it held before, over the size of th
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -87,36 +86,29 @@ def measure(kind: str, root: Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "bytes": max(_peak(), before) - before, "arrays": size}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="What loading costs, beside h5py alone.")
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--length", type=int, default=1000, help="steps an episode")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.measure:
-        print(json.dumps(measure(args.measure, Path(os.environ["MINARI_DATASETS_PATH"]))))
-        return
+def loading_cost(steps: int, length: int) -> str:
+    """The costs of `steps` steps in episodes of `length`, one line a kind: the best of three rounds, in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), args.steps, args.length)
+        make(Path(folder), steps, length)
         kinds = ("h5py", "read", "first", "cached")
-        rounds = [{kind: _in_process(kind, Path(folder)) for kind in kinds} for _ in range(3)]  # in turns: other load hits all alike
+        rounds = [{kind: _in_process(kind, Path(folder)) for kind in kinds} for _ in range(3)]  # in turn: other load hits all alike
     found = {kind: {name: min(r[kind][name] for r in rounds) for name in rounds[0][kind]} for kind in kinds}
     size = found["read"]["arrays"]
-    print(f"{args.steps:,} Hopper-size steps in episodes of {args.length:,}; the arrays of Trajectories take {size / 1e6:.0f} MB")
+    lines = [f"{steps:,} Hopper-size steps in episodes of {length:,}; the arrays of Trajectories take {size / 1e6:.0f} MB"]
     for kind, value in found.items():
         ratio = value["seconds"] / found["h5py"]["seconds"]
         memory = f"peak {value['bytes'] / 1e6:5.0f} MB, {value['bytes'] / value['arrays']:5.2f} x its arrays"
-        print(f"{kind:8} {value['seconds']:7.3f} s  {ratio:5.2f} x h5py  {memory}")
+        lines.append(f"{kind:8} {value['seconds']:7.3f} s  {ratio:5.2f} x h5py  {memory}")
+    return "\n".join(lines)
 
 
 def _in_process(kind: str, root: Path) -> dict[str, float]:
     """`measure` in a fresh process."""
     if kind == "first":
         shutil.rmtree(root / ".cache", ignore_errors=True)
-    command = [sys.executable, "-m", "bench.speed.env_cost", "--measure", kind]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"MINARI_DATASETS_PATH": str(root)})
+    program = "import json, sys; from pathlib import Path; from bench.speed.env_cost import measure; "
+    program += "print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]))))"
+    environment = os.environ | {"MINARI_DATASETS_PATH": str(root)}
+    command = [sys.executable, "-c", program, kind, str(root)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
-
-
-if __name__ == "__main__":
-    main()

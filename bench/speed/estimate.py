@@ -46,13 +46,13 @@ def _curves(path: Path) -> list[Row] | None:
 def estimate(curves: dict[str, list[Row] | None], folder: Path) -> str:
     """The text, from rows by device (None: not measured). Raises RunError if no device was measured."""
     if not any(curves.values()):
-        raise RunError(f"{folder}: no scale-cpu.csv or scale-cuda.csv; measure them with python -m bench.speed scale")
+        raise RunError(f"{folder}: no scale-cpu.csv or scale-cuda.csv; measure them with python -m bench speed scale")
     lines = [
         "# What the full protocol costs",
         "",
         f"{DATASETS} data sets x {_methods(curves)} methods x {SEEDS} seeds x {UPDATES:,} updates, and evaluation: {EPISODES} episodes",
         f"every {EVERY:,} updates, {FINAL_EPISODES} of the last iterate, which is at most {played(UPDATES):,} environment steps a seed",
-        f"(episodes of {EPISODE_STEPS:,}). Computed from the curves in this folder by `python -m bench.speed estimate`: a method takes its",
+        f"(episodes of {EPISODE_STEPS:,}). Computed from the curves in this folder by `python -m bench speed estimate`: a method takes its",
         "seeds times its updates over its measured member-updates per second, all seeds of a data set in one process, each method with",
         "its own batch, widths and settings, on the data set of the curve. Wider observations (17 in two of the three environments,",
         "11 on Hopper) cost a few per cent more. Setting up, reading data and training pi_ref are left out. Beside it the same with",
@@ -69,7 +69,7 @@ def _methods(curves: dict[str, list[Row] | None]) -> int:
 
 
 def _missing(device: str) -> list[str]:
-    return [f"Not measured: there is no scale-{device}.csv here; `python -m bench.speed scale device={device}` makes it."]
+    return [f"Not measured: there is no scale-{device}.csv here; `python -m bench speed scale device={device}` makes it."]
 
 
 def played(updates: int) -> int:
@@ -80,7 +80,7 @@ def played(updates: int) -> int:
 def _section(rows: Sequence[Row]) -> list[str]:
     methods = [r for r in rows if r["curve"] == "method"]
     if not methods:
-        return ["The curves hold no methods: measure them with `python -m bench.speed scale`."]
+        return ["The curves hold no methods: measure them with `python -m bench speed scale`."]
     first = methods[0]
     place = f"{first['cpu_model']}, {first['cores']} cores, {first['threads']} threads"
     lines = [place if first["device"] == "cpu" else f"{first['device']}; {place}", ""]

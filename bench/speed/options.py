@@ -69,7 +69,7 @@ class Measured(Options):
 
 @dataclass
 class MeasureOptions(Measured):
-    """`python -m bench.speed`"""
+    """Settings of `python -m bench speed`."""
 
     methods: list[str] = field(default_factory=lambda: list(TRAINERS))
     members: list[int] = field(default_factory=lambda: [1, 4, 16, 64])
@@ -84,7 +84,7 @@ class MeasureOptions(Measured):
 
 @dataclass
 class ScaleOptions(Measured):
-    """`python -m bench.speed scale`: each of the lists below is a curve, with the other settings as said above and beside it."""
+    """`python -m bench speed scale`: each of the lists below is a curve, with the other settings as said above and beside it."""
 
     algo: str = "iql"
     at: int = 4  # members where another thing varies
@@ -111,7 +111,7 @@ class ScaleOptions(Measured):
 
 @dataclass
 class ProfileOptions(Options):
-    """`python -m bench.speed profile`"""
+    """`python -m bench speed profile`"""
 
     algo: str = "iql"
     members: int = 4
@@ -124,22 +124,8 @@ class ProfileOptions(Options):
 
 
 @dataclass
-class LoggerOptions(Options):
-    """`python -m bench.speed loggers`"""
-
-    updates: int = 1000
-    every: int = 100  # updates between two evaluations, where loggers are called
-    rounds: int = 5
-
-    def check(self) -> None:
-        super().check()
-        for name in ("updates", "every", "rounds"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
-
-
-@dataclass
 class EstimateOptions:
-    """`python -m bench.speed estimate`"""
+    """`python -m bench speed estimate`"""
 
     out: str = "results/speed"
 
@@ -151,7 +137,19 @@ class EstimateOptions:
         return Path(self.out)
 
 
-T = TypeVar("T", bound=Options | EstimateOptions)
+@dataclass
+class DataOptions:
+    """Settings of `python -m bench speed data`."""
+
+    steps: int = 1_000_000
+    length: int = 1000  # steps of an episode
+
+    def check(self) -> None:
+        for name in ("steps", "length"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+
+
+T = TypeVar("T", bound=Options | EstimateOptions | DataOptions)
 
 
 def parse(kind: type[T], arguments: Sequence[str]) -> T:

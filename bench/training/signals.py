@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-EXIT_CODE = 75
+from bench.errors import EXIT_RETRY
+
 LEAVE = (signal.SIGTERM, signal.SIGUSR1)
 
 _waiting: list[signal.Signals] = []
@@ -26,7 +27,7 @@ class Terminated(SystemExit):
     """The state is saved, and the process leaves as it was asked to."""
 
     def __init__(self, number: signal.Signals) -> None:
-        super().__init__(EXIT_CODE)
+        super().__init__(EXIT_RETRY)
         self.number = number
 
 
@@ -79,7 +80,7 @@ def leave_if_asked(save: Callable[[], None] = lambda: None) -> None:
     _waiting.clear()
     for number in arrived:
         if number not in _frames:
-            print(f"{number.name}: saved; the same command goes on from here (exit code {EXIT_CODE})", file=sys.stderr, flush=True)
+            print(f"{number.name}: saved; the same command goes on from here (exit code {EXIT_RETRY})", file=sys.stderr, flush=True)
             raise Terminated(number)
     for number in arrived:
         _frames[number](number, sys._getframe())

@@ -1,26 +1,21 @@
-"""What is in a data set: `python -m envs.inspect.facts ID` prints it and writes a page (html and png).
+"""What is in a data set: `python -m bench inspect ID` prints it and writes a page (html and png).
 
-python -m envs.inspect.facts iwsft/hopper/medium-replay-v0
-python -m envs.inspect.facts d4rl/hopper-medium-replay-v2@top:5% --folder pages
+python -m bench inspect iwsft/hopper/medium-replay-v0
+python -m bench inspect d4rl/hopper-medium-replay-v2@top:5% --folder pages
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from envs.data.logged_data import LoggedData
-from envs.errors import DataError
-from envs.readers.load import load
 
 PERCENTILES = (90, 95, 98)  # the cut-offs of the methods' own configurations
 SATURATED = 0.99  # of the unit box
@@ -231,27 +226,3 @@ def show(facts: Facts) -> None:
         console.print(f"! {flag}")
     if not facts.flags:
         console.print("nothing found that will hurt training")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m envs.inspect.facts", description="What is in a data set.")
-    parser.add_argument("dataset", metavar="ID", help="such as iwsft/hopper/medium-replay-v0, or any expression of dataset=")
-    parser.add_argument("--folder", type=Path, default=Path("results/inspect"), help="where the page goes (default: results/inspect)")
-    args: Any = parser.parse_args(arguments)
-    from envs.inspect.page import write
-
-    try:
-        data = load(args.dataset)
-        facts = facts_of(data)
-        show(facts)
-        print(f"\nwritten: {write(data, facts, args.folder)}")
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"error: {error.filename or args.folder}: {error.strerror or error}; choose another folder with --folder", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

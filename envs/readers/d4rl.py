@@ -1,7 +1,7 @@
 """D4RL's own HDF5 files (Fu et al. 2020, arXiv 2004.07219), read without gym, mujoco-py or the package d4rl.
 
-    python -m envs.readers.d4rl convert FILE.hdf5 d4rl/hopper-medium-replay-v2     into a Minari data set
-    python -m envs.readers.d4rl list                                               every data set with an address
+    python -m bench convert FILE.hdf5 d4rl/hopper-medium-replay-v2     into a Minari data set
+    python -m bench convert --list                                               every data set with an address
 
 A file holds flat arrays of N steps: observations, actions, rewards, terminals, in most files timeouts, in some next_observations.
 
@@ -20,9 +20,7 @@ stays where it is. It is read in pieces (envs.readers.d4rl_file), an episode at 
 
 from __future__ import annotations
 
-import argparse
 import csv
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,7 +100,7 @@ def obtain(dataset: str) -> Path:
         import difflib
 
         near = difflib.get_close_matches(name, addresses(), 3, 0.5)
-        raise DataError(f"no D4RL data set '{name}'; near names: {', '.join(near) or 'none'}; python -m envs.readers.d4rl list names all")
+        raise DataError(f"no D4RL data set '{name}'; near names: {', '.join(near) or 'none'}; python -m bench convert --list names all")
     matching(name)  # before a long download
     url = addresses()[name]
     path = local_folder() / Path(url).name
@@ -199,28 +197,3 @@ def _write(flat: Flat, starts: np.ndarray, stops: np.ndarray, dataset: str, matc
     if (row := d4rl_row(dataset.split("/")[-1])) is not None:
         update |= {"ref_min_score": float(row["random"]), "ref_max_score": float(row["expert"]), "reference": "d4rl"}
     data.storage.update_metadata(update)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m envs.readers.d4rl", description="D4RL's HDF5 files as Minari data sets.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    to = commands.add_parser("convert", help="convert a file")
-    to.add_argument("file", type=Path)
-    to.add_argument("dataset", metavar="ID", help="such as d4rl/hopper-medium-replay-v2")
-    to.add_argument("--trailing", choices=TRAILING, default="drop", help="steps after the last flag (default: drop)")
-    to.add_argument("--breaks", choices=BREAKS, default="refuse", help="where next_observations do not follow (default: refuse)")
-    to.add_argument("--env", help="Gymnasium's environment, where the id names none of D4RL's")
-    commands.add_parser("list", help="every data set with an address")
-    args = parser.parse_args()
-    if args.command == "list":
-        print("\n".join(f"d4rl/{name}  {url}" for name, url in addresses().items()))
-        return
-    try:
-        print(convert(args.file, args.dataset, args.trailing, args.breaks, args.env))
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

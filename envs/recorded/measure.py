@@ -1,4 +1,4 @@
-"""Measure the snapshots of a behaviour policy: `python -m envs.recorded.measure hopper`.
+"""Measure the snapshots of a behaviour policy: `python -m bench behaviour hopper`.
 
 Writes the mean return of every snapshot, the snapshot called medium and the reference returns (random policy and final snapshot)
 into the record beside the snapshots.
@@ -6,14 +6,11 @@ into the record beside the snapshots.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 from rich.progress import track
 
-from envs.files import write_json
 from envs.recorded.episodes import RANDOM, Job, run_episodes
-from envs.recorded.policy import SNAPSHOTS, record_of
+from envs.recorded.policy import record_of
 
 EPISODES = 20
 REFERENCE_EPISODES = 100
@@ -47,14 +44,3 @@ def measure(name: str) -> dict:
         "medium": medium,
         "reference": {"random": reference(RANDOM), "expert": reference(last)},
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the snapshots of a behaviour policy.")
-    parser.add_argument("name", choices=sorted(p.stem for p in SNAPSHOTS.glob("*.json")))
-    name = parser.parse_args().name
-    write_json(SNAPSHOTS / f"{name}.json", measure(name))
-
-
-if __name__ == "__main__":
-    main()

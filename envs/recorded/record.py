@@ -1,4 +1,4 @@
-"""Record the built-in data sets into Minari's root: `python -m envs.recorded.record iwsft/hopper/medium-v0`, or `--all`.
+"""Record the built-in data sets into Minari's root: `python -m bench record iwsft/hopper/medium-v0`, or `--all`.
 
 An episode is a function of (snapshot, episode number) alone, so a data set is reproducible and does not depend on how many processes
 record it. A data set is written beside its final place and renamed when complete: there is never half of one.
@@ -6,8 +6,6 @@ record it. A data set is written beside its final place and renamed when complet
 
 from __future__ import annotations
 
-import argparse
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -187,21 +185,3 @@ def _d4rl(env_id: str) -> Reference | None:
         return lookup(env_id, D4RL)
     except KeyError:
         return None
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Record built-in data sets into Minari's root (MINARI_DATASETS_PATH).")
-    parser.add_argument("datasets", nargs="*", help="ids such as iwsft/hopper/medium-replay-v0")
-    parser.add_argument("--all", action="store_true", help="every built-in data set")
-    args = parser.parse_args()
-    if not (args.datasets or args.all):
-        parser.error("name a data set, or say --all; built in are " + ", ".join(recipes()))
-    try:
-        for dataset in args.datasets or recipes():
-            print(record(dataset))
-    except DataError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Train a behaviour policy and keep snapshots of it on the way: `python -m envs.recorded.train hopper`.
+"""Train a behaviour policy and keep snapshots of it on the way: `python -m bench behaviour hopper`.
 
 PPO (Schulman et al. 2017, arXiv 1707.06347) from SBX on EnvPool. This is how the committed snapshots were made; nothing else in
 the suite needs it, so its packages are the optional extra `behaviour`.
@@ -9,7 +9,6 @@ clipping, so that the logged action has an exact density (see `envs.recorded.pol
 
 from __future__ import annotations
 
-import argparse
 import csv
 import time
 from dataclasses import asdict, dataclass
@@ -21,7 +20,6 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from envs.files import write_json
-from envs.recorded.policy import SNAPSHOTS
 
 
 @dataclass(frozen=True)
@@ -173,19 +171,3 @@ def train(name: str, settings: Settings, folder: Path) -> None:
     record = {"settings": asdict(settings), "snapshot_updates": due, "snapshot_steps": steps, "packages": packages,
               "wall_time_s": round(time.perf_counter() - started)}  # fmt: skip
     write_json(folder / f"{name}.json", record)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Train a behaviour policy and keep snapshots of it.")
-    parser.add_argument("name", choices=SETTINGS)
-    parser.add_argument("--folder", type=Path, default=SNAPSHOTS, help="where the snapshots go")
-    parser.add_argument("--steps", type=int, help="environment steps, instead of the recorded setting")
-    args = parser.parse_args()
-    settings = SETTINGS[args.name]
-    if args.steps is not None:
-        settings = Settings(settings.env, args.steps)
-    train(args.name, settings, args.folder)
-
-
-if __name__ == "__main__":
-    main()

@@ -35,7 +35,7 @@ def test_a_sweep_from_data_to_table(folder: Path) -> None:
     again = bench(folder, *sweep)
     assert again.stderr.count("finished before") == 2
     assert (suite / "leaderboard.csv").read_text() == board.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    assert bench(folder, str(suite), module="bench.report.suite").stdout == table
+    assert bench(folder, "tables", str(suite)).stdout == table
 
 
 @pytest.mark.parametrize(

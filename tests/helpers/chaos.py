@@ -35,11 +35,11 @@ import torch
 from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
 from bench.config.mistakes import MISTAKES, explain
 from bench.config.schema import Config, EvalConfig, TrainerConfig
+from bench.errors import EXIT_RETRY
 from bench.report.suite import rebuild
 from bench.storage import locks
 from bench.storage.rundir import RunDir, read_csv
 from bench.storage.tensors import unpack
-from bench.training import signals
 from bench.training.parallel import MemberProcesses
 from bench.training.run import run_dir, train_runs
 from bench.training.shared import Shared
@@ -199,7 +199,7 @@ def killed_at_random(folder: Path, whole: RunDir, times: int, number: int = sign
     started = time.perf_counter()
     until_done(small(folder / "timed", processes=processes))
     longest = time.perf_counter() - started
-    allowed = (-signal.SIGKILL,) if number == signal.SIGKILL else (signals.EXIT_CODE, -number)
+    allowed = (-signal.SIGKILL,) if number == signal.SIGKILL else (EXIT_RETRY, -number)
     while count < times:
         config = small(folder / f"run-{runs}", processes=processes)
         draws = rng.uniform(0, longest * 0.8, times - count)

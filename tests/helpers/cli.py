@@ -16,10 +16,10 @@ TINY = [
 ]  # fmt: skip
 
 
-def bench(folder: Path, *arguments: str, module: str = "bench", code: int | None = 0, timeout: int = 300) -> subprocess.CompletedProcess:
+def bench(folder: Path, *arguments: str, code: int | None = 0, timeout: int = 300) -> subprocess.CompletedProcess:
     """Run `python -m bench` in `folder`."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-m", "bench", *arguments]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=timeout)
     assert code is None or done.returncode == code, done.stderr
     return done

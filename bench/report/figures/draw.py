@@ -1,17 +1,14 @@
-"""All figures of a suite, as png and svg: `python -m bench.report.figures.draw results/quick`."""
+"""All figures of a suite, as png and svg: `python -m bench tables results/quick`."""
 
 from __future__ import annotations
 
-import argparse
 import io
-import sys
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.errors import USER_ERRORS
 from bench.report.figures import aggregates, cost, curves
 from bench.report.figures.style import MANY, RC, looks
 from bench.results.grid import Runs, grids
@@ -67,21 +64,3 @@ def draw(suite: Path, runs: Runs) -> dict[str, str]:
             figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
         write_atomic(suite / "figures" / f"{name}.png", png.getvalue())
     return found
-
-
-def main() -> None:
-    from bench.report.suite import suite_runs
-
-    parser = argparse.ArgumentParser(description="Draw a suite's figures from its runs.")
-    parser.add_argument("folder", type=Path, help="such as results/quick")
-    folder = parser.parse_args().folder
-    try:
-        for name in draw(folder, suite_runs(folder)):
-            print(folder / "figures" / f"{name}.svg")
-    except (*USER_ERRORS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench import cli
 from bench.errors import RunError
 from bench.loggers import dashboard
 
@@ -22,9 +23,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    with pytest.raises(SystemExit) as stopped:
-        dashboard.main(list(arguments))
-    assert stopped.value.code == 2
+    assert cli.run(["dashboard", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -65,7 +64,7 @@ def test_both_are_saved_where_there_is_an_account(monkeypatch: pytest.MonkeyPatc
     for kind, name in ((workspaces.Workspace, "workspace"), (reports.Report, "report")):
         monkeypatch.setattr(kind, "save", lambda self: self)
         monkeypatch.setattr(kind, "url", property(lambda self, name=name: f"https://there/{self.entity}/{self.project}/{name}"))
-    dashboard.main(["--entity", "me", "--suite", "quick"])
+    assert cli.run(["dashboard", "--entity", "me", "--suite", "quick"]) == 0
     assert capsys.readouterr().out == "https://there/me/iwsft-bench/workspace\nhttps://there/me/iwsft-bench/report\n"
 
 

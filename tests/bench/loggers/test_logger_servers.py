@@ -122,24 +122,3 @@ def test_no_server_stops_a_run(folder: Path, servers: Callable[[str], Server]) -
             assert lines[0].endswith("; going on offline, `wandb sync` sends it later")
             (kept,) = left.glob("wandb/offline-run-*/run-*.wandb")
             assert b"return_mean" in kept.read_bytes()
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # wandb's
-def test_what_logging_costs_is_measured(pendulum_data: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("tensorboard", reason="needs the extra `tensorboard`")
-    from bench.loggers import threaded
-    from bench.speed.loggers import WHAT, loggers
-    from bench.speed.options import LoggerOptions, parse
-
-    pendulum_data()
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setattr(threaded, "_spent", {})
-    settings = ["dataset=test/pendulum/random-v0", "hidden=[8]", "batch=8", "updates=20", "every=10", "rounds=1", "threads=1", "device=cpu"]
-    said: list[str] = []
-    lines = loggers(parse(LoggerOptions, settings), said.append).splitlines()
-    assert said == ["warm", "round 1 of 1"]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:]]
-    assert [row[0] for row in cells] == list(WHAT)
-    assert cells[0][2:] == ["1.000", cells[0][3], "1.000", "+0.00 s"]
-    assert all(float(row[4]) > 0 for row in cells)

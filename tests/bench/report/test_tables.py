@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import cli
 from bench.errors import RunError
 from bench.report.markdown import table_of
-from bench.report.suite import main, rebuild
+from bench.report.suite import rebuild
 from bench.report.wanted import TableOptions
 from bench.results.domains import domain_of
 from bench.results.leaderboard import COLUMNS, SCHEMA, merge, read_board
@@ -124,22 +123,15 @@ def test_a_run_may_ask_for_mixed_tables_itself(tmp_path: Path) -> None:
 def test_mixed_protocols_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path, "bc")
     make_run(tmp_path, "sft", final_episodes=6)
-    for module in ("leaderboard", "report.__main__"):
-        command = import_module(f"bench.{module}").main
-        monkeypatch.setattr(sys, "argv", [module, str(tmp_path)])
-        with pytest.raises(SystemExit) as stopped:
-            command()
-        error = capsys.readouterr().err
-        assert stopped.value.code == 2
-        assert error.startswith("error: ")
-        assert error.count("\n") == 1
-        assert "--mixed" in error
-        assert not list(tmp_path.glob("*.*"))  # nothing half-written
-        monkeypatch.setattr(sys, "argv", [module, str(tmp_path), "--mixed"])
-        monkeypatch.setattr("bench.report.page.build.draw", lambda suite, runs: {})
-        command()
-        for path in tmp_path.glob("*.*"):
-            path.unlink()
+    monkeypatch.setattr("bench.report.page.build.draw", lambda suite, runs: {})
+    assert cli.run(["tables", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert "--mixed" in error
+    assert not list(tmp_path.glob("*.*"))  # nothing half-written
+    assert cli.run(["tables", str(tmp_path), "--mixed"]) == 0
+    assert {"table.md", "leaderboard.csv", "costs.md", "report.html"} <= {path.name for path in tmp_path.glob("*.*")}
 
 
 def test_different_data_under_one_name_are_told(tmp_path: Path) -> None:
@@ -320,12 +312,7 @@ def test_merge_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = written(tmp_path)
     published = read_board(path)[:1].assign(source="published", citation="Someone 2025", config_hash="", algo="other")
     published.to_csv(tmp_path / "published.csv", index=False)
-    arguments = ["leaderboard", "merge", str(path), str(tmp_path / "published.csv"), "--out", str(tmp_path / "all.csv")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    main()
+    assert cli.run(["merge", str(path), str(tmp_path / "published.csv"), "--out", str(tmp_path / "all.csv")]) == 0
     assert len(read_board(tmp_path / "all.csv")) == len(read_board(path)) + 1
-    monkeypatch.setattr(sys, "argv", [*arguments[:3], str(tmp_path / "nowhere.csv")])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 2
+    assert cli.run(["merge", str(path), str(tmp_path / "nowhere.csv")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

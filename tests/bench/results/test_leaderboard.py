@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bench import cli
 from bench.errors import RunError
-from bench.report.suite import COLUMNS, SCORE_COLUMNS, main, rebuild
+from bench.report.suite import COLUMNS, SCORE_COLUMNS, rebuild
 from bench.results.statistics import summarise
 from bench.storage.rundir import EPISODE_COLUMNS, to_csv
 
@@ -119,19 +120,17 @@ def test_rebuilding_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     write_run(suite, "bc", [0, 1])
     table = rebuild(suite)
     before = {p.name: p.read_bytes() for p in suite.glob("*.*")}
-    monkeypatch.setattr("sys.argv", ["leaderboard", str(suite)])
-    main()
+    monkeypatch.setattr("bench.report.costs.costs", lambda suite: "")
+    monkeypatch.setattr("bench.report.page.build.write_report", lambda suite, options: None)
+    assert cli.run(["tables", str(suite)]) == 0
     assert capsys.readouterr().out == table
-    assert {p.name: p.read_bytes() for p in suite.glob("*.*")} == before
+    assert {name: (suite / name).read_bytes() for name in before} == before
 
 
-def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(RunError, match="no finished run"):
         rebuild(tmp_path)
-    monkeypatch.setattr("sys.argv", ["leaderboard", str(tmp_path)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
+    assert cli.run(["tables", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 

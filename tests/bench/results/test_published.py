@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bench import cli
 from bench.errors import RunError
 from bench.report.page.build import write_report
-from bench.report.suite import main, rebuild
+from bench.report.suite import rebuild
 from bench.report.wanted import TableOptions
 from bench.results import published
 from bench.results.leaderboard import merge, read_board
@@ -94,14 +94,13 @@ def test_last_and_best_and_two_papers_never_share_a_table() -> None:
     assert all(len(cells) == len(t.methods) for t in tables for _, cells in t.rows)
 
 
-def test_merge_refuses_them_beside_ours_or_leaves_them_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merge_refuses_them_beside_ours_or_leaves_them_out(tmp_path: Path) -> None:
     make_suite(tmp_path)
     rebuild(tmp_path, ASKED)
     path = tmp_path / "leaderboard.csv"
     with pytest.raises(RunError, match="--source ours"):
         merge([(path, read_board(path))])
-    monkeypatch.setattr(sys, "argv", ["leaderboard", "merge", str(path), "--source", "ours", "--out", str(tmp_path / "ours.csv")])
-    main()
+    assert cli.run(["merge", str(path), "--source", "ours", "--out", str(tmp_path / "ours.csv")]) == 0
     assert set(read_board(tmp_path / "ours.csv")["source"]) == {"ours"}
 
 

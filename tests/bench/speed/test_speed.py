@@ -18,9 +18,9 @@ from algos.batches.transitions import Transitions
 from algos.errors import ConfigError
 from algos.networks.precision import has_bfloat16
 from algos.optimizer import Adam
+from bench import cli
 from bench.errors import RunError
 from bench.speed import flops
-from bench.speed.__main__ import main
 from bench.speed.estimate import estimate, write_estimate
 from bench.speed.figure import scale_figure, speed_figure
 from bench.speed.measure import compared, settings, table
@@ -232,8 +232,8 @@ QUICK = ("members=[2]", "rounds=2", "seconds=0.05", "threads=1", "hidden=[8,8]",
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """From a folder that is not the checkout."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from bench.speed.__main__ import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, timeout=900)
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from bench.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, "speed", *arguments], cwd=folder, capture_output=True, text=True, timeout=900)
 
 
 def test_measuring_leaves_tables_and_a_figure(pendulum_data: Any, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def _pendulum() -> Any:
         (["seconds=0"], "seconds = 0.0: expected a positive number"),
         (["profile", "algo=iqll"], "algo=iqll: no such algo; near names: iql"),
         (["scale", "dataset=test/none-v0"], "test/none-v0"),
-        (["estimate"], "results/speed: no scale-cpu.csv or scale-cuda.csv; measure them with python -m bench.speed scale"),
+        (["estimate"], "results/speed: no scale-cpu.csv or scale-cuda.csv; measure them with python -m bench speed scale"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
@@ -290,10 +290,7 @@ def test_a_mistake_is_one_line(
     arguments: list[str], said: str, minari_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["bench.speed", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 2
+    assert cli.run(["speed", *arguments]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if "load average" not in line]
     assert len(lines) == 1
     assert lines[0].startswith("error: ")

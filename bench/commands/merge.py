@@ -1,0 +1,35 @@
+"""Join leaderboards into one; equal rows are kept once.
+
+Rows of different protocols or reference sets are refused without --mixed.
+
+Example:
+  python -m bench merge results/quick/leaderboard.csv theirs.csv --selection last --out all.csv
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("boards", nargs="+", type=Path, metavar="LEADERBOARD.csv")
+    parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
+    parser.add_argument("--mixed", action="store_true", help="join rows of different protocols and reference sets")
+    parser.add_argument("--selection", help="keep the rows of one selection rule, such as last")
+    parser.add_argument("--source", choices=("ours", "published"), help="keep only our rows, or only published ones")
+
+
+def run(arguments: Namespace) -> None:
+    from bench.results.leaderboard import board_csv, merge, read_board
+    from bench.storage.files import write_atomic
+
+    boards = [(path, read_board(path)) for path in arguments.boards]
+    for column in ("selection", "source"):
+        if (value := getattr(arguments, column)) is not None:
+            boards = [(path, board[board[column] == value]) for path, board in boards]
+    merged = board_csv(merge(boards, arguments.mixed))
+    if arguments.out is None:
+        print(merged, end="")
+    else:
+        write_atomic(arguments.out, merged)

@@ -1,0 +1,99 @@
+"""Measure training speed beside a plain training loop and the machine's limit.
+
+KIND:
+  measure     member-updates per second of the suite, the plain loop and the limit (the default)
+  scale       cost of an update against members, batch, width, data and method; then the estimate
+  estimate    hours of the full protocol, from the curves that `scale` wrote
+  profile     time of an update by operator
+  data        seconds and memory of loading a data set
+
+Settings are key=value; an unknown key names the known ones.
+
+Example:
+  python -m bench speed
+  python -m bench speed measure methods=[iql,bc] members=[1,4] out=results/speed
+  python -m bench speed profile algo=iql members=2
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("arguments", nargs="*", metavar="KIND | KEY=VALUE", help="a kind, then settings")
+
+
+def run(arguments: Namespace) -> None:
+    kinds = {"measure": _measure, "scale": _scale, "estimate": _estimate, "profile": _profile, "data": _data}
+    words = arguments.arguments
+    kind, settings = (words[0], words[1:]) if words and words[0] in kinds else ("measure", words)
+    kinds[kind](settings)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _measure(settings: Sequence[str]) -> None:
+    """Write speed-DEVICE.csv, rounds-DEVICE.csv and a figure; print the table."""
+    from bench.speed.figure import save, speed_figure
+    from bench.speed.machine import describe
+    from bench.speed.measure import measure, table
+    from bench.speed.options import MeasureOptions, parse
+    from bench.speed.rows import COLUMNS, ROUND_COLUMNS, write_csv
+
+    options = parse(MeasureOptions, settings)
+    machine = describe(options.device, options.all_threads)
+    _say(machine)
+    rows, rounds = measure(options, _say)
+    write_csv(options.folder / f"speed-{options.device}.csv", rows, COLUMNS)
+    write_csv(options.folder / f"rounds-{options.device}.csv", rounds, ROUND_COLUMNS)
+    save(speed_figure(rows, machine.partition(", load")[0]), options.folder, f"speed-{options.device}")
+    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/speed-{options.device}.csv")
+
+
+def _scale(settings: Sequence[str]) -> None:
+    """Write scale-DEVICE.csv, a figure and the estimate; print the table."""
+    from bench.speed.estimate import write_estimate
+    from bench.speed.figure import CURVES, save, scale_figure
+    from bench.speed.machine import describe
+    from bench.speed.options import ScaleOptions, parse
+    from bench.speed.rows import write_csv
+    from bench.speed.scale import COLUMNS, scale, table
+
+    options = parse(ScaleOptions, settings)
+    machine = describe(options.device, options.all_threads)
+    _say(machine)
+    rows = scale(options, _say)
+    write_csv(options.folder / f"scale-{options.device}.csv", rows, COLUMNS)
+    if any(r["curve"] in CURVES for r in rows):
+        save(scale_figure(rows, machine.partition(", load")[0]), options.folder, f"scale-{options.device}")
+    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/scale-{options.device}.csv")
+    print(write_estimate(options.folder))
+
+
+def _estimate(settings: Sequence[str]) -> None:
+    from bench.speed.estimate import write_estimate
+    from bench.speed.options import EstimateOptions, parse
+
+    print(write_estimate(parse(EstimateOptions, settings).folder).read_text(), end="")
+
+
+def _profile(settings: Sequence[str]) -> None:
+    from bench.speed.machine import describe
+    from bench.speed.options import ProfileOptions, parse
+    from bench.speed.profile import profile
+
+    options = parse(ProfileOptions, settings)
+    print(f"{describe(options.device, options.all_threads)}\n\n{profile(options)}")
+
+
+def _data(settings: Sequence[str]) -> None:
+    from bench.speed.env_cost import loading_cost
+    from bench.speed.options import DataOptions, parse
+
+    options = parse(DataOptions, settings)
+    print(loading_cost(options.steps, options.length))

@@ -1,0 +1,37 @@
+"""Rebuild the tables, figures and report.html of a suite from its runs, and print table.md.
+
+Writes table.md, table.tex, table.csv, leaderboard.csv, scores.csv, costs.md, report.html and
+figures/ into the suite's folder. Runs of different protocols share no table: they are refused
+without --mixed.
+
+Example:
+  python -m bench tables results/quick
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("suite", type=Path, help="folder of the suite, such as results/quick")
+    parser.add_argument("--mixed", action="store_true", help="write one table per protocol instead of refusing several")
+    parser.add_argument("--published", action="store_true", help="add tables of published scores on the same tasks")
+    parser.add_argument("--root", type=Path, help="count the configurations tried in all suites below this folder")
+
+
+def run(arguments: Namespace) -> None:
+    from bench.config.extras import REPORT, missing_package
+    from bench.report.costs import costs
+    from bench.report.suite import rebuild
+    from bench.report.wanted import TableOptions
+    from bench.storage.files import write_atomic
+
+    suite, options = arguments.suite, TableOptions(arguments.mixed, arguments.published, arguments.root)
+    print(rebuild(suite, options), end="")
+    write_atomic(suite / "costs.md", costs(suite))
+    if missing_package(*REPORT) is None:
+        from bench.report.page.build import write_report
+
+        write_report(suite, options)
