@@ -1,4 +1,4 @@
-"""The built wheel carries configs and snapshots: it runs from an empty folder, without the checkout."""
+"""The built wheel: it holds configs and snapshots, and runs from an empty folder without the checkout."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.helpers.paths import ROOT
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel's content in a folder of its own."""
+    """The wheel, unpacked into a folder."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"  # so that the checkout gets no build folder
+    source = folder / "source"  # a copy: the build leaves a folder in its source
     subprocess.run(["git", "-C", str(ROOT), "checkout-index", "--all", f"--prefix={source}/"], check=True)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
     subprocess.run(command, check=True, capture_output=True)
@@ -27,7 +27,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_it_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     env = os.environ | {"PYTHONPATH": str(installed), "MINARI_DATASETS_PATH": str(tmp_path / "minari")}
     code = (
         "import sys, bench, envs.recorded.record as r, envs.recorded.policy as p; from pathlib import Path\n"
@@ -47,6 +47,11 @@ def test_it_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     assert (script.parent / "results" / "single" / "leaderboard.csv").exists()
 
 
-def test_it_carries_nothing_else(installed: Path) -> None:
+def test_the_wheel_holds_the_packages_alone(installed: Path) -> None:
     tops = {p.name.split("-")[0] for p in installed.iterdir()}
     assert tops == {"algos", "bench", "conf", "envs", "hydra_plugins", "iwsft_bench"}
+
+
+@pytest.mark.parametrize("package", ["algos", "bench", "envs"])
+def test_type_checkers_find_the_types(installed: Path, package: str) -> None:
+    assert (installed / package / "py.typed").exists()
