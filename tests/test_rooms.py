@@ -32,7 +32,7 @@ LIBRARIES = (
 )  # fmt: skip
 # To be emptied: what the move into packages has not reached yet.
 PENDING_PACKAGES = {"importance", "files", "revision"}
-PENDING_IMPORTS = {("loggers", "report"), ("loggers", "results"), ("report", "replay"), ("results", "report"), ("base", "batches")}
+PENDING_IMPORTS = {("base", "batches")}
 PENDING_IMPORTS |= {("base", "networks")}
 PENDING_EFFECTS = {"bench.launch.callbacks", "bench.speed"}
 

@@ -21,14 +21,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from bench.results.leaderboard import board_csv, merge, read_board
+    from bench.results.leaderboard import board_csv, merge
     from bench.storage.files import write_atomic
 
-    boards = [(path, read_board(path)) for path in arguments.boards]
-    for column in ("selection", "source"):
-        if (value := getattr(arguments, column)) is not None:
-            boards = [(path, board[board[column] == value]) for path, board in boards]
-    merged = board_csv(merge(boards, arguments.mixed))
+    merged = board_csv(merge(arguments.boards, arguments.mixed, arguments.selection, arguments.source))
     if arguments.out is None:
         print(merged, end="")
     else:

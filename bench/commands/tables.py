@@ -22,16 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from bench.config.extras import REPORT, missing_package
-    from bench.report.costs import costs
     from bench.report.suite import rebuild
-    from bench.report.wanted import TableOptions
-    from bench.storage.files import write_atomic
+    from bench.results.protocol import TableOptions
 
-    suite, options = arguments.suite, TableOptions(arguments.mixed, arguments.published, arguments.root)
-    print(rebuild(suite, options), end="")
-    write_atomic(suite / "costs.md", costs(suite))
-    if missing_package(*REPORT) is None:
-        from bench.report.page.build import write_report
-
-        write_report(suite, options)
+    print(rebuild(arguments.suite, TableOptions(arguments.mixed, arguments.published, arguments.root)), end="")

@@ -97,14 +97,13 @@ class Tables(Callback):
 
 
 def _rebuild(config: DictConfig) -> None:
-    from bench.report.page.build import write_report  # and matplotlib
-    from bench.report.suite import rebuild  # loads pandas, which nobody should wait for at the start
-    from bench.report.wanted import TableOptions
+    from bench.report.suite import TABLES, rebuild  # imports pandas, which delays the start of a command
+    from bench.results.protocol import TableOptions
 
-    folder, wanted = Path(config.results_dir) / config.suite, TableOptions(config.report.mixed, config.report.published)
-    print(rebuild(folder, wanted), end="")
-    write_report(folder, wanted)
-    print(f"\nwritten to {folder}: report.html, table.md, table.tex, table.csv, leaderboard.csv, scores.csv, figures/")
+    folder = Path(config.results_dir) / config.suite
+    print(rebuild(folder, TableOptions(config.report.mixed, config.report.published)), end="")
+    files = [name for name in ("report.html", *TABLES, "figures/") if (folder / name).exists()]
+    print(f"\nwritten to {folder}: {', '.join(files)}")
 
 
 class Secrets(Callback):

@@ -24,7 +24,7 @@ from bench.config.schema import Config, LoggerConfig
 from bench.errors import first_line
 from bench.loggers.base import say
 from bench.loggers.curves import flat_curves
-from bench.storage.rundir import Row, read_csv
+from bench.storage.rundir import Row, films, read_csv
 
 TAG = 64  # characters that wandb takes
 GROUP = 128
@@ -127,7 +127,7 @@ class Wandb:
         """The final returns as a table, the run's figures, its videos."""
         import wandb
 
-        from bench.loggers.media import run_figures, videos
+        from bench.loggers.media import run_figures
 
         episodes = read_csv(self.folder / "episodes.csv")
         last = max(int(row["update"]) for row in episodes)
@@ -135,7 +135,7 @@ class Wandb:
         data = [[int(r["seed"]), int(r["episode"]), float(r["return"]), int(r["length"])] for r in final]
         found: dict[str, Any] = {"final_episodes": wandb.Table(columns=["seed", "episode", "return", "length"], data=data)}
         found |= {f"figures/{name}": wandb.Image(picture) for name, picture in run_figures(self.folder).items()}
-        found |= {f"videos/{path.stem}": wandb.Video(str(path), format=path.suffix[1:]) for path in videos(self.folder)}
+        found |= {f"films/{path.stem}": wandb.Image(str(path)) for path in films(self.folder)}  # wandb.Video does not take WebP
         self.run.log(found, step=max(last, self.run.step))
 
     def _share_files(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from algos.errors import ConfigError
 from bench.replay.load import LoadedRun, load_run
-from bench.report.markdown import row_of
+from bench.report.render import markdown_row
 from bench.results.statistics import summarise
 from bench.storage.files import write_atomic
 from bench.storage.rundir import EPISODE_COLUMNS, Row, to_csv
@@ -34,12 +34,12 @@ def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None)
         run.population(settings=combination, device=device) for combination in combinations
     ]  # checked before the first is played
     rows: list[Row] = []
-    lines = [row_of([*settings, "return", "score", "95 % interval"]), row_of([*["---:"] * (len(settings) + 3)])]
+    lines = [markdown_row([*settings, "return", "score", "95 % interval"]), markdown_row([*["---:"] * (len(settings) + 3)])]
     with Evaluator(run.environment.env_spec, workers or cores()) as environments:
         for combination, algo in zip(combinations, populations, strict=True):
             played = play(algo, run.environment, environments, run.record["updates"], episodes, lambda: None)
             rows += [{**combination, **row} for row in played]
-            lines.append(row_of([*(f"{value:g}" for value in combination.values()), *_summary(run, played)]))
+            lines.append(markdown_row([*(f"{value:g}" for value in combination.values()), *_summary(run, played)]))
     write_atomic(folder / "evaluation.csv", to_csv(rows, (*settings, *EPISODE_COLUMNS)))
     return "\n".join([*lines, ""])
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.errors import RunError
 from bench.replay.load import LoadedRun, load_run
-from bench.results.episodes import counted, read_episodes
+from bench.results.episodes import failures_as_random, read_episodes
 from bench.storage.rundir import Row, config_hash
 from bench.training.device import arithmetic, cores, device_of
 from bench.training.evaluate import evaluate
@@ -63,7 +63,7 @@ def check_identity(run: LoadedRun) -> None:
 
 def _final_returns(folder: Path, record: Row, seeds: list[int], episodes: pd.DataFrame) -> np.ndarray:
     """[seeds, episodes] returns after the last update, failed episodes counted as tables count them."""
-    rows = counted(record, episodes)
+    rows = failures_as_random(record, episodes)
     last = rows[rows["update"] == record["updates"]].sort_values(["seed", "episode"]).set_index("seed")["return"]
     if missing := [s for s in seeds if s not in last.index]:
         raise RunError(f"{folder}/episodes.csv: seed {missing[0]} has no final episode; a run with missing seeds cannot be verified")

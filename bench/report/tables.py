@@ -1,177 +1,181 @@
-"""Tables for papers (LaTeX) and programs (CSV): per data set, per domain, overall."""
+"""Tables of a suite: lines of cells with a caption and notes. bench.report.render writes them as Markdown, LaTeX, CSV and HTML."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from math import ceil
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from bench.report.orientation import COLUMNS, PAPER
-from bench.results import few_seeds, statistics
-from bench.results.grid import Grid
-from bench.results.statistics import Estimate, aggregate, standard_error, summarise
+from bench.results import published
+from bench.results.bootstrap import METRICS, Estimate, aggregate
+from bench.results.episodes import selections
+from bench.results.grid import Grid, grids, in_order, method_names, settings_by_dataset
+from bench.results.runs import Runs
+from bench.results.statistics import summarise
+from bench.storage.rundir import Row
 
-HEADING = 12  # characters on a line of a column's heading
-RULE = (
-    "bold: the best mean on a data set (or over several) and every mean not significantly worse "
-    "(paired t-test over seeds, Holm-corrected over the methods, level 0.05; with one seed the best alone)"
+NAN = float("nan")
+BOLD = "Bold: the best mean of a row and every mean not significantly worse (paired t-test over seeds, Holm-corrected, level 0.05)."
+PUBLISHED = (
+    "Not comparable with the scores above: data and environments differ (D4RL's v2 data on the -v2 environments of its time). "
+    "No average, rank or bold mark covers both."
 )
 
 
+class Cell(NamedTuple):
+    """A mean (or IQM) with its 95 % interval. `half`: the number behind +-. `flag`: missing seeds, failed episodes."""
+
+    value: float
+    half: float = NAN
+    low: float = NAN
+    high: float = NAN
+    std: float = NAN
+    seeds: int = 0
+    bold: bool = False
+    flag: str = ""
+
+
 class Line(NamedTuple):
-    """One row of a table: a scope (data set, domain or overall), the statistic in it, an estimate for each method that has one."""
+    """One row of a table: a data set, a domain or overall, under one statistic, with a cell for each method that has a result."""
 
     scope: str
     name: str
     statistic: str
-    cells: dict[str, Estimate]
-    bold: set[str]
-    flags: dict[str, str]
+    cells: Mapping[str, Cell]
+
+    @property
+    def label(self) -> str:
+        """The row's heading."""
+        if self.scope == "data set":
+            return self.name + (" (raw return)" if self.statistic == "mean return" else "")
+        return f"{self.name} ({'IQM' if self.statistic == 'iqm' else self.statistic})"
+
+    @property
+    def digits(self) -> int:
+        """Decimals shown."""
+        return 0 if self.statistic == "mean return" else 1
 
 
-def lines(grid: Grid) -> Iterator[Line]:
-    """Means of every data set; mean and IQM of every domain and of all, of methods with a result on each of their data sets."""
+class Table(NamedTuple):
+    """One protocol's results: `lines` by `methods`, under a caption that states the protocol, with notes below."""
+
+    caption: str
+    methods: list[str]
+    lines: list[Line]
+    notes: Sequence[str] = ()
+    selection: str = ""
+    reference: str = ""
+
+
+def score_tables(runs: Runs) -> list[Table]:
+    """One table for each group of comparable runs, the largest first."""
+    return [table_of(grid) for grid in grids(runs)]
+
+
+def table_of(grid: Grid) -> Table:
+    """The table of `grid`: its data sets, its domains if there are several, and overall."""
+    return Table(_caption(grid), grid.methods, list(_lines(grid)), _notes(grid), grid.selection, grid.reference)
+
+
+def _lines(grid: Grid) -> Iterator[Line]:
+    """The mean on every data set; mean and IQM over every domain and over all data sets, for methods complete there."""
     for dataset in grid.datasets:
-        name = "mean" if dataset in grid.scored else "mean return"
-        cells, flags = {}, {}
+        bold = grid.bold([dataset])
+        cells = {}
         for method in grid.methods:
-            if (dataset, method) not in grid.values:
-                continue
-            values, record = grid.values[dataset, method], grid.records[dataset, method]
-            s = summarise(values)
-            cells[method] = Estimate(s.mean, s.low, s.high)
-            failures = record.get("failed_episodes", 0)
-            flags[method] = ", ".join(
-                [f"{len(values)} of {grid.asked} seeds"] * (len(values) < grid.asked) + [f"{failures} failed"] * (failures > 0)
-            )
-        yield Line("data set", dataset, name, cells, grid.bold([dataset]), flags)
+            if (dataset, method) in grid.values:
+                values = grid.values[dataset, method]
+                s = summarise(values)
+                flag = _flag(len(values), grid.seeds, grid.records[dataset, method].get("failed_episodes", 0))
+                cells[method] = Cell(s.mean, (s.high - s.low) / 2, s.low, s.high, s.std, len(values), method in bold, flag)
+        yield Line("data set", dataset, "mean" if dataset in grid.scored else "mean return", cells)
     domains = grid.domains()
     scopes = [("domain", name, sets) for name, sets in domains.items()] if len(domains) > 1 else []
     for scope, name, sets in [*scopes, ("overall", "overall", grid.scored)]:
         methods = grid.complete(sets)
         if len(sets) < 2 or not methods:
             continue
+        best = grid.bold(sets)
         for statistic in ("mean", "iqm"):
-            cells = {m: aggregate(statistics.METRICS[statistic], grid.strata(m, sets)) for m in methods}
-            yield Line(scope, name, statistic, cells, grid.bold(sets) if statistic == "mean" else set(), {})
+            found = {m: aggregate(METRICS[statistic], grid.strata(m, sets)) for m in methods}
+            yield Line(scope, name, statistic, {m: _aggregate_cell(e, grid, statistic == "mean" and m in best) for m, e in found.items()})
 
 
-Part = tuple[Grid, Sequence[Line]]
-"""A grid with its `lines`; parts were not measured alike and are never joined."""
+def _aggregate_cell(e: Estimate, grid: Grid, bold: bool) -> Cell:
+    return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, bold)
 
 
-def latex(parts: Sequence[Part]) -> str:
-    """booktabs tables for each part, no wider than an upright page."""
-    return "\n\\par\\bigskip\\noindent\n".join(_latex(*part) for part in parts)
+def _flag(seeds: int, expected: int, failures: int) -> str:
+    return ", ".join([f"{seeds} of {expected} seeds"] * (seeds < expected) + [f"{failures} failed"] * (failures > 0))
 
 
-def _latex(grid: Grid, found: Sequence[Line]) -> str:
-    note = (
-        f"% {RULE}.\n% Score (reference set: {grid.reference}), selection: {grid.selection}; "
-        f"$\\pm$: half-width of the 95 % interval (data sets: Student's t over seeds; aggregates: stratified bootstrap)."
+def _caption(grid: Grid) -> str:
+    records = list(grid.records.values())
+
+    def values(key: str) -> str:
+        return ", ".join(sorted({str(r[key]) for r in records}))
+
+    quantity = f"Score (reference set: {grid.reference}; 0 random, 100 expert)" if grid.scored else "Raw return (no reference scores)"
+    seeds = ", ".join(sorted({str(len(r["seeds"])) for r in records}))
+    return (
+        f"{quantity}, mean over {seeds} seeds +- half-width of its 95 % interval (Student's t; over data sets: stratified bootstrap). "
+        f"Selection: {grid.selection} iterate, {values('final_episodes')} episodes a seed, mean action. {BOLD} "
+        f"Code {values('code_revision')}."
     )
-    if said := few_seeds.note([len(values) for values in grid.values.values()]):
-        note += f"\n% {said}"
-    if len(grid.methods) <= PAPER:
-        return f"{note}\n{_methods_across(grid, found)}"
-    return f"{note}\n" + "\\par\\medskip\\noindent\n".join(_methods_down(grid, piece) for piece in _pieces(found))
 
 
-def _methods_across(grid: Grid, found: Sequence[Line]) -> str:
-    rows: list[Sequence[str]] = []
-    previous = "data set"
-    for line in found:
-        if line.scope != previous:
-            rows.append(r"\midrule")
-            previous = line.scope
-        rows.append([_escape(_label(line)), *(_latex_cell(line, m) for m in grid.methods)])
-    return _tabular("l" + "r" * len(grid.methods), ["Data set", *map(_escape, grid.methods)], rows)
+def _notes(grid: Grid) -> list[str]:
+    records = list(grid.records.values())
+    notes = []
+    if any(r.get("failed_episodes", 0) for r in records):
+        notes.append("Failed: the episode's return was no finite number; it counts as score 0.")
+    for dataset in grid.datasets:
+        if len({r["dataset_digest"] for r in records if r["dataset"] == dataset}) > 1:
+            notes.append(f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv.")
+    notes += [f"{dataset}: {note}." for dataset, note in sorted({(r["dataset"], r["note"]) for r in records if r.get("note")})]
+    return notes + settings_by_dataset(records)
 
 
-def _methods_down(grid: Grid, found: Sequence[Line]) -> str:
-    """A line a method that has a result here; a gap stands where data sets end and aggregates begin."""
-    gaps = ["", *(r"@{\quad}" if a.scope != b.scope else "" for a, b in pairwise(found))]
-    head = ["Method", *(rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{_stacked(_label(line))}\end{{tabular}}" for line in found)]
-    methods = [m for m in grid.methods if any(m in line.cells for line in found)]
-    return _tabular("l" + "".join(f"{gap}r" for gap in gaps), head, [[_escape(m), *(_latex_cell(x, m) for x in found)] for m in methods])
+def published_tables(rows: Sequence[Row]) -> list[Table]:
+    """One table for each source and selection rule of published leaderboard rows: last and best never share one."""
+    tables = []
+    for source in published.SOURCES:
+        own = [r for r in rows if r["citation"] == source.citation]
+        for selection in sorted({r["selection"] for r in own}, reverse=True):  # last before best
+            cells = {(r["dataset"], r["algo"]): Cell(r["score_mean"], r["score_std"]) for r in own if r["selection"] == selection}
+            spread = f"+-: {source.spread}." if source.spread else "The paper's table gives no spread."
+            methods = [m for m in published.METHODS.values() if any(m == algo for _, algo in cells)]
+            lines = [
+                Line("data set", dataset, "mean", {algo: cell for (d, algo), cell in cells.items() if d == dataset})
+                for dataset in sorted({d for d, _ in cells})
+            ]
+            tables.append(Table(f"{source.citation}. Selection: {selection}. {spread}", methods, lines))
+    return tables
 
 
-def _tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """`rows` are cells, or a rule."""
-    lines = [row if isinstance(row, str) else " & ".join(row) + r" \\" for row in [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]]
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", ""])
+COSTS = "Wall time covers training and evaluation, seeds side by side, on the machine of the run; pi_ref's training counts as BC's."
 
 
-def _pieces(found: Sequence[Line]) -> list[Sequence[Line]]:
-    """`found` in pieces of at most COLUMNS, about equally large; aggregates apart unless all fit one."""
-    if len(found) <= COLUMNS:
-        return [found]
-    pieces: list[Sequence[Line]] = []
-    for group in ([x for x in found if x.scope == "data set"], [x for x in found if x.scope != "data set"]):
-        if group:
-            size = ceil(len(group) / ceil(len(group) / COLUMNS))
-            pieces += [group[k : k + size] for k in range(0, len(group), size)]
-    return pieces
+def costs_of(runs: Runs) -> list[list[str]]:
+    """Head and rows of the table of costs, a row a method.
+
+    Columns: trained parameters, updates, seconds a seed (mean over data sets), and the number of data sets on which the method's mean
+    return (last iterate) is above that of the data.
+    """
+    found: dict[str, list[Row]] = {}
+    for (record, episodes), method in zip(runs, method_names([record for record, _ in runs]), strict=True):
+        above = selections(record, episodes)["last"].mean() > record["data_return_mean"]
+        found.setdefault(method, []).append(record | {"seconds": record["wall_time_s"] / len(record["seeds"]), "above": above})
+    rows = [["method", "parameters", "updates", "seconds a seed", "sets above the data's mean return"]]
+    for method in in_order(list(found)):
+        own = pd.DataFrame(found[method])
+        rows.append(
+            [method, _span(own["parameters"]), _span(own["updates"]), f"{own['seconds'].mean():.0f}", f"{own['above'].sum()} of {len(own)}"]
+        )
+    return rows
 
 
-def _label(line: Line) -> str:
-    label = line.name if line.scope == "data set" else f"{line.name} ({'IQM' if line.statistic == 'iqm' else line.statistic})"
-    return label + (" (raw return)" if line.statistic == "mean return" else "")
-
-
-def _stacked(label: str) -> str:
-    """A heading on several lines, broken behind punctuation."""
-    lines = [""]
-    for piece in re.findall(r"[^/@+\- ]*[/@+\- ]|[^/@+\- ]+$", label):
-        if lines[-1] and len(lines[-1] + piece.strip()) > HEADING:
-            lines.append("")
-        lines[-1] += piece
-    return r"\\".join(_escape(line.strip()) for line in lines)
-
-
-def _latex_cell(line: Line, method: str) -> str:
-    if method not in line.cells:
-        return "--"
-    estimate = line.cells[method]
-    digits = 0 if line.statistic == "mean return" else 1
-    if np.isnan(estimate.value):
-        return "failed"
-    value = f"{estimate.value:.{digits}f}"
-    half = (estimate.high - estimate.low) / 2
-    text = rf"\mathbf{{{value}}}" if method in line.bold else value
-    flag = f"\\textsuperscript{{{_escape(line.flags[method])}}}" if line.flags.get(method) else ""
-    return f"${text}" + ("" if np.isnan(half) else rf" \pm {half:.{digits}f}") + "$" + flag
-
-
-def _escape(text: str) -> str:
-    for character in "\\&%$#_{}":
-        text = text.replace(character, {"\\": r"\textbackslash "}.get(character, "\\" + character))
-    return text
-
-
-def long_csv(parts: Sequence[Part]) -> str:
-    """Every number of the tables, one a line."""
-    rows = []
-    for grid, found in parts:
-        for line in found:
-            for method, e in line.cells.items():
-                alone = grid.values[line.name, method] if line.scope == "data set" else None
-                rows.append(
-                    {
-                        "scope": line.scope, "name": line.name, "algo": method, "selection": grid.selection, "reference": grid.reference,
-                        "statistic": line.statistic, "value": e.value, "ci_low": e.low, "ci_high": e.high,
-                        "std": np.nan if alone is None else summarise(alone).std,
-                        "standard_error": np.nan if alone is None else standard_error(alone),
-                        "seeds": grid.asked if alone is None else len(alone),
-                        "bold": int(method in line.bold), "flags": line.flags.get(method, ""),
-                    }
-                )  # fmt: skip
-    out = io.StringIO()
-    pd.DataFrame(rows).to_csv(out, index=False, float_format="%.6g", lineterminator="\n")
-    return out.getvalue()
+def _span(values: pd.Series) -> str:
+    low, high = f"{values.min():,}", f"{values.max():,}"
+    return low if low == high else f"{low} to {high}"

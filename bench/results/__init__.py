@@ -1,1 +1,1 @@
-"""Results of finished runs as numbers: reading, selection rules, protocol, statistics, leaderboard, published rows."""
+"""Results of finished runs as numbers: reading, selection rules, protocol, statistics, leaderboard, published scores."""

@@ -1,4 +1,4 @@
-"""What tuning buys: the score to expect of the best of k configurations, and of choosing it by few evaluation episodes."""
+"""Gain from tuning: the expected score of the best of k configurations, chosen from all or from few evaluation episodes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from scipy.special import gammaln
 
 
 def expected_best(scores: Sequence[float] | np.ndarray) -> np.ndarray:
-    """[C] where entry k - 1 is the expected maximum of k of the C `scores`, drawn without replacement (unbiased, Tang et al. 2020).
+    """Expected maximum of k of the C `scores`, drawn without replacement: [C], entry k - 1 (unbiased, Tang et al. 2020).
 
-    It takes the choice to be free of noise: an upper bound of what tuning with k trials yields.
+    It assumes a choice without noise, and is therefore an upper bound of the gain from k trials.
     """
     x = np.sort(np.asarray(scores, np.float64))
     count = len(x)
@@ -28,10 +28,10 @@ def expected_best(scores: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def expected_chosen(episodes: Sequence[np.ndarray], configurations: int, evaluations: int, draws: int = 2_000, seed: int = 0) -> float:
-    """The score to expect of the configuration that looks best among `configurations` tried with `evaluations` episodes each.
+    """Expected score of the configuration that looks best among `configurations` tried with `evaluations` episodes each.
 
-    `episodes`: the scores of every configuration's episodes. Choices are simulated: configurations are drawn without replacement, their
-    episodes with; the chosen one counts with its mean over all its episodes.
+    `episodes` holds the scores of every configuration's episodes. The choice is simulated `draws` times: configurations are drawn without
+    replacement, their episodes with replacement; the chosen configuration counts with the mean over all its episodes.
     """
     rng = np.random.default_rng(seed)
     values = np.array([np.mean(e) for e in episodes])

@@ -1,4 +1,9 @@
-"""Raw runs as tables read them: checked, failures counted."""
+"""Evaluation episodes of a run: read, checked, and reduced to one value a seed by each selection rule.
+
+last          mean over the final episodes of the last iterate
+best          the best evaluation during training (its first `eval_episodes` episodes); flatters methods that are evaluated often
+mean_last_k   mean over the last k evaluations
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from envs.data.references import Reference
 def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
     """episodes.csv of a finished run. Raises RunError, naming the row, for missing or repeated episodes, ValueError if it is no table.
 
-    A seed without any final episode is not an error here: tables show that there are fewer seeds than asked.
+    A seed without any final episode is no error here: tables show the number of seeds found.
     """
     rows = pd.read_csv(folder / "episodes.csv")
     if missing := [c for c in EPISODE_COLUMNS if c not in rows]:
@@ -24,8 +29,8 @@ def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
     if (twice := rows.duplicated(["update", "seed", "episode"])).any():
         row, line = rows[twice].iloc[0], int(twice.to_numpy().argmax()) + 2
         raise RunError(
-            f"{folder}/episodes.csv, line {line}: update {row['update']:.0f}, seed {row['seed']:.0f}, episode {row['episode']:.0f} stands "
-            f"there before; run it again with force=true"
+            f"{folder}/episodes.csv, line {line}: repeats update {row['update']:.0f}, seed {row['seed']:.0f}, "
+            f"episode {row['episode']:.0f}; run it again with force=true"
         )
     final = rows[rows["update"] == record["updates"]].groupby("seed").size()
     if not len(final):
@@ -40,25 +45,43 @@ def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
 
 
 def failed(episodes: pd.DataFrame) -> pd.Series:
-    """Which episodes failed: their return is no finite number."""
+    """True for every episode that failed: its return is no finite number."""
     return ~np.isfinite(episodes["return"])
 
 
-def counted(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
-    """`episodes` with every failed one counted as what a random policy returns, which is score 0; NaN without a reference."""
+def failures_as_random(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
+    """`episodes` with the return of a random policy (score 0) for every failed episode; NaN without reference scores."""
     value = np.nan if record["reference"] is None else record["reference"]["random"]
     return episodes.assign(**{"return": episodes["return"].where(~failed(episodes), value)})
 
 
 def reference_of(record: Row) -> Reference | None:
+    """The reference scores that a run was evaluated with; None if its data set has none."""
     return None if record["reference"] is None else Reference(**record["reference"])
 
 
+def reference_name(record: Row) -> str:
+    """The name of the run's reference set, "none" without one."""
+    return "none" if record["reference"] is None else str(record["reference"]["name"])
+
+
 def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
-    """Each seed's return under each selection rule; a failed episode counts as a random policy's (NaN without a reference)."""
-    episodes = counted(record, episodes)
-    last = episodes[episodes["update"] == record["updates"]].groupby("seed")["return"].mean(skipna=False)
-    few = episodes[(episodes["episode"] < record["eval_episodes"]) & episodes["seed"].isin(last.index)]
-    curve = few.groupby(["seed", "update"])["return"].mean(skipna=False).unstack("update")
+    """Each seed's return by selection rule. A failed episode counts as a random policy's (NaN without reference scores)."""
+    counted = failures_as_random(record, episodes)
+    last = counted[counted["update"] == record["updates"]].groupby("seed")["return"].mean(skipna=False)
+    curve = _evaluations(record, counted[counted["seed"].isin(last.index)])
     k = min(record["last_k"], curve.shape[1])
     return {"last": last, "best": curve.max(axis=1), f"mean_last_{k}": curve.iloc[:, -k:].mean(axis=1)}
+
+
+def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
+    """Mean score (raw return without reference scores) of every evaluation: a row an update, a column a seed."""
+    reference = reference_of(record)
+    curve = _evaluations(record, failures_as_random(record, episodes)).T
+    return curve if reference is None else curve.apply(lambda x: reference.score(x.to_numpy()))
+
+
+def _evaluations(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
+    """Mean return of every evaluation's first `eval_episodes` episodes: a row a seed, a column an update."""
+    first = episodes[episodes["episode"] < record["eval_episodes"]]
+    return first.groupby(["seed", "update"])["return"].mean(skipna=False).unstack("update")

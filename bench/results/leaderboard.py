@@ -1,21 +1,30 @@
-"""leaderboard.csv: its columns, what is checked on read, and merging.
+"""leaderboard.csv: one row for each run and selection rule, computed from raw runs, read back with checks, and merged.
 
-A row is one run under one selection rule. source: ours (recomputed from raw runs) or published (typed from a paper, with its citation).
-evaluations: how many evaluations the value was chosen from (best) or averaged over: the best of more is a different number.
-configs_tried: how many configurations of the method were run on the data set in the row's suite, finished or not (in all suites below a
-folder where `--root` asks for it).
+source        ours (computed from raw runs) or published (from a paper, with its citation)
+evaluations   number of evaluations that the value was chosen from (best) or averaged over (mean_last_k)
+configs_tried number of the method's configurations on the data set that the suite has run, finished or not
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.stats import trim_mean
 
 from bench.errors import RunError, first_line
+from bench.results.episodes import failures_as_random, reference_name, reference_of, selections
+from bench.results.protocol import measured_rows, refuse_mixed
+from bench.results.runs import Runs
+from bench.results.statistics import summarise
+from bench.storage.rundir import Row
 
 SCHEMA = 2  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
@@ -27,20 +36,80 @@ COLUMNS = [
 TEXT = {"suite", "dataset", "algo", "selection", "reference", "seeds", "config_hash", "dataset_digest", "code_revision", "device"}
 TEXT |= {"source", "citation"}
 KEY = ["dataset", "algo", "selection", "config_hash", "source", "citation"]
+SCORE_COLUMNS = ["suite", "dataset", "algo", "seed", "update", "episode", "return", "score", "length"]
+
+# From runs.
+
+
+def board_of(suite: Path, runs: Runs, root: Path | None = None) -> pd.DataFrame:
+    """The leaderboard of `runs`; `configs_tried` counts runs in folder `suite`, and in all suites below `root` if given.
+
+    Raises RunError if `root` is no folder.
+    """
+    board = pd.DataFrame([row for record, episodes in runs for row in _rows_of(record, episodes)], columns=COLUMNS)
+    tried = Counter((dataset, algo) for dataset, algo, _ in {*_started(suite), *(_started(root) if root else ())})
+    board["configs_tried"] = [max(1, tried[row.dataset, row.algo]) for row in board.itertuples()]
+    return board.sort_values(["dataset", "algo", "selection", "config_hash"], kind="stable", ignore_index=True)
+
+
+def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
+    """One row for each selection rule."""
+    reference = reference_of(record)
+    stops = episodes["update"].nunique()
+    evaluations = {"last": 1, "best": stops, "mean": min(record["last_k"], stops)}
+    for selection, values in selections(record, episodes).items():
+        returns = values.to_numpy()
+        scores = np.full(len(returns), np.nan) if reference is None else reference.score(returns)
+        raw, score = summarise(returns), summarise(scores)
+        yield {
+            **{name: record[name] for name in COLUMNS if name in record},
+            "selection": selection,
+            "reference": reference_name(record),
+            "seeds": " ".join(map(str, values.index)),
+            "eval_episodes": record["final_episodes"] if selection == "last" else record["eval_episodes"],
+            "evaluations": evaluations[selection.split("_")[0]],
+            "score_mean": score.mean, "score_std": score.std, "std_ddof": 1, "score_ci_low": score.low, "score_ci_high": score.high,
+            "return_mean": raw.mean, "return_std": raw.std,
+            "score_iqm": float(trim_mean(scores, 0.25)), "configs_tried": 1, "source": "ours", "citation": "", "schema": SCHEMA,
+        }  # fmt: skip
+
+
+def _started(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(data set, method, config_hash) of every run below `folder`, finished or not."""
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; expected one that holds suites, such as results")
+    for path in sorted(folder.glob("**/runs/*/run.json")):
+        with contextlib.suppress(ValueError, KeyError, FileNotFoundError):  # another process may restart the run meanwhile
+            record = json.loads(path.read_text())
+            yield record["dataset"], record["algo"], record["config_hash"]
+
+
+def scores_csv(runs: Runs) -> str:
+    """scores.csv: one row for each evaluation episode; `score` is empty where the data set has no reference scores."""
+    tables = []
+    for record, episodes in runs:
+        reference = reference_of(record)
+        score = np.nan if reference is None else reference.score(failures_as_random(record, episodes)["return"].to_numpy())
+        tables.append(episodes.assign(score=score, suite=record["suite"], dataset=record["dataset"], algo=record["algo"])[SCORE_COLUMNS])
+    return pd.concat(tables).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def board_csv(board: pd.DataFrame) -> str:
-    """The board as text: sorted, every number to six digits, so that two versions differ where they differ."""
+    """The leaderboard as CSV, sorted, numbers with six digits: two versions differ only where their results do."""
     ordered = board.sort_values(["dataset", "algo", "selection", "config_hash", "citation"], kind="stable", ignore_index=True)
     return ordered[COLUMNS].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+# From files.
 
 
 def read_board(path: Path) -> pd.DataFrame:
     """The checked rows of `path`. Raises RunError naming file and line, OSError if it cannot be opened."""
     text = path.read_text()
     header = next(csv.reader(io.StringIO(text)), [])
+    rebuild = "rebuild it with python -m bench tables FOLDER"
     if "schema" not in header:
-        raise RunError(f"{path}: no column 'schema', so it is older than this program; rebuild it with python -m bench tables FOLDER")
+        raise RunError(f"{path}: no column 'schema', so an older version of this program wrote it; {rebuild}")
     try:
         schemas = pd.to_numeric(pd.read_csv(io.StringIO(text), usecols=["schema"])["schema"])
     except ValueError as error:
@@ -48,7 +117,7 @@ def read_board(path: Path) -> pd.DataFrame:
     if (schemas > SCHEMA).any():
         raise RunError(f"{path}: schema {schemas.max():g} is newer than this program's {SCHEMA}; update the suite")
     if (schemas != SCHEMA).any():
-        raise RunError(f"{path}, line {_line(schemas != SCHEMA)}: expected schema {SCHEMA}; rebuild it with python -m bench tables FOLDER")
+        raise RunError(f"{path}, line {_line(schemas != SCHEMA)}: expected schema {SCHEMA}; {rebuild}")
     if missing := [c for c in COLUMNS if c not in header]:
         raise RunError(f"{path}: no column {', '.join(missing)}; expected {','.join(COLUMNS)}")
     board = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values={})
@@ -66,50 +135,33 @@ def read_board(path: Path) -> pd.DataFrame:
         raise RunError(f"{path}, line {_line(bad)}: a published row needs a citation")
     if (bad := board.duplicated(KEY)).any():
         row = board[bad].iloc[0]
-        raise RunError(f"{path}, line {_line(bad)}: {row['algo']} on {row['dataset']} ({row['selection']}) stands there before; remove one")
+        raise RunError(f"{path}, line {_line(bad)}: repeats {row['algo']} on {row['dataset']} ({row['selection']}); remove one of them")
     return board[COLUMNS]
 
 
 def _line(bad: pd.Series) -> int:
-    """The line of the first bad row in the file, the header being line 1."""
+    """The line of the first bad row in the file; the header is line 1."""
     return int(bad.to_numpy().argmax()) + 2
 
 
-def merge(boards: Sequence[tuple[Path, pd.DataFrame]], mixed: bool = False) -> pd.DataFrame:
-    """All rows of `boards`; equal rows once. Raises RunError for two results of one run, and for mixed protocols unless `mixed`."""
-    rows = pd.concat([board for _, board in boards], ignore_index=True)
+def merge(paths: Sequence[Path], mixed: bool = False, selection: str | None = None, source: str | None = None) -> pd.DataFrame:
+    """The rows of the leaderboards at `paths`, equal rows once, restricted to one selection rule or source if given.
+
+    Raises RunError for two results of one run, and for several protocols unless `mixed`.
+    """
+    rows = pd.concat([read_board(path) for path in paths], ignore_index=True)
+    for column, value in (("selection", selection), ("source", source)):
+        if value is not None:
+            rows = rows[rows[column] == value]
     rows = rows[~rows.astype(str).duplicated()].reset_index(drop=True)
+    names = " and ".join(map(str, paths))
     if (twice := rows.duplicated(KEY)).any():
         row = rows[twice].iloc[0]
         raise RunError(
-            f"{row['algo']} on {row['dataset']} ({row['selection']}, {row['config_hash'] or row['citation']}) has different values in "
-            f"{' and '.join(str(path) for path, _ in boards)}; rebuild both from their raw runs"
+            f"{names}: {row['algo']} on {row['dataset']} ({row['selection']}, {row['config_hash'] or row['citation']}) "
+            "has different values; rebuild both from their raw runs"
         )
     if not mixed:
-        refuse_mixed(rows)
+        remedy = "leave published rows out with --source ours, keep one rule with --selection last, or merge everything with --mixed"
+        refuse_mixed(names, measured_rows(rows), remedy)
     return rows
-
-
-def refuse_mixed(rows: pd.DataFrame) -> None:
-    """Raise RunError if rows that a reader would compare were not measured alike."""
-    families = sorted(set(rows["reference"]) - {"none"})
-    if len(families) > 1:
-        ours = rows[rows["source"] == "ours"]
-        remedy = "leave published rows out with --source ours" if ours["reference"].nunique() < len(families) else "split them"
-        raise RunError(f"reference families {' and '.join(families)} do not share a table; {remedy}, or ask for it with --mixed")
-    best = rows[(rows["selection"] == "best") & (rows["source"] == "ours")]
-    for dataset, own in best.groupby("dataset")["evaluations"]:
-        if own.nunique() > 1:
-            numbers = " and ".join(f"{n:.0f}" for n in sorted(own.unique()))
-            raise RunError(
-                f"{dataset}: the best of {numbers} evaluations are different numbers; keep the last iterates with --selection last, "
-                f"or ask for all with --mixed"
-            )
-    for column in ("eval_episodes", "dataset_digest"):
-        ours = rows[rows["source"] == "ours"]
-        by = ["selection"] if column == "eval_episodes" else ["dataset"]
-        counts = ours.groupby(by)[column].nunique()
-        if (counts > 1).any():
-            where = counts[counts > 1].index[0]
-            values = sorted(set(ours.loc[ours[by[0]] == where, column].astype(str)))
-            raise RunError(f"{where}: {column} {' and '.join(values)} are different protocols; run one of them again, or ask with --mixed")

@@ -8,7 +8,7 @@ from math import exp, log
 from pathlib import Path
 
 from bench.errors import RunError
-from bench.report.markdown import row_of
+from bench.report.render import markdown_row
 from bench.speed.rows import Row, read_csv
 from bench.storage.files import write_atomic
 
@@ -85,8 +85,10 @@ def _section(rows: Sequence[Row]) -> list[str]:
     place = f"{first['cpu_model']}, {first['cores']} cores, {first['threads']} threads"
     lines = [place if first["device"] == "cpu" else f"{first['device']}; {place}", ""]
     lines += [
-        row_of(["method", "member-updates/s", "of the limit", "hours a data set", f"days, {DATASETS} data sets", "own updates", "days"]),
-        row_of(["---", *["---:"] * 6]),
+        markdown_row(
+            ["method", "member-updates/s", "of the limit", "hours a data set", f"days, {DATASETS} data sets", "own updates", "days"]
+        ),
+        markdown_row(["---", *["---:"] * 6]),
     ]
     full, own = 0.0, 0.0
     for r in methods:
@@ -94,7 +96,7 @@ def _section(rows: Sequence[Row]) -> list[str]:
         full, own = full + DATASETS * a_set, own + DATASETS * shorter
         share = "" if r["share_of_limit"] is None else f"{r['share_of_limit']:.0%}"
         numbers = [f"{a_set / HOUR:.2f}", f"{DATASETS * a_set / DAY:.2f}", f"{r['own_updates']:,}", f"{DATASETS * shorter / DAY:.2f}"]
-        lines.append(row_of([str(r["x"]), f"{r['member_updates_per_s']:.4g}", share, *numbers]))
+        lines.append(markdown_row([str(r["x"]), f"{r['member_updates_per_s']:.4g}", share, *numbers]))
     budgets = {f"{UPDATES:,} updates each": [UPDATES] * len(methods), "own updates": [r["own_updates"] for r in methods]}
     lines += ["", *_totals(rows, dict(zip(budgets, (full, own), strict=True)), budgets), *_packing(rows)]
     return lines
@@ -103,13 +105,13 @@ def _section(rows: Sequence[Row]) -> list[str]:
 def _totals(rows: Sequence[Row], training: dict[str, float], budgets: dict[str, list[int]]) -> list[str]:
     """Training, evaluation and both, by what the methods train for."""
     speed = next((r["env_steps_per_s"] for r in rows if r["curve"] == "evaluation"), None)
-    lines = [row_of(["", "training", "evaluation at most", "together", "overlapped"]), row_of(["---", *["---:"] * 4])]
+    lines = [markdown_row(["", "training", "evaluation at most", "together", "overlapped"]), markdown_row(["---", *["---:"] * 4])]
     for name, took in training.items():
         if speed is None:
-            lines.append(row_of([name, _spell(took), "not measured", "", ""]))
+            lines.append(markdown_row([name, _spell(took), "not measured", "", ""]))
             continue
         evaluating = DATASETS * SEEDS * sum(map(played, budgets[name])) / speed
-        lines.append(row_of([name, *map(_spell, (took, evaluating, took + evaluating, max(took, evaluating)))]))
+        lines.append(markdown_row([name, *map(_spell, (took, evaluating, took + evaluating, max(took, evaluating)))]))
     return [
         *lines,
         "",

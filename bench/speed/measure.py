@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from bench.report.markdown import row_of as markdown_row
+from bench.report.render import markdown_row
 from bench.speed import flops
 from bench.speed.options import MeasureOptions
 from bench.speed.rows import Row, rounds_of, row_of

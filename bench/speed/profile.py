@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as profiler
 
 from algos.optimizer import Adam
-from bench.report.markdown import row_of
+from bench.report.render import markdown_row
 from bench.speed.options import ProfileOptions
 from bench.speed.workload import Workload, composed, data_for, population, rhythm
 from bench.training.device import apply_engine, set_products
@@ -123,8 +123,8 @@ def profile(o: ProfileOptions) -> str:
     set_products(o.device, o.precision)
     spent, wall = shares(o)
     total = sum(spent.values())
-    lines = [row_of(["kind", "ms an update", "share"]), row_of(["---", "---:", "---:"])]
-    lines += [row_of([kind, f"{1e3 * spent.get(kind, 0.0):.3f}", f"{spent.get(kind, 0.0) / total:.0%}"]) for kind in KINDS]
+    lines = [markdown_row(["kind", "ms an update", "share"]), markdown_row(["---", "---:", "---:"])]
+    lines += [markdown_row([kind, f"{1e3 * spent.get(kind, 0.0):.3f}", f"{spent.get(kind, 0.0) / total:.0%}"]) for kind in KINDS]
     title = f"{o.algo}, {o.members} members, batch {o.batch}, widths {'x'.join(map(str, o.hidden))}, {o.threads} threads"
     title += f", {o.precision}, engine {o.engine}"
     return "\n".join([f"{title}: {1e3 * wall:.3f} ms an update without the profiler", "", *lines])

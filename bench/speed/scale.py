@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.report.markdown import row_of as markdown_row
+from bench.report.render import markdown_row
 from bench.speed import flops
 from bench.speed.options import ScaleOptions
 from bench.speed.rows import COLUMNS as SPEED_COLUMNS

@@ -64,8 +64,8 @@ def film_path(folder: Path, seed: int, episode: int) -> Path:
 
 
 def films(folder: Path) -> list[Path]:
-    """All films in run directory `folder`."""
-    return sorted(folder.glob("episode-*-*.webp"))
+    """All films in run directory `folder`; links to files outside are left out."""
+    return sorted(p for p in folder.glob("episode-*-*.webp") if p.resolve().is_relative_to(folder.resolve()))
 
 
 Point = tuple[int, int]  # update, update of the last evaluation

@@ -481,7 +481,7 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
             put_off = [left for k in order for left in train_runs([configs[k]], shared, wait=False)]
             for config in put_off:
                 train_runs([config], shared)
-            rebuild(folder / "single")
+            rebuild(folder / "single", page=False)
 
         return fork(work)
 

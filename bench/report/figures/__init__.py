@@ -1,1 +1,1 @@
-"""Figures of a suite, drawn from its raw runs. One file a kind; `draw.py` draws them all."""
+"""Figures of a suite, one file a kind; `draw.py` draws all of them."""

@@ -6,15 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bench.report.figures.style import MANY, WIDTH, Look, canvas, legend
-from bench.results import statistics
+from bench.results.bootstrap import METRICS, aggregate, performance_profile, probability_of_improvement
 from bench.results.grid import Grid
-from bench.results.statistics import METRICS, aggregate, probability_of_improvement
 
-TITLES = {"median": "median", "iqm": "IQM", "mean": "mean", "optimality_gap": "optimality gap\n(less is better)"}
+TITLES = {"median": "median", "iqm": "IQM", "mean": "mean", "optimality_gap": "optimality gap\n(lower is better)"}
 
 
 def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
-    """Aggregate metrics with 95 % intervals, of the methods that are complete."""
+    """Aggregate metrics with 95 % intervals, for the complete methods."""
     methods = grid.complete(grid.scored) if grid.scored else []
     if not methods:
         return {}
@@ -35,19 +34,19 @@ def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
 
 
 def profile(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
-    """Share of runs above each score, with point-by-point 95 % bands (of no more than MANY methods)."""
+    """Share of runs above each score, with pointwise 95 % bands for at most MANY methods."""
     methods = grid.complete(grid.scored) if grid.scored else []
     if not methods:
         return {}
-    everything = np.concatenate([x for m in methods for x in grid.strata(m, grid.scored)])
-    thresholds = np.linspace(min(0.0, everything.min()), max(everything.max() * 1.03, 1.0), 121)
+    scores = np.concatenate([x for m in methods for x in grid.strata(m, grid.scored)])
+    thresholds = np.linspace(min(0.0, scores.min()), max(scores.max() * 1.03, 1.0), 121)
     figure, axes = canvas()
     for i, method in enumerate(methods):
-        share, low, high = statistics.performance_profile(grid.strata(method, grid.scored), thresholds, 1000)
+        share, low, high = performance_profile(grid.strata(method, grid.scored), thresholds, 1000)
         style = look[method]
-        apart = (2 + 5 * i % 24, 24)  # markers of lines that meet lie beside one another
+        spacing = (2 + 5 * i % 24, 24)  # lines that coincide have their markers side by side
         axes.plot(
-            thresholds, share, label=method, color=style.colour, linestyle=style.line, marker=style.marker, markevery=apart, markersize=4
+            thresholds, share, label=method, color=style.colour, linestyle=style.line, marker=style.marker, markevery=spacing, markersize=4
         )
         if len(methods) <= MANY and not np.isnan(low).all():
             axes.fill_between(thresholds, low, high, color=style.colour, alpha=0.1, linewidth=0)
@@ -57,7 +56,7 @@ def profile(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
 
 
 def improvement(grid: Grid) -> dict[str, Figure]:
-    """P(row beats column), with its 95 % interval."""
+    """Probability that a run of the row beats one of the column, with its 95 % interval."""
     methods = grid.complete(grid.scored) if grid.scored else []
     if len(methods) < 2:
         return {}

@@ -1,4 +1,4 @@
-"""What a score costs: training time, and tuning."""
+"""Cost of a score: training time, and tuning."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.figures.style import WIDTH, Look, canvas, legend, looks, short
+from bench.report.figures.style import WIDTH, Look, canvas, file_name, legend, looks, short
 from bench.results.best_of_k import expected_best, expected_chosen
-from bench.results.episodes import counted, reference_of
-from bench.results.grid import Grid, Runs
+from bench.results.episodes import failures_as_random, reference_of
+from bench.results.grid import Grid
+from bench.results.runs import Runs
 
-EPISODES = (1, 5)  # episodes that a configuration is judged by when it is chosen
+EPISODES = (1, 5)  # evaluation episodes of a trial, from which a configuration is chosen
 
 
 def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
-    """Mean score against mean wall time a seed, training and evaluation together, over the data sets that have scores."""
+    """Mean score against mean wall time a seed (training and evaluation), over the data sets with scores."""
     methods = grid.complete(grid.scored) if grid.scored else []
     figure, axes = canvas()
     drawn = False
@@ -27,7 +28,7 @@ def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
         drawn = True
         score = float(np.mean([x.mean() for x in grid.strata(method, grid.scored)]))
         (point,) = axes.plot([np.mean(times)], [score], label=method, color=look[method].colour, linestyle="", markersize=7)
-        point.set(marker=look[method].marker, alpha=0.8)  # what lies below another shows through
+        point.set(marker=look[method].marker, alpha=0.8)  # overlapping points stay visible
     if not drawn:
         return {}
     axes.set(xlabel="seconds a seed, training and evaluation (without shared pi_ref)", ylabel="mean score")
@@ -37,15 +38,15 @@ def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
 
 
 def tuning(runs: Runs) -> dict[str, Figure]:
-    """Score to expect of the best of k configurations of a method, by data set; only where a method has several.
+    """Expected score of the best of k configurations of a method, a figure for each data set on which some method has several.
 
-    Left against configurations tried, right against evaluation episodes spent on choosing: k times the episodes that each is judged by.
+    Left: against configurations tried. Right: against evaluation episodes spent on the choice, k times the episodes of a trial.
     """
     families: dict[tuple[str, str], list[np.ndarray]] = {}
     for record, episodes in runs:
         reference = reference_of(record)
         if reference is not None:
-            rows = counted(record, episodes)
+            rows = failures_as_random(record, episodes)
             final = rows[rows["update"] == record["updates"]]["return"].to_numpy()
             families.setdefault((record["dataset"], record["algo"]), []).append(reference.score(final))
     several = {key: found for key, found in families.items() if len(found) > 1}
@@ -73,5 +74,5 @@ def tuning(runs: Runs) -> dict[str, Figure]:
         tried.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(short(dataset), fontsize=9)
         legend(figure, tried)
-        figures[f"tuning-{dataset.replace('/', '-')}"] = figure
+        figures[f"tuning-{file_name(dataset)}"] = figure
     return figures

@@ -1,19 +1,17 @@
-"""Learning curves, and the weights of the iw methods over training."""
+"""Learning curves, and importance weights over training."""
 
 from __future__ import annotations
-
-import re
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from bench.report.figures.style import MANY, WIDTH, Look, canvas, legend, short
-from bench.results.episodes import counted, reference_of
-from bench.results.grid import Grid, Runs
+from bench.report.figures.style import MANY, WIDTH, Look, canvas, file_name, legend, short
+from bench.results.episodes import learning_curve
+from bench.results.grid import Grid
+from bench.results.runs import Runs
 from bench.results.statistics import summarise
-from bench.storage.rundir import Row
 
 WEIGHTS = {
     "weight_ess_share": ("effective sample size / number", None),
@@ -23,16 +21,8 @@ WEIGHTS = {
 }
 
 
-def curve_of(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
-    """Mean score (raw return without references) of every evaluation's first `eval_episodes` episodes: a row an update, a column a seed."""
-    rows = counted(record, episodes)
-    reference = reference_of(record)
-    curve = rows[rows["episode"] < record["eval_episodes"]].groupby(["update", "seed"])["return"].mean(skipna=False).unstack("seed")
-    return curve if reference is None else curve.apply(lambda x: reference.score(x.to_numpy()))
-
-
 def learning_curves(grid: Grid, runs: Runs, look: dict[str, Look]) -> dict[str, Figure]:
-    """One figure a data set."""
+    """Mean over seeds by update, with 95 % bands for at most MANY methods: a figure for each data set."""
     episodes_of = {record["config_hash"]: episodes for record, episodes in runs}
     found = {}
     for dataset in grid.datasets:
@@ -40,12 +30,12 @@ def learning_curves(grid: Grid, runs: Runs, look: dict[str, Look]) -> dict[str, 
         methods = [m for m in grid.methods if (dataset, m) in grid.records]
         for method in methods:
             record = grid.records[dataset, method]
-            curve = curve_of(record, episodes_of[record["config_hash"]])
+            curve = learning_curve(record, episodes_of[record["config_hash"]])
             _line(axes, curve, method, look[method], band=len(methods) <= MANY)
         axes.set(xlabel="updates", ylabel="score" if dataset in grid.scored else "raw return", title=short(dataset))
         axes.margins(x=0.03)
         legend(figure, axes)
-        found[f"curve-{_file(dataset)}"] = figure
+        found[f"curve-{file_name(dataset)}"] = figure
     return found
 
 
@@ -56,21 +46,18 @@ def _line(axes, curve: pd.DataFrame, label: str, look: Look, band: bool) -> None
         axes.fill_between(curve.index, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.12, linewidth=0)
 
 
-def weight_diagnostics(grid: Grid, curves: dict[str, pd.DataFrame], look: dict[str, Look]) -> dict[str, Figure]:
-    """One figure a data set with methods that weigh; `curves` are curve.csv by config_hash."""
+def weight_diagnostics(grid: Grid, metrics: dict[str, pd.DataFrame], look: dict[str, Look]) -> dict[str, Figure]:
+    """Diagnostics of the weights by update, a figure for each data set with weighted methods. `metrics`: curve.csv by config_hash."""
     found = {}
     for dataset in grid.datasets:
-        weighing = [
-            (m, curves[grid.records[dataset, m]["config_hash"]])
-            for m in grid.methods
-            if (dataset, m) in grid.records and "weight_ess_share" in curves.get(grid.records[dataset, m]["config_hash"], ())
-        ]
-        if not weighing:
+        hashes = {m: grid.records[dataset, m]["config_hash"] for m in grid.methods if (dataset, m) in grid.records}
+        weighted = [(m, metrics[h]) for m, h in hashes.items() if "weight_ess_share" in metrics.get(h, ())]
+        if not weighted:
             continue
         figure = Figure(figsize=(WIDTH, 4.4))
         panels = figure.subplots(2, 2, sharex=True).flatten()
         for panel, (column, (title, partner)) in zip(panels, WEIGHTS.items(), strict=True):
-            for method, curve in weighing:
+            for method, curve in weighted:
                 for name in (column, partner):
                     if name is not None and name in curve:
                         means = curve.groupby("update")[name].mean()
@@ -91,9 +78,5 @@ def weight_diagnostics(grid: Grid, curves: dict[str, pd.DataFrame], look: dict[s
             panel.set_xlabel("updates")
         figure.suptitle(short(dataset), fontsize=9)
         legend(figure, panels[0])
-        found[f"weights-{_file(dataset)}"] = figure
+        found[f"weights-{file_name(dataset)}"] = figure
     return found
-
-
-def _file(dataset: str) -> str:
-    return re.sub(r"[^\w.@+-]+", "-", dataset)[:150]

@@ -146,7 +146,7 @@ class _Folder:
 
 def test_the_objective_is_the_score_of_the_table(tmp_path: Path) -> None:
     run: Any = _Folder(make_run(tmp_path / "suite"))
-    rebuild(tmp_path / "suite")
+    rebuild(tmp_path / "suite", page=False)
     board = pd.read_csv(tmp_path / "suite" / "leaderboard.csv").set_index("selection")
     config = Config(seeds=[0, 1, 2])
     assert tuning.objective(config, run) == pytest.approx(board.loc["last", "score_mean"], abs=1e-3)

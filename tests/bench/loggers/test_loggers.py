@@ -284,7 +284,7 @@ def test_what_wandb_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(wandb_logger, "unreachable", lambda: None)
     config = config_of(tmp_path, wandb=True, project="p" * 9 + "k" * 40)
     run = finished_run(config)
-    (run.path / "hopper.mp4").write_bytes(b"x")
+    (run.path / "episode-0-0.webp").write_bytes(b"x")
     logger = Wandb(config, run.path, run.hash)
     logger.log(5, rows(5))
     logger.finish({"return_mean": 2.0})
@@ -299,7 +299,7 @@ def test_what_wandb_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     table = next(kwargs for name, _, kwargs in calls if name == "table")
     assert table["data"] == [[0, 0, 10.0, 9], [0, 1, 10.0, 9], [1, 0, 11.0, 9], [1, 1, 11.0, 9]]
     last = [args[0] for name, args, _ in calls if name == "log"][-1]
-    assert set(last) == {"final_episodes", "figures/curve", "videos/hopper"}
+    assert set(last) == {"final_episodes", "figures/curve", "films/episode-0-0"}
     sent = [Path(args[0]).name for name, args, _ in calls if name == "add"]
     assert sent == ["run.json", "episodes.csv", "curve.csv", "checkpoint.safetensors", "policy.safetensors"]
     assert calls[-1][0] == "finish"

@@ -1,4 +1,4 @@
-"""Two runs or suites, compared."""
+"""Comparison of two runs or suites."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import RunError
-from bench.report.compare import compare, main
+from bench.report.compare import compare
 from tests.helpers.suites import make_run, make_suite
 
 
@@ -25,7 +25,7 @@ def test_two_runs_of_two_methods(tmp_path: Path) -> None:
 def test_a_run_against_itself(tmp_path: Path) -> None:
     run = make_run(tmp_path / "s")
     text = compare(run, run)
-    assert "| the same |" in text
+    assert "| equal |" in text
     assert "Settings: no difference" in text
 
 
@@ -41,31 +41,31 @@ def test_settings_that_differ_are_named(tmp_path: Path) -> None:
     assert "| algo.weighting.temperature | 1.0 | 3.0 |" in text
 
 
-def test_a_small_difference_cannot_be_told(tmp_path: Path) -> None:
+def test_a_small_difference_is_not_significant(tmp_path: Path) -> None:
     rng_shift = [0.5, -0.4, 0.2]
 
     def shift(rows: list[dict]) -> list[dict]:
         return [r | {"return": r["return"] + 30 * rng_shift[r["seed"]]} for r in rows]
 
     a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", change=shift)
-    assert "no difference can be told" in compare(a, b)
+    assert "no significant difference" in compare(a, b)
 
 
-def test_one_seed_tells_nothing(tmp_path: Path) -> None:
+def test_one_seed_is_not_testable(tmp_path: Path) -> None:
     a, b = make_run(tmp_path / "a", seeds=[0]), make_run(tmp_path / "b", "sft", seeds=[0], level=900.0)
-    assert "fewer than two seeds" in compare(a, b)
+    assert "fewer than two paired seeds" in compare(a, b)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reference": {"name": "d4rl", "random": 0.0, "expert": 1.0}}, "reference families differ: d4rl and iwsft"),
-        ({"final_episodes": 8}, "final episodes a seed differ: 4 and 8"),
-        ({"dataset_digest": "other"}, "holds different data"),
+        ({"reference": {"name": "d4rl", "random": 0.0, "expert": 1.0}}, r"reference sets differ, d4rl \(bc\) and iwsft \(bc\)"),
+        ({"final_episodes": 8}, r"numbers of episodes differ, 4 \(bc\) and 8 \(bc\)"),
+        ({"dataset_digest": "other"}, "data under one name differ"),
         ({"status": "running"}, "is not finished"),
     ],
 )
-def test_what_was_not_measured_alike_is_refused(tmp_path: Path, changes: dict, message: str) -> None:
+def test_different_protocols_are_refused(tmp_path: Path, changes: dict, message: str) -> None:
     a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", **changes)
     with pytest.raises(RunError, match=message):
         compare(a, b)
@@ -73,10 +73,9 @@ def test_what_was_not_measured_alike_is_refused(tmp_path: Path, changes: dict, m
         assert "## bc" in compare(a, b, mixed=True)
 
 
-def test_nothing_in_common_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_without_a_common_data_set_are_refused(tmp_path: Path) -> None:
     a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", dataset="iwsft/ant/medium-v0")
-    for paths in ((a, b), (a, tmp_path / "nowhere")):
-        with pytest.raises(SystemExit) as stopped:
-            main([str(p) for p in paths])
-        assert stopped.value.code == 2
-        assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(RunError, match=r"in common: bc on iwsft/hopper/medium-v0; bc on iwsft/ant/medium-v0$"):
+        compare(a, b)
+    with pytest.raises(RunError, match="neither a run directory"):
+        compare(a, tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Every figure that runs allow, and none that they do not."""
+"""Figures of a suite: every figure that its runs allow, and no other."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench.report.figures.cost import tuning
 from bench.report.figures.curves import learning_curves
 from bench.report.figures.draw import CAPTIONS, draw, figures, svg_of
 from bench.report.figures.style import COLOURS, RC, canvas, legend, looks
-from bench.report.suite import rebuild, suite_runs
 from bench.results.grid import grids
+from bench.results.runs import suite_runs
 from tests.helpers.suites import make_run, make_suite
 
 
@@ -42,7 +42,7 @@ def test_a_suite_has_its_figures_in_both_formats(tmp_path: Path) -> None:
         ({"algo": "iw_sft"}, {"curve", "weights", "intervals", "profile", "cost"}),
     ],
 )
-def test_a_single_run_has_what_it_allows(tmp_path: Path, arguments: dict, expected: set[str]) -> None:
+def test_a_single_run_has_the_figures_it_allows(tmp_path: Path, arguments: dict, expected: set[str]) -> None:
     make_run(tmp_path, **arguments)
     found = figures(suite_runs(tmp_path))
     assert {name.split("-")[0] for name in found} == expected
@@ -97,22 +97,8 @@ def test_a_legend_of_long_names_stays_in_the_figure(name: str) -> None:
     assert box.x1 <= figure.bbox.width
 
 
-def test_settings_of_one_data_set_each_are_one_method(tmp_path: Path) -> None:
-    """Else a method whose published settings go by data set would be in no figure over data sets."""
-    for dataset, temperature in (("hopper", 1.0), ("walker2d", 3.0)):
-        make_run(tmp_path, "iw_sft", f"iwsft/{dataset}/medium-v0", temperature=temperature)
-    (grid,) = grids(suite_runs(tmp_path))
-    assert grid.methods == grid.complete(grid.datasets) == ["iw_sft"]
-    line = "iw_sft: settings that differ between data sets: algo.weighting.temperature."
-    assert line in rebuild(tmp_path)
-    make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
-    (grid,) = grids(suite_runs(tmp_path))
-    assert grid.methods == ["iw_sft temperature=1.0", "iw_sft temperature=3.0"]
-    assert line not in rebuild(tmp_path)
-
-
 def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
-    """They would cover one another, and stretch the axes."""
+    """They would cover the lines and stretch the axes."""
     for i in range(10):
         make_run(tmp_path, f"m{i}", "iwsft/ant/few-v0" if i == 9 else "iwsft/hopper/medium-v0", seeds=[0, 1])
         make_run(tmp_path, f"m{i}", "iwsft/ant/many-v0", seeds=[0, 1])
@@ -123,7 +109,7 @@ def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
     assert bands == {"curve-iwsft-ant-many-v0": 0, "curve-iwsft-hopper-medium-v0": 9, "curve-iwsft-ant-few-v0": 1}
 
 
-def test_markers_of_a_profile_lie_apart_where_lines_meet(tmp_path: Path) -> None:
+def test_coinciding_lines_of_a_profile_have_separate_markers(tmp_path: Path) -> None:
     for i in range(6):
         make_run(tmp_path, f"m{i}", seeds=[0, 1], change=lambda rows: [r | {"return": 50.0} for r in rows])
     grid = grids(suite_runs(tmp_path))[0]
@@ -133,7 +119,7 @@ def test_markers_of_a_profile_lie_apart_where_lines_meet(tmp_path: Path) -> None
 
 
 def test_methods_differ_in_grey_and_neighbours_in_lightness() -> None:
-    """Line and marker tell methods apart without colour; colours that follow one another differ in lightness."""
+    """Line style and marker distinguish methods without colour; successive colours differ in lightness."""
     look = looks([f"m{i}" for i in range(20)])
     assert len({(x.line, x.marker) for x in look.values()}) == 20
     grey = [float(np.dot(matplotlib.colors.to_rgb(c), [0.299, 0.587, 0.114])) for c in COLOURS]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.report.suite import rebuild
-from bench.report.wanted import TableOptions
+from bench.results.protocol import TableOptions
 from tests.helpers.suites import make_run, make_suite
 
 PDFLATEX = shutil.which("pdflatex")
@@ -23,8 +23,8 @@ PAGE = r"""\documentclass{article}
 """
 
 
-def compiled(folder: Path) -> None:
-    """Fails unless folder/suite/table.tex is a page without a complaint, none of its lines wider than the paper."""
+def compile_page(folder: Path) -> None:
+    """Compile folder/suite/table.tex; fail on any warning, and on a line wider than the paper."""
     (folder / "page.tex").write_text(PAGE)
     assert PDFLATEX is not None
     command = [PDFLATEX, "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
@@ -38,13 +38,13 @@ def compiled(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex here: apt-get install texlive-latex-base texlive-latex-recommended")
 def test_the_table_compiles_without_a_complaint(tmp_path: Path) -> None:
-    """With all that a cell can hold: flags, raw returns, names with characters that LaTeX reserves, several tables."""
+    """With flags, raw returns, names with characters that LaTeX reserves, and several tables."""
     suite = make_suite(tmp_path / "suite")
     make_run(suite, "a_method%of&many#signs$", change=lambda rows: [r for r in rows if r["seed"] != 1])
     make_run(suite, "bc", "own/no_reference-v0", reference=None)
     make_run(suite, "bc", final_episodes=6)
-    rebuild(suite, TableOptions(mixed=True))
-    compiled(tmp_path)
+    rebuild(suite, TableOptions(mixed=True), page=False)
+    compile_page(tmp_path)
 
 
 @pytest.mark.slow
@@ -56,6 +56,6 @@ def test_nineteen_methods_on_seven_data_sets_fit_an_upright_page(tmp_path: Path)
             make_run(suite, f"long_method_{i}", f"iwsft/{name}-v0", [0, 1], level=1500.0)
     for name in ("a_set%of&many#signs$-v0", "kitchen/complete-v0"):
         make_run(suite, "long_method_0", name, [0, 1], reference=None, level=-12000.0)
-    rebuild(suite)
+    rebuild(suite, page=False)
     assert (suite / "table.tex").read_text().count(r"\toprule") == 3  # four and three data sets, and the aggregates
-    compiled(tmp_path)
+    compile_page(tmp_path)

@@ -12,42 +12,51 @@ from typing import Any
 
 import pytest
 
-from bench.config.compose import defaults, difference
-from bench.report.page.build import write_report
-from bench.report.wanted import TableOptions
+from bench.report.page.build import page_of
+from bench.report.page.films import Limits
+from bench.report.suite import rebuild
+from bench.report.tables import published_tables, score_tables
+from bench.results import published
+from bench.results.leaderboard import board_of
+from bench.results.protocol import TableOptions
+from bench.results.runs import suite_runs
 from tests.helpers.suites import make_run, make_suite
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
 
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes seconds, and has tests of its own."""
-    monkeypatch.setattr("bench.report.page.build.draw", lambda suite, runs: {})
-
-
-def text_of(suite: Path) -> str:
-    return write_report(suite).read_text()
+def text_of(suite: Path, **arguments: Any) -> str:
+    """The page of a suite without figures, which take seconds to draw and have tests of their own."""
+    runs = suite_runs(suite)
+    return page_of(suite, runs, board_of(suite, runs), score_tables(runs), **arguments)
 
 
 def test_the_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
-    text = text_of(make_suite(tmp_path))
+    rebuild(make_suite(tmp_path))
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<figure") > 5
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", text)
     assert "@import" not in text
     assert "url(http" not in text
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_protocol_stands_first_and_says_what_was_run(tmp_path: Path) -> None:
+def test_the_page_begins_with_the_protocol(tmp_path: Path) -> None:
     text = text_of(make_suite(tmp_path))
     protocol = text[text.index('id="protocol"') : text.index('id="results"')]
-    for said in ("bc, iw_sft, sft", "iwsft/hopper/medium-v0", "0 1 2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
-        assert said in protocol
-    assert "intervals over 3 seeds hold for scores that are normal" in protocol
+    for part in ("bc, iw_sft, sft", "iwsft/hopper/medium-v0", "0 1 2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
+        assert part in protocol
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_what_a_reader_has_to_know_is_said(tmp_path: Path) -> None:
+def test_configurations_of_one_method_are_named_by_the_settings_that_differ(tmp_path: Path) -> None:
+    for temperature in (1.0, 3.0):
+        make_run(tmp_path, "iw_sft", temperature=temperature)
+    text = text_of(tmp_path)
+    assert "<th>iw_sft temperature=3.0</th>" in text
+    assert 'data-key="iw_sft">iw_sft temperature=3.0</td>' in text
+    assert "<summary>iw_sft temperature=3.0 on iwsft/hopper/medium-v0" in text
+
+
+def test_missing_and_failed_parts_are_warnings(tmp_path: Path) -> None:
     def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [r | {"return": float("nan")} if r["episode"] == 3 else r for r in rows if r["seed"] != 1]
 
@@ -56,22 +65,20 @@ def test_what_a_reader_has_to_know_is_said(tmp_path: Path) -> None:
     make_run(tmp_path, "sft", "iwsft/ant/medium-v0")
     make_run(tmp_path, "iw_sft", status="running")
     text = html.unescape(text_of(tmp_path))
-    for said in (
+    for part in (
         "bc on iwsft/hopper/medium-v0: 2 of 3 seeds",
         "bc on iwsft/hopper/medium-v0: 2 episodes failed",
         "bc on iwsft/ant/medium-v0, iwsft/walker2d/medium-v0: no finished run",
-        "1 runs are not finished",
+        "unfinished runs, left out: 1",
     ):
-        assert said in text
+        assert part in text
 
 
-@pytest.mark.usefixtures("no_figures")
 def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     make_run(tmp_path, "bc", code_revision="<script>alert(1)</script>")
     assert "<script>alert" not in text_of(tmp_path)
 
 
-@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("arguments", [{"seeds": [0]}, {"reference": None}, {"versions": {"python": "3"}}])
 def test_a_single_run_has_a_page(tmp_path: Path, arguments: dict[str, Any]) -> None:
     make_run(tmp_path, **arguments)
@@ -85,46 +92,41 @@ def test_a_run_without_curve_and_config_has_a_page(tmp_path: Path) -> None:
     assert "1 finished" in text_of(tmp_path)
 
 
-def test_a_wide_figure_is_not_squeezed_into_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wide_figure_is_not_squeezed_into_a_column(tmp_path: Path) -> None:
     sizes = {"curve-a": 345.6, "cost": 700}  # points
     svgs = {name: f'<svg width="9pt" height="9pt" viewBox="0 0 {points} 200"></svg>' for name, points in sizes.items()}
-    monkeypatch.setattr("bench.report.page.build.draw", lambda suite, runs: svgs)
     make_run(tmp_path)
-    text = text_of(tmp_path)
+    text = text_of(tmp_path, figures=svgs)
     assert re.findall(r'<figure class="wide"><svg viewBox="0 0 (\d+)', text) == ["700"]
     assert 'style="width: clamp(840px, 100%, 1050px)"' in text
     assert text.count('style="width: clamp(') == 1
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_videos_are_embedded(tmp_path: Path) -> None:
+def test_films_are_embedded(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    (folder / "video.mp4").write_bytes(b"not really")
-    assert "data:video/mp4;base64,bm90IHJlYWxseQ==" in text_of(tmp_path)
+    (folder / "episode-0-1.webp").write_bytes(b"not really")
+    assert "data:image/webp;base64,bm90IHJlYWxseQ==" in text_of(tmp_path)
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_a_page_carries_no_more_videos_than_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for algo in ("bc", "sft"):
-        (make_run(tmp_path, algo) / f"{algo}.webp").write_bytes(bytes(900))
+def test_films_beyond_the_limits_are_named(tmp_path: Path) -> None:
+    for seed, algo in enumerate(("bc", "sft")):
+        (make_run(tmp_path, algo) / f"episode-{seed}-0.webp").write_bytes(bytes(900))
     assert text_of(tmp_path).count("data:image/webp;base64,") == 2
-    monkeypatch.setattr("bench.report.page.build.PAGE_BYTES", 2000)
-    text = text_of(tmp_path)
+    text = text_of(tmp_path, limits=Limits(page=2000))
     assert text.count("data:image/webp;base64,") == 1
-    assert "Video: sft.webp, in the run directory" in text
-    monkeypatch.setattr("bench.report.page.build.VIDEO_BYTES", 800)
-    assert "data:image/webp;base64," not in text_of(tmp_path)
+    assert "Film: episode-1-0.webp, in the run directory" in text
+    assert "data:image/webp;base64," not in text_of(tmp_path, limits=Limits(film=800))
 
 
-def test_settings_are_compared_with_the_methods_defaults() -> None:
-    base = defaults("iw_sft")
-    assert base["algo.weighting.kind"] == "trajectory"
-    assert base["algo.finetune.updates"] == 4500
-    config = {"algo": {"finetune": {"updates": 2000}, "weighting": {"kind": "trajectory"}}, "results_dir": "elsewhere"}
-    found = difference(config, base)
-    assert ("algo.finetune.updates", "4500", "2000") in found
-    assert not [key for key, _, _ in found if key in ("results_dir", "algo.weighting.kind")]
-    assert defaults("no_such_method") == {}
+def test_published_scores_are_tables_of_their_own(tmp_path: Path) -> None:
+    make_suite(tmp_path)
+    assert 'id="published"' not in text_of(tmp_path)
+    page = text_of(tmp_path, published=published_tables(published.rows(["iwsft/hopper/medium-v0"])))
+    section = page[page.index('id="published"') : page.index('id="table"')]
+    assert "hopper-<wbr>medium-<wbr>v2" in section
+    assert section.count("<table") == 3
+    assert not re.search("hopper-(<wbr>)?medium-(<wbr>)?v2", page.replace(section, ""))  # nor in the sortable leaderboard
+    assert all(source.citation in section for source in published.SOURCES)
 
 
 # In a browser.
@@ -187,7 +189,7 @@ const timer = setInterval(() => {
 
 
 def in_browser(page: Path, width: int, scratch: Path) -> dict[str, Any]:
-    """What the page does at `width` px: it runs in a frame of that width, for a window cannot be as narrow as a phone."""
+    """Behaviour of the page in a frame `width` px wide: a window cannot be as narrow as a phone."""
     text = page.read_text().replace("<head>", "<head>" + PROBE).replace("</body>", CHECK + "</body>")
     harness = scratch / "harness.html"
     harness.write_text(FRAME.format(page=html.escape(text), width=width, wait=WAIT))
@@ -208,8 +210,8 @@ def in_browser(page: Path, width: int, scratch: Path) -> dict[str, Any]:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_works_in_a_browser(tmp_path: Path, width: int) -> None:
-    page = write_report(make_suite(tmp_path / "suite"))
-    found = in_browser(page, width, tmp_path)
+    rebuild(make_suite(tmp_path / "suite"))
+    found = in_browser(tmp_path / "suite" / "report.html", width, tmp_path)
     assert found["width"] == width
     assert found["problems"] == []
     assert found["page"] <= width
@@ -233,14 +235,14 @@ def test_long_names_and_many_methods_fit_a_phone(tmp_path: Path) -> None:
         make_run(
             tmp_path / "suite", f"method_with_a_rather_long_name_{i}", f"{'very' * 12}/long-name-of-a-data-set/medium-v0", seeds=range(10)
         )
-    found = in_browser(write_report(tmp_path / "suite"), 390, tmp_path)
+    rebuild(tmp_path / "suite")
+    found = in_browser(tmp_path / "suite" / "report.html", 390, tmp_path)
     assert found["beyond"] == []
     assert found["problems"] == []
 
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_suite_of_nineteen_methods_two_reference_sets_and_published_scores_fits(tmp_path: Path, width: int) -> None:
     suite = tmp_path / "suite"
@@ -248,7 +250,8 @@ def test_a_suite_of_nineteen_methods_two_reference_sets_and_published_scores_fit
         for name in ("hopper/medium-replay", "halfcheetah/medium-replay", "kitchen/mixed"):
             make_run(suite, f"method_{i}", f"iwsft/{name}-v0", level=200.0 + 10 * i)
     make_run(suite, "bc", "D4RL/pen/human-v2", reference={"name": "d4rl", "random": 0.0, "expert": 4.0})
-    page = write_report(suite, TableOptions(mixed=True, published=True))
+    page = suite / "report.html"
+    rebuild(suite, TableOptions(mixed=True, published=True))
     found = in_browser(page, width, tmp_path)
     assert found["problems"] == []
     assert found["beyond"] == []

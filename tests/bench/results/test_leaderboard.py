@@ -1,141 +1,195 @@
-"""Tables are made of raw runs alone, by stated rules."""
+"""Leaderboard: rows worked out by hand, checks on reading, merging."""
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from bench import cli
 from bench.errors import RunError
-from bench.report.suite import COLUMNS, SCORE_COLUMNS, rebuild
-from bench.results.statistics import summarise
-from bench.storage.rundir import EPISODE_COLUMNS, to_csv
+from bench.results.leaderboard import COLUMNS, SCHEMA, SCORE_COLUMNS, board_csv, board_of, merge, read_board, scores_csv
+from bench.results.runs import suite_runs
+from tests.helpers.suites import REFERENCE, make_run, make_suite
 
-RNG = np.random.default_rng(0)
-REFERENCE = {"name": "toy", "random": 10.0, "expert": 60.0}
+Rows = list[dict[str, Any]]
 
 
-def write_run(
-    suite: Path, algo: str, seeds: list[int], dataset: str = "a/b-v0", status: str = "finished", reference: dict | None = REFERENCE
-) -> pd.DataFrame:
-    """A run of 30 updates, 3 episodes every 10, 5 final ones."""
-    rows = [
-        {"update": u, "seed": s, "episode": e, "return": float(RNG.normal(30, 5)), "length": 7}
-        for u in (10, 20, 30) for s in seeds for e in range(5 if u == 30 else 3)
-    ]  # fmt: skip
-    record = {
-        "suite": suite.name, "dataset": dataset, "algo": algo, "seeds": seeds, "updates": 30, "eval_every": 10, "eval_episodes": 3,
-        "final_episodes": 5, "last_k": 2, "reference": reference, "config_hash": f"{algo}-hash", "dataset_digest": "d" * 64,
-        "code_revision": "abc", "device": "cpu", "wall_time_s": 1.5, "status": status,
-    }  # fmt: skip
-    folder = suite / "runs" / f"{dataset.replace('/', '-')}-{algo}"
-    folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(record))
-    (folder / "episodes.csv").write_text(to_csv(rows, EPISODE_COLUMNS))
-    return pd.DataFrame(rows)
+def board(suite: Path, root: Path | None = None) -> pd.DataFrame:
+    return board_of(suite, suite_runs(suite), root)
+
+
+def write(path: Path, rows: pd.DataFrame) -> Path:
+    rows.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A leaderboard of two data sets and three methods: 18 rows."""
+    return write(tmp_path / "board.csv", board(make_suite(tmp_path / "suite")))
 
 
 def test_rows_by_hand(tmp_path: Path) -> None:
-    suite = tmp_path / "toy"
-    episodes = write_run(suite, "bc", [0, 1, 2])
-    write_run(suite, "sft", [0, 1, 2], status="running")
-    rebuild(suite)
-    board = pd.read_csv(suite / "leaderboard.csv").set_index("selection")
-    assert list(board.reset_index()[COLUMNS].columns) == COLUMNS == list(pd.read_csv(suite / "leaderboard.csv").columns)
-    assert set(board["algo"]) == {"bc"}
+    rng = np.random.default_rng(0)
+    updates = {10: 3, 20: 3, 30: 5}  # episodes by update
+    rows = [
+        {"update": u, "seed": s, "episode": e, "return": float(rng.normal(30, 5)), "length": 7}
+        for u, count in updates.items() for s in range(3) for e in range(count)
+    ]  # fmt: skip
+    reference = REFERENCE | {"random": 10.0, "expert": 60.0}
+    record = {"updates": 30, "eval_every": 10, "eval_episodes": 3, "final_episodes": 5, "last_k": 2, "reference": reference}
+    make_run(tmp_path, change=lambda _: rows, **record)
+    make_run(tmp_path, "sft", status="running")
+    found = board(tmp_path)
+    assert list(found.columns) == COLUMNS
+    assert set(found["algo"]) == {"bc"}
 
-    by_seed = {name: [] for name in ("last", "best", "mean_last_2")}
+    by_seed: dict[str, list[float]] = {"last": [], "best": [], "mean_last_2": []}
+    episodes = pd.DataFrame(rows)
     for _, one in episodes.groupby("seed"):
         by_seed["last"].append(one[one["update"] == 30]["return"].mean())
-        curve = [one[(one["update"] == u) & (one["episode"] < 3)]["return"].mean() for u in (10, 20, 30)]
+        curve = [one[(one["update"] == u) & (one["episode"] < 3)]["return"].mean() for u in updates]
         by_seed["best"].append(max(curve))
-        by_seed["mean_last_2"].append(np.mean(curve[-2:]))
-    assert set(board.index) == set(by_seed)
+        by_seed["mean_last_2"].append(float(np.mean(curve[-2:])))
+    found = found.set_index("selection")
+    assert set(found.index) == set(by_seed)
     for selection, values in by_seed.items():
-        row, x = board.loc[selection], np.array(values)
+        row, x = found.loc[selection], np.array(values)
         half = stats.t.ppf(0.975, 2) * x.std(ddof=1) / np.sqrt(3)
-        np.testing.assert_allclose(row["return_mean"], x.mean(), rtol=1e-5)
-        np.testing.assert_allclose(row["return_std"], x.std(ddof=1), rtol=1e-5)
-        np.testing.assert_allclose(row["score_mean"], 100 * (x.mean() - 10) / 50, rtol=1e-5)
-        np.testing.assert_allclose(row["score_std"], 100 * x.std(ddof=1) / 50, rtol=1e-5)  # scaled by the range, not shifted
-        np.testing.assert_allclose(row["score_ci_high"] - row["score_mean"], 2 * half, rtol=1e-4)
-        np.testing.assert_allclose(row["score_mean"] - row["score_ci_low"], 2 * half, rtol=1e-4)
-    assert board.loc["last", "eval_episodes"] == 5
-    assert board.loc["best", "eval_episodes"] == 3
-    assert board.loc["last", "seeds"] == "0 1 2"
+        np.testing.assert_allclose(row["return_mean"], x.mean())
+        np.testing.assert_allclose(row["return_std"], x.std(ddof=1))
+        np.testing.assert_allclose(row["score_mean"], 100 * (x.mean() - 10) / 50)
+        np.testing.assert_allclose(row["score_std"], 100 * x.std(ddof=1) / 50)  # scaled by the range, not shifted
+        np.testing.assert_allclose(row["score_ci_high"] - row["score_mean"], 2 * half)
+        np.testing.assert_allclose(row["score_mean"] - row["score_ci_low"], 2 * half)
+    assert found.loc["last", ["eval_episodes", "evaluations"]].tolist() == [5, 1]
+    assert found.loc["best", ["eval_episodes", "evaluations"]].tolist() == [3, 3]
+    assert found.loc["last", "seeds"] == "0 1 2"
 
-    scores = pd.read_csv(suite / "scores.csv")
+    (tmp_path / "scores.csv").write_text(scores_csv(suite_runs(tmp_path)))
+    scores = pd.read_csv(tmp_path / "scores.csv")
     assert list(scores.columns) == SCORE_COLUMNS
     assert len(scores) == len(episodes)
     np.testing.assert_allclose(scores["score"], 2 * (episodes["return"] - 10), rtol=1e-4, atol=1e-3)
 
 
-def test_the_table(tmp_path: Path) -> None:
-    suite = tmp_path / "toy"
-    for algo in ("zeta", "iw_sft_q", "bc"):
-        for dataset in ("a/b-v0", "a/c-v0"):
-            write_run(suite, algo, [0, 1, 2], dataset)
-    table = rebuild(suite)
-    board = pd.read_csv(suite / "leaderboard.csv")
-    assert table == (suite / "table.md").read_text()
-    assert "| data set | bc | iw_sft_q | zeta |" in table
-    row = board[(board["algo"] == "bc") & (board["dataset"] == "a/c-v0") & (board["selection"] == "last")].iloc[0]
-    assert f"| a/c-v0 | {row['score_mean']:.1f} +- {row['score_ci_high'] - row['score_mean']:.1f} |" in table
-    mean = board[(board["algo"] == "zeta") & (board["selection"] == "last")]["score_mean"].mean()
-    (line,) = (line for line in table.splitlines() if line.startswith("| **mean** |"))
-    assert line.endswith(f"| {mean:.1f} |")
-    assert "last iterate, 5 episodes a seed" in table
-
-
-def test_one_seed_and_no_reference(tmp_path: Path) -> None:
-    suite = tmp_path / "toy"
-    write_run(suite, "bc", [0], reference=None)
-    table = rebuild(suite)
-    row = pd.read_csv(suite / "leaderboard.csv").iloc[0]
+def test_one_seed_without_reference_scores(tmp_path: Path) -> None:
+    make_run(tmp_path, seeds=[0], reference=None)
+    row = board(tmp_path).iloc[0]
     assert np.isnan(row["score_mean"])
     assert np.isnan(row["return_std"])
     assert row["reference"] == "none"
-    assert "a/b-v0 (raw return)" in table
-    assert "nan" not in table
 
 
-def test_a_missing_run_leaves_a_gap_and_no_mean(tmp_path: Path) -> None:
-    suite = tmp_path / "toy"
-    write_run(suite, "bc", [0, 1], "a/b-v0")
-    write_run(suite, "bc", [0, 1], "a/c-v0")
-    write_run(suite, "sft", [0, 1], "a/c-v0")
-    table = rebuild(suite)
-    rows = [line for line in table.splitlines() if line.startswith("|")]
-    assert "mean" not in rows[-1]
-    assert rows[-2].endswith("|  |")
+def test_rows_hold_iqm_configurations_and_source(tmp_path: Path) -> None:
+    for temperature in (1.0, 3.0):
+        make_run(tmp_path, "iw_sft", seeds=range(8), temperature=temperature)
+    make_run(tmp_path, "iw_sft", seeds=[9], status="running")
+    make_run(tmp_path, "bc")
+    rows = board(tmp_path)
+    assert set(rows["schema"]) == {SCHEMA}
+    assert set(rows["source"]) == {"ours"}
+    assert rows.groupby("algo")["configs_tried"].unique().map(list).to_dict() == {"bc": [1], "iw_sft": [3]}
+    row = rows[(rows["algo"] == "iw_sft") & (rows["selection"] == "last")].iloc[0]
+    assert row["score_iqm"] == pytest.approx(37, abs=0.5)  # of eight seeds at 30, 32, ... 44 the middle four
+    assert row["score_mean"] == pytest.approx(37, abs=0.5)
 
 
-def test_rebuilding_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    suite = tmp_path / "toy"
-    write_run(suite, "bc", [0, 1])
-    table = rebuild(suite)
-    before = {p.name: p.read_bytes() for p in suite.glob("*.*")}
-    monkeypatch.setattr("bench.report.costs.costs", lambda suite: "")
-    monkeypatch.setattr("bench.report.page.build.write_report", lambda suite, options: None)
-    assert cli.run(["tables", str(suite)]) == 0
-    assert capsys.readouterr().out == table
-    assert {name: (suite / name).read_bytes() for name in before} == before
+def test_iqm_leaves_out_an_outlier(tmp_path: Path) -> None:
+    make_run(tmp_path, seeds=range(4), change=lambda rows: [r | {"return": 1e6} if r["seed"] == 0 else r for r in rows])
+    row = board(tmp_path).query("selection == 'last'").iloc[0]
+    assert row["score_iqm"] < 50 < row["score_mean"]
 
 
-def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(RunError, match="no finished run"):
-        rebuild(tmp_path)
-    assert cli.run(["tables", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("error: ")
+def test_failures_count_as_score_0(tmp_path: Path) -> None:
+    make_run(tmp_path, change=lambda rows: [r | {"return": math.nan} if r["seed"] == 0 and r["update"] == 200 else r for r in rows])
+    mean = board(tmp_path).query("selection == 'last'")["score_mean"].item()
+    assert mean == pytest.approx((0 + 32 + 34) / 3, abs=0.5)
+    (tmp_path / "scores.csv").write_text(scores_csv(suite_runs(tmp_path)))
+    raw = pd.read_csv(tmp_path / "scores.csv").query("seed == 0 and update == 200")
+    assert raw["return"].isna().all()
+    assert (raw["score"] == 0).all()
 
 
-def test_the_interval_covers() -> None:
-    """95 % intervals of 3 seeds cover the truth in 93 to 97 of 100 cases."""
-    draws = np.random.default_rng(1).normal(5, 2, (4000, 3))
-    covered = np.mean([s.low <= 5 <= s.high for s in map(summarise, draws)])
-    assert 0.93 < covered < 0.97
+def test_failures_without_references_leave_no_number(tmp_path: Path) -> None:
+    make_run(
+        tmp_path, reference=None, change=lambda rows: [rows[0], *(r | {"return": math.nan} if r["seed"] == 1 else r for r in rows[1:])]
+    )
+    assert np.isnan(board(tmp_path).query("selection == 'last'")["return_mean"]).all()
+
+
+def test_a_missing_seed_is_not_among_the_seeds(tmp_path: Path) -> None:
+    make_run(tmp_path, change=lambda rows: [r for r in rows if r["seed"] != 1])
+    assert set(board(tmp_path)["seeds"]) == {"0 2"}
+
+
+def test_configurations_in_other_suites_count_if_asked_for(tmp_path: Path) -> None:
+    make_run(tmp_path / "final", "iw_sft", temperature=3.0)
+    make_run(tmp_path / "tune", "iw_sft", temperature=3.0)  # the same configuration once more
+    for temperature in (1.0, 5.0):
+        make_run(tmp_path / "tune", "iw_sft", temperature=temperature)
+    make_run(tmp_path / "tune", "iw_sft", "iwsft/walker2d/medium-v0", temperature=7.0)
+    for root, expected in ((None, 1), (tmp_path, 3)):
+        assert set(board(tmp_path / "final", root)["configs_tried"]) == {expected}
+    with pytest.raises(RunError, match="no such folder; expected one that holds suites"):
+        board(tmp_path / "final", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b.assign(schema=SCHEMA + 1), f"schema {SCHEMA + 1} is newer than this program's {SCHEMA}"),
+        (lambda b: b.drop(columns="schema"), "no column 'schema'"),
+        (lambda b: b.assign(schema=SCHEMA - 1), f"line 2: expected schema {SCHEMA}; rebuild it"),
+        (lambda b: b.drop(columns="score_iqm"), "no column score_iqm"),
+        (lambda b: pd.concat([b, b[:1]]), "line 20: repeats "),
+        (lambda b: b.astype({"score_mean": str}).assign(score_mean=["much", *["1"] * 17]), "line 2: score_mean = much"),
+        (lambda b: b.assign(source="heard"), "line 2: source = heard"),
+        (lambda b: b.assign(source="published"), "needs a citation"),
+    ],
+)
+def test_a_board_is_checked_on_read(path: Path, change: Any, message: str) -> None:
+    write(path, change(read_board(path)))
+    with pytest.raises(RunError, match=message):
+        read_board(path)
+
+
+def test_a_board_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = board(make_suite(tmp_path / "suite"))
+    (tmp_path / "board.csv").write_text(board_csv(rows))
+    pd.testing.assert_frame_equal(read_board(tmp_path / "board.csv"), rows, check_dtype=False, rtol=1e-5)
+
+
+def test_merge_keeps_equal_rows_once_and_refuses_two_results_of_one_run(path: Path, tmp_path: Path) -> None:
+    rows = read_board(path)
+    assert len(merge([path, write(tmp_path / "part.csv", rows[:3])])) == len(rows)
+    with pytest.raises(RunError, match="has different values"):
+        merge([path, write(tmp_path / "other.csv", rows.assign(score_mean=1.0))])
+    longer = write(tmp_path / "longer.csv", rows.assign(eval_episodes=7, config_hash="other"))
+    with pytest.raises(RunError, match=r"numbers of episodes differ.*--mixed"):
+        merge([path, longer])
+    assert len(merge([path, longer], mixed=True)) == 2 * len(rows)
+
+
+def test_merge_refuses_the_best_of_different_numbers_of_evaluations(path: Path, tmp_path: Path) -> None:
+    rows = read_board(path)
+    assert rows.groupby("selection")["evaluations"].unique().map(list).to_dict() == {"best": [2], "last": [1], "mean_last_2": [2]}
+    more = rows.assign(config_hash="other", evaluations=rows["evaluations"].where(rows["selection"] != "best", 9))
+    paths = [path, write(tmp_path / "more.csv", more)]
+    with pytest.raises(RunError, match=r"hopper/medium-v0, best: numbers of evaluations .* 2 \(.* 9 \(.*--selection last.*--mixed"):
+        merge(paths)
+    assert set(merge(paths, selection="last")["selection"]) == {"last"}
+
+
+def test_merge_refuses_published_rows_beside_ours_or_leaves_them_out(path: Path, tmp_path: Path) -> None:
+    paper = read_board(path)[:1].assign(source="published", citation="Someone 2025", config_hash="", reference="theirs", dataset_digest="")
+    paths = [path, write(tmp_path / "paper.csv", paper)]
+    with pytest.raises(RunError, match=r"reference sets differ, iwsft .* and theirs .*--source ours"):
+        merge(paths)
+    assert len(merge(paths, source="ours")) == 18
+    assert len(merge(paths, mixed=True)) == 19

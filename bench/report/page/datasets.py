@@ -1,0 +1,47 @@
+"""Cards of data sets: what their runs and, if the data are on this machine, Minari's metadata say."""
+
+from __future__ import annotations
+
+import json
+
+from bench.results.runs import Runs
+from bench.storage.rundir import Row
+from envs.data.selection import parse
+from envs.errors import DataError
+from envs.recorded.record import datasets_root
+
+
+def dataset_cards(runs: Runs) -> list[Row]:
+    """Name and facts of every data set."""
+    first: dict[str, Row] = {}
+    for record, _ in runs:
+        first.setdefault(record["dataset"], record)
+    return [{"name": name, "facts": _facts(record, metadata_of(name))} for name, record in sorted(first.items())]
+
+
+def _facts(record: Row, metadata: Row) -> list[tuple[str, str]]:
+    mean, reference = record["data_return_mean"], record["reference"]
+    facts: list[tuple[str, str]] = [("digest", record["dataset_digest"])]
+    facts += [
+        (name, f"{int(metadata[key]):,}") for key, name in (("total_episodes", "episodes"), ("total_steps", "steps")) if key in metadata
+    ]
+    if isinstance(metadata.get("env_spec"), str):
+        facts.append(("environment", str(json.loads(metadata["env_spec"]).get("id", ""))))
+    facts.append(("mean return", f"{mean:.1f}"))
+    if reference is None:
+        facts.append(("reference", "none: raw returns are shown"))
+    else:
+        facts.append(("mean score", f"{100 * (mean - reference['random']) / (reference['expert'] - reference['random']):.1f}"))
+        facts.append(("reference", f"{reference['name']}: random {reference['random']:.1f}, expert {reference['expert']:.1f}"))
+    facts.append(("clipped action entries", f"{record['clipped_actions']:.2%}"))
+    return facts + [(key, str(metadata[key])) for key in ("author", "algorithm_name", "description") if metadata.get(key)]
+
+
+def metadata_of(dataset: str) -> Row:
+    """metadata.json of a data set; empty if the data are not on this machine or the id points outside their root."""
+    try:
+        (part,) = parse(dataset)
+        found = {} if part.rules else json.loads((datasets_root() / part.dataset / "data" / "metadata.json").read_text())
+    except (OSError, ValueError, DataError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,70 @@
+"""Protocol of a suite, and warnings that precede its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from bench.report.page.runs import finished_at
+from bench.results.episodes import reference_name
+from bench.results.grid import method_names
+from bench.results.protocol import comparable_groups
+from bench.results.runs import Runs
+
+
+def protocol(runs: Runs) -> list[tuple[str, str]]:
+    """(name, value) of every part of the protocol: methods, data, seeds, evaluation, selection, versions."""
+    records = [record for record, _ in runs]
+
+    def values(key: str) -> str:
+        return ", ".join(sorted({str(r[key]) for r in records}))
+
+    seeds = sorted({" ".join(map(str, r["seeds"])) for r in records})
+    versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in records})
+    times = sorted(finished_at(r) for r in records)
+    evaluation = (
+        f"mean action; {values('eval_episodes')} episodes a seed every {values('eval_every')} updates; starts depend on the seed alone"
+    )
+    selection = f"last iterate, {values('final_episodes')} episodes a seed; the leaderboard also has the best and the mean of the last k"
+    return [
+        ("Methods", values("algo")),
+        ("Data sets", values("dataset")),
+        ("Seeds", "; ".join(seeds)),
+        ("Runs", f"{len(records)} finished, {sum(len(r['seeds']) for r in records)} seeds in all"),
+        ("Updates", values("updates")),
+        ("Evaluation", evaluation),
+        ("Selection", selection),
+        ("Score", f"100 (return - random) / (expert - random); reference set: {', '.join(sorted(set(map(reference_name, records))))}"),
+        ("Interval", "95 %: Student's t over seeds on a data set, stratified bootstrap over seeds for aggregates"),
+        ("Finished", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"),
+        ("Device", values("device")),
+        ("Code", values("code_revision")),
+        ("Versions", "; ".join(versions)),
+    ]
+
+
+def warnings(suite: Path, runs: Runs) -> list[str]:
+    """Missing seeds and runs, failed episodes, several protocols, single seeds, uncommitted code."""
+    records = [record for record, _ in runs]
+    found = []
+    for (record, episodes), method in zip(runs, method_names(records), strict=True):
+        name = f"{method} on {record['dataset']}"
+        seeds = episodes[episodes["update"] == record["updates"]]["seed"].nunique()
+        if seeds < len(record["seeds"]):
+            found.append(f"{name}: {seeds} of {len(record['seeds'])} seeds")
+        if record["failed_episodes"]:
+            found.append(f"{name}: {record['failed_episodes']} episodes failed (no finite return) and count as score 0")
+    cells = Counter((r["dataset"], r["algo"]) for r in records)
+    datasets, algos = ({k[i] for k in cells} for i in (0, 1))
+    for algo in sorted(algos):
+        if missing := [d for d in sorted(datasets) if not cells[d, algo]]:
+            found.append(f"{algo} on {', '.join(missing)}: no finished run")
+    if unfinished := len(list(suite.glob("runs/*/run.json"))) - len(runs):
+        found.append(f"unfinished runs, left out: {unfinished}")
+    if (groups := len(comparable_groups(records))) > 1:
+        found.append(f"{groups} protocols (reference set, number of final episodes): one table each; figures show the largest group")
+    if any(len(r["seeds"]) < 2 for r in records):
+        found.append("runs with one seed have no interval and no test")
+    if any(str(r["code_revision"]).endswith("-dirty") for r in records):
+        found.append("some runs were made by code with uncommitted changes (-dirty)")
+    return found

@@ -1,0 +1,57 @@
+"""Details of every run on the page: settings, learning curve, raw returns, films."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.config.compose import defaults, difference
+from bench.report.page.films import LIMITS, Limits, embedded_films
+from bench.results.episodes import learning_curve, reference_of
+from bench.results.grid import method_names
+from bench.results.runs import Runs, config_of
+from bench.storage.rundir import Row
+
+
+def run_details(runs: Runs, limits: Limits = LIMITS) -> list[Row]:
+    """What the page shows of each run."""
+    films = embedded_films([Path(record["folder"]) for record, _ in runs], limits)
+    names = method_names([record for record, _ in runs])
+    return [_details(*run, name) | {"films": own} for run, name, own in zip(runs, names, films, strict=True)]
+
+
+def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
+    config, base = config_of(record), defaults(record["algo"])
+    curve = learning_curve(record, episodes)
+    reference = reference_of(record)
+    last = episodes[episodes["update"] == record["updates"]]
+    means = last.groupby("seed")["return"].mean()
+    scored = means if reference is None else reference.score(means.to_numpy())
+    quantity = "return" if reference is None else "score"
+    points = {"updates": [int(u) for u in curve.index], "seeds": {str(s): [_number(v) for v in curve[s]] for s in curve}, "label": quantity}
+    return {
+        "title": f"{method} on {record['dataset']}", "hash": record["config_hash"],
+        "value": f"{quantity} {float(np.mean(scored)):.1f}",
+        "facts": [
+            ("code", record["code_revision"]), ("device", record["device"]), ("parameters", f"{record['parameters']:,}"),
+            ("wall time", f"{record.get('wall_time_s', float('nan')):.0f} s"), ("finished", finished_at(record)),
+            ("folder", Path(record["folder"]).name),
+        ],
+        "known": bool(base), "difference": difference(config, base) if base and config else [],
+        "raw": {str(seed): [_number(v) for v in part["return"]] for seed, part in last.groupby("seed")}, "curve": json.dumps(points),
+    }  # fmt: skip
+
+
+def finished_at(record: Row) -> str:
+    """Time at which a run finished: from run.json, else that of the file."""
+    if "finished_at" in record:
+        return str(record["finished_at"])
+    return datetime.fromtimestamp((Path(record["folder"]) / "run.json").stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _number(value: float) -> float | None:
+    return None if not np.isfinite(value) else float(f"{value:.6g}")

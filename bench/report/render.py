@@ -1,0 +1,203 @@
+"""Renderers of a table: Markdown, LaTeX, CSV and HTML. Many methods become rows, so that one more method is one more line."""
+
+from __future__ import annotations
+
+import html as escaping
+import io
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import ceil
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from bench.report.tables import Cell, Line, Table
+
+PAGE = 9  # columns of methods that fit the width of a web page
+PAPER = 5  # columns of methods that fit an upright page of paper
+COLUMNS = 6  # columns of a LaTeX table whose rows are methods; more data sets continue in a further table
+HEADING = 12  # characters on a line of a column's heading in LaTeX
+
+T = TypeVar("T")
+
+
+def _text(line: Line, cell: Cell | None) -> tuple[str, str]:
+    """Value and half-width as shown; empty where there is none."""
+    if cell is None:
+        return "", ""
+    if np.isnan(cell.value):
+        return "failed", ""
+    return f"{cell.value:.{line.digits}f}", "" if np.isnan(cell.half) else f"{cell.half:.{line.digits}f}"
+
+
+def _layout(table: Table, cell: Callable[[Line, str], T]) -> tuple[list[str], list[tuple[str, list[T]]]]:
+    """Head and rows (name, cells) for a screen: data sets are the rows, or methods if they are more than PAGE and than the data sets."""
+    rows = [(line.label, [cell(line, m) for m in table.methods]) for line in table.lines]
+    if len(table.methods) <= max(PAGE, len(table.lines)):
+        return ["data set", *table.methods], rows
+    return ["method", *(name for name, _ in rows)], [(m, [cells[k] for _, cells in rows]) for k, m in enumerate(table.methods)]
+
+
+# Markdown.
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """One row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def markdown_rows(rows: Sequence[Sequence[str]], align: str = "---:") -> list[str]:
+    """The lines of a Markdown table; `rows[0]` is its head, the first column is aligned left, the others by `align`."""
+    return [markdown_row(rows[0]), markdown_row(["---", *[align] * (len(rows[0]) - 1)]), *map(markdown_row, rows[1:])]
+
+
+def markdown(table: Table) -> str:
+    """Caption, table and notes."""
+
+    def cell(line: Line, method: str) -> str:
+        found = line.cells.get(method)
+        value, half = _text(line, found)
+        if found is None:
+            return ""
+        text = f"**{value}**" if found.bold else value
+        return text + (f" +- {half}" if half else "") + (f" ({found.flag})" if found.flag else "")
+
+    head, rows = _layout(table, cell)
+    lines = markdown_rows([head, *([name, *cells] for name, cells in rows)])
+    return "\n".join([table.caption, "", *lines, *(text for note in table.notes for text in ("", note)), ""])
+
+
+# HTML.
+
+
+def html(table: Table) -> str:
+    """Caption, table and notes; every text is escaped."""
+    head, rows = _layout(table, _html_cell)
+    labels = [_breakable(name, "&#8203;") for name in head[1:]]
+    lines = [
+        f"<p>{escaping.escape(table.caption)}</p>",
+        '<div class="scroll"><table class="cards results">',
+        f"<thead><tr>{''.join(f'<th>{_breakable(name)}</th>' for name in head)}</tr></thead>",
+        "<tbody>",
+    ]
+    for name, cells in rows:
+        found = "".join(f'<td data-label="{label}">{cell}</td>' for label, cell in zip(labels, cells, strict=True))
+        lines.append(f'<tr><th scope="row">{_breakable(name)}</th>{found}</tr>')
+    lines += ["</tbody>", "</table></div>", *(f'<p class="note">{escaping.escape(note)}</p>' for note in table.notes)]
+    return "\n".join(lines)
+
+
+def _html_cell(line: Line, method: str) -> str:
+    found = line.cells.get(method)
+    value, half = _text(line, found)
+    if found is None:
+        return ""
+    text = f"<b>{value}</b>" if found.bold else value
+    flag = f' <small class="flag">{escaping.escape(found.flag)}</small>' if found.flag else ""
+    return text + (f" <small>&plusmn; {half}</small>" if half else "") + flag
+
+
+def _breakable(text: str, gap: str = "<wbr>") -> str:
+    """`text`, escaped, that may be broken after / and -."""
+    return re.sub("([/-])", rf"\1{gap}", escaping.escape(text))
+
+
+# CSV.
+
+
+def long_csv(tables: Sequence[Table]) -> str:
+    """Every number of the tables, one a line."""
+    rows = [
+        {
+            "scope": line.scope, "name": line.name, "algo": method, "selection": table.selection, "reference": table.reference,
+            "statistic": line.statistic, "value": cell.value, "ci_low": cell.low, "ci_high": cell.high,
+            "std": cell.std, "standard_error": cell.std / np.sqrt(cell.seeds), "seeds": cell.seeds,
+            "bold": int(cell.bold), "flags": cell.flag,
+        }
+        for table in tables for line in table.lines for method, cell in line.cells.items()
+    ]  # fmt: skip
+    out = io.StringIO()
+    pd.DataFrame(rows).to_csv(out, index=False, float_format="%.6g", lineterminator="\n")
+    return out.getvalue()
+
+
+# LaTeX.
+
+
+def latex(tables: Sequence[Table]) -> str:
+    """booktabs tables, no wider than an upright page; captions and notes are comments."""
+    return "\n\\par\\bigskip\\noindent\n".join(map(_latex, tables))
+
+
+def _latex(table: Table) -> str:
+    comments = "".join(f"% {' '.join(text.split())}\n" for text in (table.caption, *table.notes))
+    if len(table.methods) <= PAPER:
+        return comments + _methods_as_columns(table)
+    return comments + "\\par\\medskip\\noindent\n".join(_methods_as_rows(table.methods, piece) for piece in _pieces(table.lines))
+
+
+def _methods_as_columns(table: Table) -> str:
+    rows: list[Sequence[str]] = []
+    previous = "data set"
+    for line in table.lines:
+        if line.scope != previous:
+            rows.append(r"\midrule")
+            previous = line.scope
+        rows.append([_latex_text(line.label), *(_latex_cell(line, m) for m in table.methods)])
+    return _tabular("l" + "r" * len(table.methods), ["Data set", *map(_latex_text, table.methods)], rows)
+
+
+def _methods_as_rows(methods: Sequence[str], lines: Sequence[Line]) -> str:
+    """A row for each method with a result in `lines`; a gap separates data sets from aggregates."""
+    gaps = ["", *(r"@{\quad}" if a.scope != b.scope else "" for a, b in pairwise(lines))]
+    head = ["Method", *(rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{_stacked(line.label)}\end{{tabular}}" for line in lines)]
+    rows = [[_latex_text(m), *(_latex_cell(line, m) for line in lines)] for m in methods if any(m in line.cells for line in lines)]
+    return _tabular("l" + "".join(f"{gap}r" for gap in gaps), head, rows)
+
+
+def _tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """`rows` are cells, or a rule."""
+    lines = [row if isinstance(row, str) else " & ".join(row) + r" \\" for row in [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", ""])
+
+
+def _pieces(lines: Sequence[Line]) -> list[Sequence[Line]]:
+    """`lines` in pieces of at most COLUMNS and about equal size; aggregates have pieces of their own unless everything fits one."""
+    if len(lines) <= COLUMNS:
+        return [lines]
+    pieces: list[Sequence[Line]] = []
+    for group in ([x for x in lines if x.scope == "data set"], [x for x in lines if x.scope != "data set"]):
+        if group:
+            size = ceil(len(group) / ceil(len(group) / COLUMNS))
+            pieces += [group[k : k + size] for k in range(0, len(group), size)]
+    return pieces
+
+
+def _stacked(label: str) -> str:
+    """A heading on several lines, broken after punctuation."""
+    lines = [""]
+    for piece in re.findall(r"[^/@+\- ]*[/@+\- ]|[^/@+\- ]+$", label):
+        if lines[-1] and len(lines[-1] + piece.strip()) > HEADING:
+            lines.append("")
+        lines[-1] += piece
+    return r"\\".join(_latex_text(line.strip()) for line in lines)
+
+
+def _latex_cell(line: Line, method: str) -> str:
+    found = line.cells.get(method)
+    value, half = _text(line, found)
+    if found is None:
+        return "--"
+    if value == "failed":
+        return value
+    text = rf"\mathbf{{{value}}}" if found.bold else value
+    flag = f"\\textsuperscript{{{_latex_text(found.flag)}}}" if found.flag else ""
+    return f"${text}" + (rf" \pm {half}" if half else "") + "$" + flag
+
+
+def _latex_text(text: str) -> str:
+    for character in "\\&%$#_{}":
+        text = text.replace(character, {"\\": r"\textbackslash "}.get(character, "\\" + character))
+    return text
