@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import ClassVar, Literal, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from algos.batches.random_blocks import Draws
-from algos.errors import ConfigError
+from algos.errors import ConfigError, require, require_positive
 from algos.networks.precision import hidden_in_bfloat16
 
 State = dict[str, Tensor]
@@ -47,6 +48,30 @@ class Episodes(Protocol):
     def lengths(self) -> Tensor: ...  # [E] int64
     @property
     def returns(self) -> Tensor: ...  # [E] float64
+
+
+@dataclass
+class MethodConfig:
+    """Settings that every method has. The configuration of a method derives from it, in the method's file (algos/methods/NAME.py)."""
+
+    name: str = "method"  # as shown in tables
+    updates: int = 1_000_000  # gradient steps
+    batch_size: int = 256  # a member
+    hidden: list[int] = field(default_factory=lambda: [256, 256])  # widths of the hidden layers of every network
+
+    @property
+    def needs_pi_ref(self) -> bool:
+        """True if training needs a reference policy, which is then trained first."""
+        return False
+
+    def check(self, key: str = "algo") -> None:
+        """Raise ConfigError for a value that cannot be used; `key` is the configuration key of `self`."""
+        require_positive(self, key, "updates", "batch_size")
+        require(bool(self.hidden) and min(self.hidden) > 0, f"{key}.hidden", list(self.hidden), "positive layer widths")
+
+    def determinants(self) -> dict[str, Any]:
+        """The settings that the result depends on; a run directory is named by their hash."""
+        return asdict(self)
 
 
 class Algo(ABC):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from algos.base import Algo, Episodes, Metrics, State
+from algos.base import Algo, Episodes, MethodConfig, Metrics, State
 from algos.batches.random_blocks import Draws
 from algos.batches.transitions import Noise, RewardScaling, Transitions, TransitionStream
 from algos.errors import ConfigError, require, require_positive
@@ -27,13 +27,9 @@ DIAGNOSTIC_STEPS = 2_000  # evenly spaced steps that stand for the data in diagn
 
 
 @dataclass
-class LearnerConfig:
-    """What every method of this kind is told."""
+class LearnerConfig(MethodConfig):
+    """Settings that every method of this kind has."""
 
-    name: str = "learner"
-    updates: int = 1_000_000
-    batch_size: int = 256
-    hidden: list[int] = field(default_factory=lambda: [256, 256])  # of every network
     learning_rate: float = batchable(3e-4)  # of the policy
     critic_learning_rate: float = batchable(3e-4)  # of Q and V
     schedule: Schedule = Schedule.constant  # of the policy's learning rate
@@ -44,14 +40,9 @@ class LearnerConfig:
     normalize_observations: bool = False  # to mean 0 and standard deviation 1 over the data (+ 1e-3)
 
     def check(self, key: str = "algo") -> None:
-        """Raise ConfigError for a value that cannot be used."""
-        require_positive(self, key, "updates", "batch_size", "learning_rate", "critic_learning_rate", "reward_scale")
-        require(bool(self.hidden) and min(self.hidden) > 0, f"{key}.hidden", list(self.hidden), "positive layer widths")
+        super().check(key)
+        require_positive(self, key, "learning_rate", "critic_learning_rate", "reward_scale")
         require(0 <= self.discount < 1, f"{key}.discount", self.discount, "0 up to, not including, 1")
-
-    def determinants(self) -> dict[str, Any]:
-        """The settings that the result depends on."""
-        return asdict(self)
 
 
 class Learner(Algo):

@@ -1,33 +1,66 @@
-"""The methods by the type of their configuration: a new method adds one line. Its schema is named after its file."""
+"""The methods, found in algos/methods/: a new file there is a new method."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from inspect import isabstract
+from pkgutil import iter_modules
+from typing import Any, NamedTuple
 
-from algos.base import Algo
-from algos.methods.awac import AWAC, AWACConfig
-from algos.methods.awr import AWR, AWRConfig
-from algos.methods.cfgrl import CFGRL, CFGRLConfig
-from algos.methods.cql import CQL, CQLConfig
-from algos.methods.edac import EDAC, EDACConfig
-from algos.methods.iql import IQL, IQLConfig
-from algos.methods.rebrac import ReBRAC, ReBRACConfig
-from algos.methods.td3_bc import TD3BC, TD3BCConfig
+from torch import Tensor
+
+import algos.methods
+from algos.base import Algo, Episodes, MethodConfig
 from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
 
-ALGOS: dict[type[Any], type[Algo]] = {
-    WeightedBCConfig: WeightedBC,
-    AWACConfig: AWAC,
-    AWRConfig: AWR,
-    CFGRLConfig: CFGRL,
-    CQLConfig: CQL,
-    EDACConfig: EDAC,
-    IQLConfig: IQL,
-    ReBRACConfig: ReBRAC,
-    TD3BCConfig: TD3BC,
-}
+
+class Method(NamedTuple):
+    """A method's two classes."""
+
+    config: type[MethodConfig]
+    algo: Callable[..., Algo]
 
 
-def schema_name(config: type[Any]) -> str:
-    """What conf/algo calls the configuration `config`: the name of the file that defines it."""
-    return config.__module__.rpartition(".")[2]
+@cache
+def _found() -> dict[str, Method]:
+    """The methods by the name of their file. A file whose `Algo` is abstract is a base of others, such as sac.py, and no method."""
+    found = {}
+    for module in iter_modules(algos.methods.__path__):
+        classes = vars(import_module(f"{algos.methods.__name__}.{module.name}"))
+        config, algo = (_defined_in(classes, base) for base in (MethodConfig, Algo))
+        if config and algo and not isabstract(algo):
+            found[module.name] = Method(config, algo)
+    return found
+
+
+def _defined_in(module: Mapping[str, Any], base: type) -> Any:
+    """The class derived from `base` that the module with the namespace `module` defines, or None."""
+    found = [c for c in module.values() if isinstance(c, type) and issubclass(c, base) and c.__module__ == module["__name__"]]
+    return found[-1] if found else None
+
+
+def methods() -> dict[str, type[MethodConfig]]:
+    """The configuration classes by the name of their file, which is also the name of their schema in conf/algo."""
+    return {name: method.config for name, method in _found().items()}
+
+
+def build(
+    config: MethodConfig,
+    data: Episodes,
+    seeds: Sequence[int],
+    pi_ref: Callable[[], Mapping[str, Tensor]] | Mapping[str, Tensor] | None = None,
+) -> Algo:
+    """A population of the method that `config` configures, a member for each of `seeds`.
+
+    `pi_ref`: the reference policy's parameters [P, ...] by name, or a function that returns them; read only if the method needs it.
+    Raises ConfigError for data that the method cannot learn from, or if it needs `pi_ref` and has none.
+    """
+    method = _found()[type(config).__module__.rpartition(".")[2]]
+    return method.algo(config, data, seeds, **({"pi_ref": pi_ref} if config.needs_pi_ref else {}))
+
+
+def build_untrained(config: MethodConfig, data: Episodes, seeds: Sequence[int]) -> Algo:
+    """`build` with a random reference policy where the method needs one: to measure updates, or to load a state."""
+    return build(config, data, seeds, lambda: WeightedBC(WeightedBCConfig(hidden=config.hidden), data, seeds).policy())

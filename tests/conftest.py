@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBCConfig, Weighting
-from bench.config.schema import Config, EvalConfig, TrainerConfig
+from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBCConfig, Weighting
+from bench.config.schema import Config, EvalConfig, PiRefConfig, TrainerConfig
 from bench.training.shared import Shared
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import PENDULUM, RawEpisode, random_episodes, write_minari
@@ -64,11 +64,13 @@ def fresh_data(pendulum_data: Callable[..., Any]) -> None:
 def config(tmp_path: Path) -> Config:
     """A tiny iw-SFT(Q) run on PENDULUM: 40 updates, evaluated every 15; in this process, where tests can reach into training."""
     algo = WeightedBCConfig(
-        "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
-        Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
+        "iw_sft_q", 40, 16, [8], Start.pi_ref, curation=Curation([50, 75]),
+        weighting=Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
     )  # fmt: skip
+    pi_ref = PiRefConfig(20, batch_size=16)
     evaluation, results = EvalConfig(15, 2, 5, workers=1), str(tmp_path / "results")
-    return Config(algo, PENDULUM, seeds=[3, 1], eval=evaluation, results_dir=results, device="cpu", trainer=TrainerConfig(processes=1))
+    trainer = TrainerConfig(processes=1)
+    return Config(algo, PENDULUM, [3, 1], eval=evaluation, results_dir=results, device="cpu", pi_ref=pi_ref, trainer=trainer)
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_a_malicious_pi_ref_is_refused(tmp_path: Path, mark: Path) -> None:
     from bench.training.progress import Reporter
 
     config = Config(WeightedBCConfig("sft"), seeds=[0], results_dir=str(tmp_path))
-    path = reference_policy._path(config, config.algo.reference, "0", torch.device("cpu"))
+    path = reference_policy._path(config, "0", torch.device("cpu"))
     path.parent.mkdir(parents=True)
     path.write_bytes(pickle.dumps(Bomb(mark)))
     with Reporter("test") as reporter, pytest.raises(RunError, match="cannot be read"):
@@ -413,7 +413,7 @@ def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_
     }  # fmt: skip
     command = [
         sys.executable, "-m", "bench", "-m", "algo=bc", "logger=[wandb,tensorboard,jsonl]", "seeds=[0]", "algo.hidden=[8]",
-        "algo.scratch.updates=10", "eval.every=10", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1", f"dataset={ID}",
+        "algo.updates=10", "eval.every=10", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1", f"dataset={ID}",
         "device=cpu", f"+hydra.job.env_set.SERVICE_PASSWORD={OTHER}", f"logger.project={KEY}",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)

@@ -33,8 +33,8 @@ def test_the_wheel_runs_from_an_empty_folder(installed: Path, tmp_path: Path) ->
         "import sys, bench, envs.recorded.record as r, envs.recorded.policy as p; from pathlib import Path\n"
         f"assert all(Path(m.__file__).is_relative_to({str(installed)!r}) for m in (bench, r, p))\n"
         "r.record('iwsft/hopper/medium-replay-v0', steps=500, workers=1)\n"
-        "sys.argv = ['bench', 'algo=iw_sft', 'algo.hidden=[8]', 'algo.scratch.updates=10', 'algo.finetune.updates=10',"
-        "'algo.finetune.warmup=0', 'eval.episodes=1', 'eval.final_episodes=1', 'eval.workers=1', 'seeds=[0]', 'device=cpu']\n"
+        "sys.argv = ['bench', 'algo=iw_sft', 'algo.hidden=[8]', 'algo.updates=10', 'algo.updates=10',"
+        "'algo.warmup=0', 'eval.episodes=1', 'eval.final_episodes=1', 'eval.workers=1', 'seeds=[0]', 'device=cpu']\n"
         "from bench.cli import main\n"
         "if __name__ == '__main__': main()\n"
     )

@@ -18,18 +18,18 @@ weighting  none: w = 1 (SFT: the bound from x >= 1 + log x on p_theta / pi_ref)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from algos.base import Algo, Episodes, Metrics, State
+from algos.base import Algo, Episodes, MethodConfig, Metrics, State
 from algos.batches.curation import SCORES, check_percentiles, strata
 from algos.batches.random_blocks import Draws
 from algos.batches.sampling import Batch, BatchStream, LengthWeighting, Sampler
-from algos.errors import ConfigError, require
+from algos.errors import ConfigError, require, require_positive
 from algos.members import batchable
 from algos.networks.policies import policy_for
 from algos.networks.precision import hidden_in_bfloat16
@@ -59,25 +59,6 @@ class Kind(Enum):
     def compares(self) -> bool:
         """Whether the weight is a ratio of q to pi_ref."""
         return self in (Kind.trajectory, Kind.step)
-
-
-@dataclass
-class Training:
-    """How long and how a policy is trained."""
-
-    updates: int = 10_000
-    batch_size: int = 256  # transitions, or whole trajectories, by `sampler`
-    learning_rate: float = batchable(1e-3)
-    warmup: int = 0  # updates over which the learning rate rises from 0
-    schedule: Schedule = Schedule.constant
-    sampler: Sampler = Sampler.transitions
-    length_weighting: LengthWeighting = LengthWeighting.per_step
-
-    def check(self, key: str) -> None:
-        require(self.updates > 0, f"{key}.updates", self.updates, "a positive number")
-        require(self.batch_size > 0, f"{key}.batch_size", self.batch_size, "a positive number")
-        require(0 < self.learning_rate < float("inf"), f"{key}.learning_rate", self.learning_rate, "a positive number")
-        require(0 <= self.warmup <= self.updates, f"{key}.warmup", self.warmup, f"0 to {key}.updates = {self.updates}")
 
 
 @dataclass
@@ -114,44 +95,38 @@ class Weighting:
 
 
 @dataclass
-class WeightedBCConfig:
+class WeightedBCConfig(MethodConfig):
     """A point of the family."""
 
     name: str = "bc"
-    start: Start = Start.random
+    updates: int = 10_000
+    batch_size: int = 256  # transitions, or whole trajectories, by `sampler`
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
-    scratch: Training = field(default_factory=Training)  # from random parameters; pi_ref is trained so
-    finetune: Training = field(default_factory=Training)  # from pi_ref
+    start: Start = Start.random
+    learning_rate: float = batchable(1e-3)
+    warmup: int = 0  # updates over which the learning rate rises from 0
+    schedule: Schedule = Schedule.constant  # of the learning rate
+    sampler: Sampler = Sampler.transitions
+    length_weighting: LengthWeighting = LengthWeighting.per_step
     curation: Curation = field(default_factory=Curation)
     weighting: Weighting = field(default_factory=Weighting)
 
     def check(self, key: str = "algo") -> None:
-        """Raise ConfigError for a value that cannot be used."""
-        require(bool(self.hidden) and min(self.hidden) > 0, f"{key}.hidden", list(self.hidden), "positive layer widths")
-        for name in ("scratch", "finetune", "curation", "weighting"):
-            getattr(self, name).check(f"{key}.{name}")
-
-    @property
-    def training(self) -> Training:
-        """The training that this point uses."""
-        return self.finetune if self.start is Start.pi_ref else self.scratch
+        super().check(key)
+        require_positive(self, key, "learning_rate")
+        require(0 <= self.warmup <= self.updates, f"{key}.warmup", self.warmup, f"0 to {key}.updates = {self.updates}")
+        self.curation.check(f"{key}.curation")
+        self.weighting.check(f"{key}.weighting")
 
     @property
     def needs_pi_ref(self) -> bool:
         return self.start is Start.pi_ref or self.weighting.kind.compares
 
-    @property
-    def reference(self) -> WeightedBCConfig:
-        """The BC run whose policy is pi_ref."""
-        return WeightedBCConfig("bc", hidden=self.hidden, scratch=self.scratch)
-
     def determinants(self) -> dict[str, Any]:
         """The settings that the result depends on, without those that this point does not use."""
-        used = asdict(self)
-        if self.start is Start.random:
-            del used["finetune"]
-            if not self.needs_pi_ref and not self.curation.percentiles and self.curation.min_score is None:
-                used["curation"] = {}
+        used = super().determinants()
+        if not self.curation.percentiles and self.curation.min_score is None:
+            used["curation"] = {}
         if self.weighting.kind is Kind.none:
             used["weighting"] = {}
         return used
@@ -174,16 +149,15 @@ class WeightedBC(Algo):
         pi_ref: Callable[[], Mapping[str, Tensor]] | Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(data, seeds)
-        self.config, self.updates = config, config.training.updates
+        self.config, self.updates = config, config.updates
         self.net = policy_for(data, config.hidden)
         self.optimizer = Adam()
         scores = SCORES[config.curation.score](data).cpu().numpy()
         curated = strata(scores, config.curation.percentiles, config.curation.min_score)
         self.curated = torch.from_numpy(curated).to(self.device)  # [M] episode numbers with repetition
-        training = config.training
-        self.stream = BatchStream(data, self.curated, seeds, training.batch_size, training.sampler, training.length_weighting)
-        self.shapes_vary = training.sampler is Sampler.trajectories
-        self.rate = self.scalar(training.learning_rate)
+        self.stream = BatchStream(data, self.curated, seeds, config.batch_size, config.sampler, config.length_weighting)
+        self.shapes_vary = config.sampler is Sampler.trajectories
+        self.rate = self.scalar(config.learning_rate)
         w = config.weighting
         self.temperature, self.minimum, self.maximum, self.ema_rate = map(self.scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))
         if config.needs_pi_ref and pi_ref is None:
@@ -210,7 +184,7 @@ class WeightedBC(Algo):
     @property
     def uses_table(self) -> bool:
         """Whether trajectory weights come from a table [P, M] that is refreshed now and then (they need whole trajectories)."""
-        return self.config.weighting.kind is Kind.trajectory and self.config.training.sampler is Sampler.transitions
+        return self.config.weighting.kind is Kind.trajectory and self.config.sampler is Sampler.transitions
 
     # The reference's log-likelihood of every curated step, once.
 
@@ -274,7 +248,7 @@ class WeightedBC(Algo):
     def _trajectory_weights(self, ratio: Tensor, batch: Batch) -> Tensor:
         """[P, L] from the log-ratios [P, L] of a batch of whole trajectories."""
         real = (batch.coefficient > 0).to(ratio.dtype)
-        zeros = torch.zeros(self.members, self.config.training.batch_size, device=self.device)
+        zeros = torch.zeros(self.members, self.config.batch_size, device=self.device)
         mean = zeros.scatter_add(1, batch.row, ratio * real) / zeros.scatter_add(1, batch.row, real)
         return trajectory_weights(mean, self.temperature, self.maximum).gather(1, batch.row)
 
@@ -292,8 +266,7 @@ class WeightedBC(Algo):
         with torch.enable_grad():
             losses = self.losses(self.net.layout.views(flat), weights, batch)
             (grad,) = torch.autograd.grad(losses.sum(), flat)
-        training = self.config.training
-        rate = learning_rate(state["update"], self.rate, training.warmup, training.updates, training.schedule)
+        rate = learning_rate(state["update"], self.rate, self.config.warmup, self.updates, self.config.schedule)
         self.optimizer.step(state["policy"], grad, state, state["update"], rate)
         state["update"] += 1
         return {"loss": losses.detach(), "learning_rate": rate}

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from algos.registry import ALGOS, schema_name
+from algos.registry import methods
 from bench.config.domains import domain_value
 from bench.config.schema import Config
 
@@ -35,8 +35,8 @@ def register() -> None:
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.population, False)  # its keys are settings of the method
     store.store(name="schema", node=schema)
-    for algo in ALGOS:
-        store.store(group="algo/schema", name=schema_name(algo), node=algo)
+    for name, algo in methods().items():
+        store.store(group="algo/schema", name=name, node=algo)
     OmegaConf.register_new_resolver("domain", domain_value, replace=True)
 
 

@@ -70,7 +70,7 @@ def _near(name: str, options: list[str]) -> str:
 
 def _known_keys() -> list[str]:
     """Every key of the configuration, dotted, those of all methods included."""
-    from algos.registry import ALGOS  # imports torch
+    from algos.registry import methods  # imports torch
     from bench.config.schema import Config
 
     def walk(node: dict[str, Any], prefix: str) -> list[str]:
@@ -79,4 +79,4 @@ def _known_keys() -> list[str]:
     def keys(schema: type, prefix: str) -> list[str]:
         return walk(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(schema))), prefix)
 
-    return sorted({*keys(Config, ""), *(key for schema in ALGOS for key in keys(schema, "algo."))})
+    return sorted({*keys(Config, ""), *(key for schema in methods().values() for key in keys(schema, "algo."))})

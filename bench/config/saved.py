@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from algos.registry import ALGOS
+from algos.registry import methods
 from bench.config.schema import Config
 from bench.errors import RunError, first_line
 
@@ -49,7 +49,7 @@ def load_config(folder: Path) -> Config:
 
 def _schema(path: Path, algo: dict[str, Any]) -> type[Any]:
     """The dataclass of the method: the one with exactly these keys; of several, the one whose name is saved."""
-    fitting = [schema for schema in ALGOS if {f.name for f in fields(schema)} == set(algo)]
+    fitting = [schema for schema in methods().values() if {f.name for f in fields(schema)} == set(algo)]
     if not fitting:
         raise RunError(f"{path}: no method of this suite has the keys {', '.join(algo)}; another version wrote the file")
     return next((schema for schema in fitting if schema().name == algo["name"]), fitting[0])

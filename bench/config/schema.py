@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any
 
 from omegaconf import MISSING
 
+from algos.base import MethodConfig
+from algos.batches.sampling import LengthWeighting, Sampler
 from algos.errors import require, require_positive
+from algos.methods.weighted_bc import WeightedBCConfig
 
 PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
@@ -82,36 +85,54 @@ class ReportConfig:
 
 
 @dataclass
-class Budget:
-    """Updates by kind of training, and the rate that goes with the short one. conf/algo refers to them, so that a suite sets them for all
-    methods at once, whichever keys a method has."""
+class PiRefConfig:
+    """Training of pi_ref, the policy that fine-tuning starts from and that importance weights compare with: behaviour cloning of all data.
 
-    scratch: int = 10_000  # imitation from random parameters; pi_ref is trained so
-    finetune: int = 4_500  # imitation from pi_ref
-    finetune_rate: float = 4e-5  # its learning rate
-    value: int = 1_000_000  # methods that learn values or policies from transitions
-    costly: int = 1_000_000  # those of them with many critics, actions a step or large batches: CQL, EDAC, SAC-N, CFGRL
+    `algo=bc` and `algo=filtered_bc` take their training from here as well, so that a BC run is the pi_ref of the other methods.
+    """
+
+    updates: int = 10_000
+    learning_rate: float = 1e-3
+    batch_size: int = 256  # transitions, or whole trajectories, by `sampler`
+    sampler: Sampler = Sampler.transitions
+    length_weighting: LengthWeighting = LengthWeighting.per_step
+    dataset: str | None = None  # that pi_ref is trained on; the run's own if null
+
+    def algo(self, hidden: list[int]) -> WeightedBCConfig:
+        """The method that trains it, with hidden layers of the widths `hidden`."""
+        training = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dataset"}
+        return WeightedBCConfig("bc", hidden=list(hidden), **training)
 
     def check(self) -> None:
-        require_positive(self, "budget", "scratch", "finetune", "finetune_rate", "value", "costly")
+        self.algo([1]).check("pi_ref")
+
+
+@dataclass
+class FinetuneConfig:
+    """Training that starts from pi_ref. conf/algo refers to it, so that a suite sets it for all such methods at once."""
+
+    learning_rate: float = 4e-5
+
+    def check(self) -> None:
+        require_positive(self, "finetune", "learning_rate")
 
 
 @dataclass
 class Config:
     """One run: a population of `seeds` of one method on one data set."""
 
-    algo: Any = MISSING  # the dataclass of a method (algos/), chosen by algo=NAME
+    algo: MethodConfig = MISSING  # a method's settings (algos/methods/), chosen by algo=NAME
     dataset: str = "iwsft/hopper/medium-replay-v0"  # any id, or an expression of them (envs/data/selection.py)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    budget: Budget = field(default_factory=Budget)
     suite: str = "single"  # results go to <results_dir>/<suite>
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda
     results_dir: str = "results"
     force: bool = False  # run again what is finished
-    pi_ref_dataset: str | None = None  # what pi_ref is trained on; `dataset` if null
     population: dict[str, Any] = field(default_factory=dict)  # lists of values of settings of algo: one run for each combination
+    pi_ref: PiRefConfig = field(default_factory=PiRefConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
 
@@ -124,8 +145,14 @@ class Config:
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
         for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files
             require(bool(PLAIN_NAME.fullmatch(name)), key, name, "a plain name: letters, digits, and _ . + - behind the first")
-        self.budget.check()
+        self.pi_ref.check()
+        self.finetune.check()
         self.eval.check()
         self.logger.check()
         self.trainer.check()
         self.algo.check("algo")
+
+    @property
+    def pi_ref_algo(self) -> WeightedBCConfig:
+        """The method that trains pi_ref for `algo`: behaviour cloning of all data by a network of the same widths."""
+        return self.pi_ref.algo(self.algo.hidden)

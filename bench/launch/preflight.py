@@ -22,7 +22,7 @@ def preflight(configs: Iterable[Config], here: bool = True) -> None:
         if here:
             device_of(config.device)
         _check_writable(Path(config.results_dir))
-    for dataset in dict.fromkeys(d for config in configs for d in (config.dataset, config.pi_ref_dataset) if d):
+    for dataset in dict.fromkeys(d for config in configs for d in (config.dataset, config.pi_ref.dataset) if d):
         ensure(dataset)
 
 

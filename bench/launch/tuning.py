@@ -20,7 +20,7 @@ from bench.config.schema import Config
 from bench.errors import RunError
 from bench.storage.rundir import RunDir
 
-TUNABLE = ("algo", "budget")  # whatever else is changed makes other numbers than those that a study compares
+TUNABLE = ("algo", "pi_ref", "finetune")  # whatever else is changed makes other numbers than those that a study compares
 
 
 def is_tuning(hydra: DictConfig) -> bool:
@@ -63,7 +63,7 @@ def trials_ahead(overrides: Sequence[Override]) -> list[list[str]]:
         raise RunError("hydra/sweeper=optuna: nothing to tune; give a key a range, such as 'algo.weighting.temperature=interval(1,20)'")
     for key in swept:
         if key.split(".")[0] not in TUNABLE:
-            raise RunError(f"{key}: cannot be tuned, as its values are not measured alike; give one value, and tune keys of algo or budget")
+            raise RunError(f"{key}: cannot be tuned, as its values are not measured alike; tune keys of {', '.join(TUNABLE)}")
     first = {key: found[0] for key, found in values.items()}
     return [[f"{k}={v}" for k, v in (first | {key: value}).items()] for key in swept for value in values[key]]
 

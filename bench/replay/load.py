@@ -17,7 +17,7 @@ from torch import Tensor
 
 from algos.base import Algo
 from algos.members import with_settings
-from algos.registry import ALGOS
+from algos.registry import build
 from bench.config.saved import load_config
 from bench.config.schema import Config
 from bench.errors import RunError, first_line
@@ -68,8 +68,7 @@ class LoadedRun:
             method = with_settings(method, {"curation.min_score": None})  # the placeholder data must not be filtered out
         own = {name: value[[self.member(seed) for seed in seeds]].to(device) for name, value in self.parameters.items()}
         # Acting reads the policy alone, but a method that needs pi_ref asks for one of its policy's shape.
-        extra: dict[str, Any] = {"pi_ref": own} if getattr(method, "needs_pi_ref", False) else {}
-        algo = ALGOS[type(method)](method, self.environment.trajectories.to(device), seeds, **extra)  # type: ignore[call-arg, arg-type]
+        algo = build(method, self.environment.trajectories.to(device), seeds, own)
         expected, found = ({k: tuple(v.shape) for k, v in named.items()} for named in (algo.policy(), own))
         if wrong := next((k for k in {**expected, **found} if expected.get(k) != found.get(k)), None):
             path = self.folder / "policy.safetensors"

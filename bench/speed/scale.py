@@ -13,7 +13,7 @@ from bench.speed.rows import COLUMNS as SPEED_COLUMNS
 from bench.speed.rows import Row, row_of
 from bench.speed.turns import Say, at_work, limits, look_around, peak, take_turns
 from bench.speed.worker import Setting, Worker
-from bench.speed.workload import Workload, batch_of, configured, data_for, population, suite, updates_of
+from bench.speed.workload import Workload, configured, data_for, population, suite
 from bench.training.evaluate import evaluate
 from bench.training.shared import Shared
 
@@ -35,7 +35,7 @@ def curves(o: ScaleOptions) -> list[tuple[str, float | str, Workload]]:
     for method in o.methods:
         own = replace(base, method=method, members=o.seeds, batch=0, hidden=())
         config = configured(own)
-        found.append(("method", method, replace(own, batch=batch_of(config), hidden=tuple(config.hidden))))
+        found.append(("method", method, replace(own, batch=config.batch_size, hidden=tuple(config.hidden))))
     return found
 
 
@@ -73,7 +73,7 @@ def scale(o: ScaleOptions, say: Say) -> list[Row]:
             "curve": curve,
             "x": x,
             "data_steps": w.setting.what.steps or recorded,
-            "own_updates": updates_of(configured(w.setting.what, own_budget=True)),
+            "own_updates": configured(w.setting.what, own_budget=True).updates,
         }
         for curve, x, w, f, busy in done
     ]

@@ -11,8 +11,8 @@ import torch
 
 from algos.base import Algo, Episodes
 from algos.methods.awr import AWRConfig
-from algos.methods.weighted_bc import Kind, Sampler, WeightedBC, WeightedBCConfig
-from algos.registry import ALGOS
+from algos.methods.weighted_bc import Kind, Sampler, WeightedBCConfig
+from algos.registry import build_untrained
 from bench.config.compose import compose
 from bench.config.schema import Config
 from bench.training.device import apply_engine, build_population, processes_for
@@ -54,30 +54,19 @@ def composed(workload: Workload, own_budget: bool = False) -> Config:
     """The configuration of a run as the command line gives it, with the batch and widths of `workload`, laid out for UPDATES updates
     unless the method's own number of them is wanted."""
     overrides = [f"dataset={workload.dataset}", f"trainer.engine={workload.engine}", f"trainer.precision={workload.precision}"]
-    overrides += [] if own_budget else [f"budget.{name}={UPDATES}" for name in ("scratch", "finetune", "value", "costly")]
+    overrides += [] if own_budget else [f"algo.updates={UPDATES}"]
     found = compose([f"algo={workload.method}", *overrides])
     config = found.algo
     if workload.hidden:
         config.hidden = list(workload.hidden)
     if workload.batch:
-        for part in (config.scratch, config.finetune) if isinstance(config, WeightedBCConfig) else (config,):
-            part.batch_size = workload.batch
+        config.batch_size = workload.batch
     return found
 
 
 def configured(workload: Workload, own_budget: bool = False) -> Any:
     """The method's part of that."""
     return composed(workload, own_budget).algo
-
-
-def batch_of(config: Any) -> int:
-    """Its batch size."""
-    return config.training.batch_size if isinstance(config, WeightedBCConfig) else config.batch_size
-
-
-def updates_of(config: Any) -> int:
-    """How many updates it trains for."""
-    return config.training.updates if isinstance(config, WeightedBCConfig) else config.updates
 
 
 def data_for(workload: Workload) -> Trajectories:
@@ -99,17 +88,14 @@ def resized(data: Trajectories, steps: int) -> Trajectories:
 
 def population(config: Any, data: Episodes, seeds: Sequence[int]) -> Algo:
     """The suite's learners. Where one needs pi_ref it is untrained: an update costs the same."""
-    extra = {"pi_ref": WeightedBC(config.reference, data, seeds).policy()} if getattr(config, "needs_pi_ref", False) else {}
-    return ALGOS[type(config)](config, data, seeds, **extra)  # type: ignore[call-arg, arg-type]
+    return build_untrained(config, data, seeds)
 
 
 def rhythm(config: Any) -> tuple[int, int]:
     """`cycle` and `rare` of a method's updates."""
     if isinstance(config, AWRConfig):
         return 1, config.refresh_every
-    refreshes = (
-        isinstance(config, WeightedBCConfig) and config.weighting.kind is Kind.trajectory and config.training.sampler is Sampler.transitions
-    )
+    refreshes = isinstance(config, WeightedBCConfig) and config.weighting.kind is Kind.trajectory and config.sampler is Sampler.transitions
     return getattr(config, "policy_delay", 1), config.weighting.refresh_every if refreshes else 0
 
 

@@ -160,10 +160,10 @@ class BC(Trainer):
         super().__init__(config, data)
         self.observations, self.actions = data.observations, data.actions
         self.actor = GaussianActor(*self.widths, config.hidden).to(self.device)
-        self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.scratch.learning_rate)
+        self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate)
 
     def sample(self) -> tuple[Tensor, ...]:
-        index = torch.randint(0, len(self.actions), (self.config.scratch.batch_size,), device=self.device)
+        index = torch.randint(0, len(self.actions), (self.config.batch_size,), device=self.device)
         return self.observations[index], self.actions[index]
 
     def update(self, t: int, *batch: Tensor) -> dict[str, Tensor]:
@@ -184,7 +184,7 @@ class IWSFTQ(Trainer):
         self.steps, self.episode = self._laid_out(data, self.distinct)  # every step once
         self.lengths = data.lengths[self.distinct]
         self.actor = GaussianActor(*self.widths, config.hidden).to(self.device)
-        self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.finetune.learning_rate)
+        self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.start_from(self.actor.state_dict())
 
@@ -195,7 +195,7 @@ class IWSFTQ(Trainer):
         return torch.cat(steps), torch.repeat_interleave(torch.arange(len(episodes), device=episodes.device), data.lengths[episodes])
 
     def _rate(self, t: int) -> float:
-        training = self.config.finetune
+        training = self.config
         rise = min(t / training.warmup, 1.0) if training.warmup else 1.0
         done = min(max((t - training.warmup) / max(1, training.updates - training.warmup), 0.0), 1.0)
         return rise * 0.5 * (1 + math.cos(math.pi * done))
@@ -220,7 +220,7 @@ class IWSFTQ(Trainer):
         self.weights = (w.temperature * mean).exp().clamp(0.0, w.maximum)[self.slots_episode]
 
     def sample(self) -> tuple[Tensor, ...]:
-        drawn = torch.randint(0, len(self.index), (self.config.finetune.batch_size,), device=self.device)
+        drawn = torch.randint(0, len(self.index), (self.config.batch_size,), device=self.device)
         return self.index[drawn], self.slot[drawn]
 
     def update(self, t: int, *batch: Tensor) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ from bench.storage.files import remove_scratch, write_atomic, write_json
 from bench.storage.locks import Lock
 from bench.storage.tensors import pack
 
-FORMAT = 1  # raised when the same settings no longer give the same result
+FORMAT = 2  # raised when the same settings no longer give the same result
 EPISODE_COLUMNS = ("update", "seed", "episode", "return", "length")
 METRIC = "metrics/"  # before the names of metrics in a checkpoint
 
@@ -52,10 +52,12 @@ def digest_of(content: Any) -> str:
 
 
 def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
-    """The hash of what determines a run's result: method, data (and pi_ref's, if others), seeds, evaluation, arithmetic."""
+    """The hash of what determines a run's result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic."""
     evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
-    parts = (FORMAT, config.algo.determinants(), config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
-    return digest_of(parts if pi_ref_digest is None else (*parts, pi_ref_digest))
+    pi_ref = (config.pi_ref_algo.determinants(), pi_ref_digest) if config.algo.needs_pi_ref else None
+    return digest_of(
+        (FORMAT, config.algo.determinants(), pi_ref, config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
+    )
 
 
 def film_path(folder: Path, seed: int, episode: int) -> Path:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from algos.batches.sampling import Sampler
-from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
-from algos.registry import ALGOS
+from algos.methods.weighted_bc import WeightedBCConfig
+from algos.registry import build_untrained
 from bench.config.schema import Config
 from bench.training.device import device_of
 from bench.training.shared import Shared
@@ -30,7 +30,7 @@ def members_that_fit(configs: Sequence[Config], shared: Shared) -> int:
     device = device_of(config.device)
     if device.type == "cpu":
         algo = config.algo
-        return 1 if isinstance(algo, WeightedBCConfig) and algo.training.sampler is Sampler.trajectories else ON_A_CPU
+        return 1 if isinstance(algo, WeightedBCConfig) and algo.sampler is Sampler.trajectories else ON_A_CPU
     trajectories = shared.data(config.dataset, config.eval.workers).trajectories.to(device)
     needed = _peak(config, trajectories, device)
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -54,10 +54,7 @@ def _peak(config: Config, trajectories: Any, device: torch.device) -> int:
 
 def exercise(config: Config, trajectories: Any) -> None:
     """All that a run does with its device, for one member and two updates; a reference policy, if needed, is a random one."""
-    extra: dict[str, Any] = {}
-    if getattr(config.algo, "needs_pi_ref", False):
-        extra["pi_ref"] = WeightedBC(config.algo.reference, trajectories, config.seeds[:1]).policy()
-    algo = ALGOS[type(config.algo)](config.algo, trajectories, config.seeds[:1], **extra)  # type: ignore[call-arg]
+    algo = build_untrained(config.algo, trajectories, config.seeds[:1])
     algo.train(0, 2)
     algo.diagnostics()
     algo.act(trajectories.observations[:ROWS].unsqueeze(0))

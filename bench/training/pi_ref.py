@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Episodes
-from algos.members import joined, part, stacked
-from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
+from algos.members import joined, part
+from algos.registry import build
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.storage.checkpoints import Checkpoint, Checkpoints
@@ -32,8 +32,8 @@ from bench.training.device import apply_engine, arithmetic_of, build_population,
 from bench.training.progress import Reporter
 
 
-def _path(config: Config, reference: WeightedBCConfig, dataset_digest: str, device: torch.device) -> Path:
-    key = digest_of((FORMAT, reference.determinants(), dataset_digest, list(config.seeds), arithmetic_of(device, config)))
+def _path(config: Config, dataset_digest: str, device: torch.device) -> Path:
+    key = digest_of((FORMAT, config.pi_ref_algo.determinants(), dataset_digest, list(config.seeds), arithmetic_of(device, config)))
     return Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
 
 
@@ -42,8 +42,8 @@ def _lock(path: Path) -> Lock:
 
 
 def _is_reference(config: Config) -> bool:
-    """Whether the run is BC on all data."""
-    return isinstance(config.algo, WeightedBCConfig) and config.algo.determinants() == config.algo.reference.determinants()
+    """True if the run is what would train pi_ref: BC of all data with the settings of `pi_ref`."""
+    return config.algo.determinants() == config.pi_ref_algo.determinants()
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def share_policy(config: Config, dataset_digest: str, device: torch.device) -> I
 
     Yields what shares the run's policy with them, or does nothing.
     """
-    path = _path(config, config.algo, dataset_digest, device) if _is_reference(config) else None
+    path = _path(config, dataset_digest, device) if _is_reference(config) else None
     if path is None or path.exists() or not (lock := _lock(path)).take():
         yield lambda policy: None
         return
@@ -69,7 +69,7 @@ def find_or_train(
 
     Runs with the same reference share it; those that are missing are trained as one population, in `parts` parts.
     """
-    paths = [_path(config, config.algo.reference, dataset_digest, device) for config in configs]
+    paths = [_path(config, dataset_digest, device) for config in configs]
 
     def on_wait(holder: str) -> None:
         reporter.say(f"{reporter.label}: waiting for pi_ref, which {holder} trains")
@@ -87,17 +87,15 @@ def find_or_train(
 
 def _train(missing: dict[Path, Config], data: Episodes, device: torch.device, reporter: Reporter, parts: int) -> None:
     """Train the references of `missing` together, from where their checkpoints stand, and leave each at its path."""
-    members = [(config.algo.reference, seed) for config in missing.values() for seed in config.seeds]
+    any_config = next(iter(missing.values()))  # runs of one population have one `pi_ref`
+    seeds = [seed for config in missing.values() for seed in config.seeds]
 
     def make(own: slice) -> Algo:
-        algo = WeightedBC(stacked([reference for reference, _ in members[own]]), data, [seed for _, seed in members[own]])
-        apply_engine(
-            algo, next(iter(missing.values())), lambda line: None if own.start else reporter.say(f"{reporter.label}: pi_ref: {line}")
-        )
+        algo = build(any_config.pi_ref_algo, data, seeds[own])
+        apply_engine(algo, any_config, lambda line: None if own.start else reporter.say(f"{reporter.label}: pi_ref: {line}"))
         return algo
 
-    processes = processes_for(next(iter(missing.values())), device, len(members))
-    algo = build_population(make, len(members), min(parts, len(members)), processes)
+    algo = build_population(make, len(seeds), min(parts, len(seeds)), processes_for(any_config, device, len(seeds)))
     places, first = [], 0
     for config in missing.values():
         places.append(slice(first, first := first + len(config.seeds)))
@@ -105,7 +103,7 @@ def _train(missing: dict[Path, Config], data: Episodes, device: torch.device, re
     for path in missing:
         remove_scratch(path.parent, path.stem)
     done = _go_on(algo, kept)
-    autosave, stride = Autosave(next(iter(missing.values())).trainer.checkpoint_minutes), ChunkSize()
+    autosave, stride = Autosave(any_config.trainer.checkpoint_minutes), ChunkSize()
     reporter.stage("training pi_ref", algo.updates, done)
 
     def save() -> None:

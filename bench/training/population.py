@@ -13,7 +13,7 @@ from bench.config.compose import flat
 from bench.config.schema import Config
 from bench.storage.rundir import digest_of
 
-OWN = ("algo", "seeds", "budget", "population")  # of Config: compared in parts, or without effect on a run of its own
+OWN = ("algo", "seeds", "finetune", "population")  # of Config: compared in parts, or without effect on a run of its own
 
 
 def expanded(config: Config) -> list[Config]:
@@ -56,7 +56,8 @@ def _values(key: str, given: Any) -> list[float]:
 
 def population_key(config: Config) -> str:
     """Equal for two runs that can be members of one population."""
-    rest = {name: value for name, value in asdict(config).items() if name not in OWN}
+    own = OWN if config.algo.needs_pi_ref else (*OWN, "pi_ref")
+    rest = {name: value for name, value in asdict(config).items() if name not in own}
     del rest["trainer"]["max_members"]
     algo = with_settings(config.algo, dict.fromkeys(batchable_settings(config.algo), 0.0))
     return digest_of((rest, type(algo).__name__, asdict(algo)))

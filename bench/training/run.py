@@ -20,7 +20,7 @@ import torch
 from algos.base import Algo
 from algos.errors import require
 from algos.members import stacked
-from algos.registry import ALGOS
+from algos.registry import build
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.loggers import make_logger
@@ -206,7 +206,7 @@ def _make(
     """The method's population on its data, the members of each run in turn, with their reference policies if it needs them."""
     find: Callable[[], dict[str, torch.Tensor]] | None = None
     config = configs[0]
-    if getattr(config.algo, "needs_pi_ref", False):
+    if config.algo.needs_pi_ref:
         source, found = data, trajectories
         if reference_data is not None:
             _check_alike(config, data, reference_data)
@@ -217,8 +217,7 @@ def _make(
 
     def make(own: slice) -> Algo:
         settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
-        extra = {} if find is None else {"pi_ref": lambda: {name: value[own] for name, value in find().items()}}
-        algo = ALGOS[type(config.algo)](settings, trajectories, seeds, **extra)  # type: ignore[call-arg]
+        algo = build(settings, trajectories, seeds, None if find is None else lambda: {name: value[own] for name, value in find().items()})
         apply_engine(algo, config, lambda line: None if own.start else reporter.say(f"{reporter.label}: {line}"))  # once for all parts
         return algo
 
@@ -233,7 +232,7 @@ def _check_alike(config: Config, data: LoggedData, other: LoggedData) -> None:
     ]
     if shapes[0] != shapes[1]:
         widths = " and ".join(f"{s[0]} x {s[1]}" for s in shapes)
-        raise RunError(f"pi_ref_dataset = {config.pi_ref_dataset}: its observations and actions ({widths}) do not fit {config.dataset}")
+        raise RunError(f"pi_ref.dataset = {config.pi_ref.dataset}: its observations and actions ({widths}) do not fit {config.dataset}")
 
 
 def _record(run: RunInProgress, data: LoggedData, device: torch.device, algo: Algo, set_up_time: float) -> Row:
@@ -249,7 +248,7 @@ def _record(run: RunInProgress, data: LoggedData, device: torch.device, algo: Al
             "num_actions": data.trajectories.num_actions,
             "action_low": data.action_low.tolist(), "action_high": data.action_high.tolist(),
         },
-        "note": data.note, "pi_ref_dataset": config.pi_ref_dataset,
+        "note": data.note, "pi_ref_dataset": config.pi_ref.dataset,
         "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
         "config_hash": run.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

@@ -44,10 +44,8 @@ class Shared:
 
     def pi_ref_data(self, config: Config) -> LoggedData | None:
         """The data set that the run's pi_ref is trained on, None if it is the run's own or the method needs no pi_ref."""
-        dataset = config.pi_ref_dataset
-        if dataset in (None, config.dataset) or not getattr(config.algo, "needs_pi_ref", False):
-            return None
-        return self.data(dataset, config.eval.workers)
+        dataset = config.pi_ref.dataset if config.algo.needs_pi_ref else None
+        return None if dataset in (None, config.dataset) else self.data(dataset, config.eval.workers)
 
     def evaluator(self, env_spec: str, workers: int | None) -> Evaluator:
         """Open environments of `env_spec` in `workers` processes, all cores by default; other environments are closed."""

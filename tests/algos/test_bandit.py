@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algos.batches.sampling import Sampler
-from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
 from algos.weights import trajectory_weights
 from envs.data.trajectories import Trajectories
 
@@ -36,8 +36,10 @@ def right_of(algo: WeightedBC) -> float:
 
 def probability_of_right(weighting: Weighting, min_score: float | None = 1.0, updates: int = 3000) -> float:
     """Train on the successes, every one of them in each update, and return pi(right)."""
-    training = Training(batch_size=3, learning_rate=0.05, sampler=Sampler.trajectories)
-    config = WeightedBCConfig("bandit", Start.pi_ref, [], finetune=training, curation=Curation(min_score=min_score), weighting=weighting)
+    config = WeightedBCConfig(
+        "bandit", batch_size=3, hidden=[], start=Start.pi_ref, learning_rate=0.05, sampler=Sampler.trajectories,
+        curation=Curation(min_score=min_score), weighting=weighting,
+    )  # fmt: skip
     algo = WeightedBC(config, pulls(), [0], uniform())
     count = len(algo.curated)
     batch = algo.stream._whole((torch.arange(count).double()[None] + 0.5) / count)
@@ -77,7 +79,7 @@ def test_temperature_zero_is_sft() -> None:
 
 
 def test_bc_imitates_everything() -> None:
-    config = WeightedBCConfig("bandit", hidden=[], scratch=Training(batch_size=4, learning_rate=0.05, sampler=Sampler.trajectories))
+    config = WeightedBCConfig("bandit", batch_size=4, hidden=[], learning_rate=0.05, sampler=Sampler.trajectories)
     algo = WeightedBC(config, pulls(), [0])
     batch = algo.stream._whole((torch.arange(4).double()[None] + 0.5) / 4)
     for _ in range(2000):

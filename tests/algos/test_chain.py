@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from algos.registry import ALGOS
+from algos.registry import build
 from envs.data.trajectories import Trajectories
 from tests.helpers.learners import configured
 
@@ -63,22 +63,22 @@ def goes_right(algo: Any) -> list[bool]:
 
 SOFT = ("algo.target_rate=0.05", "algo.reward_scale=10", "algo.entropy_learning_rate=1e-2")  # rewards outweigh the entropy's
 BUDGET = {
-    "iql": ("budget.value=800", "algo.reward_scaling=none", "algo.temperature=10", "algo.expectile=0.9", "algo.target_rate=0.02"),
-    "td3_bc": ("budget.value=1000", "algo.alpha=10", "algo.target_rate=0.05"),
-    "rebrac": ("budget.value=1500", "algo.policy_penalty=0.02", "algo.critic_penalty=0", "algo.target_rate=0.05"),
-    "awac": ("budget.value=800", "algo.temperature=0.03", "algo.target_rate=0.02"),
-    "crr": ("budget.value=800", "algo.weight=binary", "algo.target_rate=0.02"),
+    "iql": ("algo.updates=800", "algo.reward_scaling=none", "algo.temperature=10", "algo.expectile=0.9", "algo.target_rate=0.02"),
+    "td3_bc": ("algo.updates=1000", "algo.alpha=10", "algo.target_rate=0.05"),
+    "rebrac": ("algo.updates=1500", "algo.policy_penalty=0.02", "algo.critic_penalty=0", "algo.target_rate=0.05"),
+    "awac": ("algo.updates=800", "algo.temperature=0.03", "algo.target_rate=0.02"),
+    "crr": ("algo.updates=800", "algo.weight=binary", "algo.target_rate=0.02"),
     "cfgrl": (
-        "budget.costly=1500",
+        "algo.updates=1500",
         "algo.batch_size=256",
         "algo.reward_scaling=none",
         "algo.target_rate=0.02",
         "algo.guidance=3",
         "algo.steps=8",
     ),
-    "cql": ("budget.costly=400", "algo.alpha=0.1", "algo.samples=4", *SOFT),
-    "edac": ("budget.costly=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
-    "sac_n": ("budget.costly=700", "algo.critics=4", *SOFT),
+    "cql": ("algo.updates=400", "algo.alpha=0.1", "algo.samples=4", *SOFT),
+    "edac": ("algo.updates=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
+    "sac_n": ("algo.updates=700", "algo.critics=4", *SOFT),
 }
 
 
@@ -96,7 +96,7 @@ def test_the_optimum_is_right_everywhere() -> None:
 @pytest.mark.parametrize("name", BUDGET)
 def test_values_find_the_way(name: str, data: Trajectories) -> None:
     config = configured(name, *SMALL, *BUDGET[name])
-    algo = ALGOS[type(config)](config, data, (0, 1))
+    algo = build(config, data, (0, 1))
     algo.train(0, config.updates)
     assert goes_right(algo) == [True] * STATES
 
@@ -104,23 +104,23 @@ def test_values_find_the_way(name: str, data: Trajectories) -> None:
 @pytest.mark.parametrize("name", ["awr", "marwil"])
 def test_returns_of_the_data_take_one_step_of_improvement(name: str, data: Trajectories) -> None:
     """AWR and MARWIL improve on the data's own values, which say little in state 0, four steps from any reward; right elsewhere."""
-    config = configured(name, *SMALL, "budget.value=800", "algo.refresh_every=100", "algo.temperature=6")
-    algo = ALGOS[type(config)](config, data, (0, 1))
+    config = configured(name, *SMALL, "algo.updates=800", "algo.refresh_every=100", "algo.temperature=6")
+    algo = build(config, data, (0, 1))
     algo.train(0, config.updates)
     assert all(goes_right(algo)[1:])
 
 
 def test_behaviour_cloning_does_not(data: Trajectories) -> None:
-    config = configured("bc", "algo.hidden=[32,32]", "algo.scratch.updates=600", "algo.scratch.learning_rate=2e-3")
-    algo = ALGOS[type(config)](config, data, (0, 1))
+    config = configured("bc", "algo.hidden=[32,32]", "algo.updates=600", "algo.learning_rate=2e-3")
+    algo = build(config, data, (0, 1))
     algo.train(0, algo.updates)
     assert goes_right(algo) == [False] * STATES
 
 
 def test_iqls_value_approaches_the_optimum(data: Trajectories) -> None:
     """Expectile regression of the logged actions' values: near 1 it is the largest, here Q*'s (Kostrikov et al. 2021, theorem 3)."""
-    config = configured("iql", *SMALL, *BUDGET["iql"], "algo.expectile=0.97", "budget.value=1500")
-    algo: Any = ALGOS[type(config)](config, data, (0,))
+    config = configured("iql", *SMALL, *BUDGET["iql"], "algo.expectile=0.97", "algo.updates=1500")
+    algo: Any = build(config, data, (0,))
     algo.train(0, config.updates)
     found = algo.value(algo.state["value"], torch.eye(STATES)[None])[0].numpy()
     np.testing.assert_allclose(found, optimum().max(1), atol=0.12)

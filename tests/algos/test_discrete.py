@@ -46,8 +46,8 @@ def test_a_discrete_set_is_trained_and_scored(tmp_path, monkeypatch):
     assert isinstance(policy_for(data.trajectories, [8]), CategoricalPolicy)
     command = [
         sys.executable, "-m", "bench", "algo=iw_sft_q", "dataset=test/cart-v0", "seeds=[0,1]", "algo.hidden=[32]",
-        "algo.scratch.updates=150", "algo.finetune.updates=150", "algo.finetune.learning_rate=1e-2", "algo.finetune.warmup=0",
-        "algo.scratch.batch_size=64", "algo.finetune.batch_size=64", "eval.episodes=2", "eval.final_episodes=10", "eval.every=100",
+        "algo.updates=150", "pi_ref.updates=150", "algo.learning_rate=1e-2", "algo.warmup=0",
+        "algo.batch_size=64", "pi_ref.batch_size=64", "eval.episodes=2", "eval.final_episodes=10", "eval.every=100",
         "eval.workers=1", "device=cpu", f"results_dir={tmp_path / 'results'}",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load, save
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from algos.base import MethodConfig
 from algos.batches.transitions import RewardScaling
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import WeightedBC
 from algos.networks.actors import Actor
 from algos.networks.mlp import Layout
 from algos.networks.policies import GaussianPolicy
-from algos.registry import ALGOS, schema_name
+from algos.registry import build, methods
 from bench.config.domains import _table
 from bench.storage.rundir import digest_of
 from envs.data.trajectories import Trajectories
@@ -168,7 +169,7 @@ def test_a_deterministic_actor_has_no_spread() -> None:
 
 WRONG = {
     "iql": "expectile=0 expectile=1 expectile=-0.2 temperature=0 temperature=-1 discount=1 target_rate=0 learning_rate=0 hidden=[]",
-    "bc": "scratch.batch_size=0 finetune.updates=-1",
+    "bc": "batch_size=0 updates=-1 warmup=-1",
     "awr": "temperature=0 trace=1.1 refresh_every=0 max_weight=-1",
     "awac": "temperature=-3 samples=0",
     "crr": "critics=0",
@@ -194,18 +195,13 @@ def test_awr_cannot_standardise_what_it_does_not_know() -> None:
         configured("marwil", "algo.scale=standardise")
 
 
-def test_budgets_are_positive() -> None:
-    with pytest.raises(ConfigError, match=r"^budget.value = 0: expected a positive number"):
-        configured("iql", "budget.value=0")
-
-
 @pytest.mark.parametrize("name", LEARNERS)
 def test_discrete_actions_are_refused(name: str) -> None:
     data = episodes_of()
     discrete = _fields(data, actions=torch.zeros(len(data.rewards), 1), num_actions=2)
     config = configured(name)
     with pytest.raises(ConfigError, match=r"learns from continuous actions; the data's are discrete$"):
-        ALGOS[type(config)](config, discrete, (0,))
+        build(config, discrete, (0,))
 
 
 def test_continuous_actions_are_refused_where_discrete_ones_are_needed() -> None:
@@ -229,31 +225,23 @@ def test_data_without_next_observations_are_refused(name: str) -> None:
 def test_every_point_is_a_method_with_a_hash(name: str) -> None:
     config = configured(name)
     assert config.name == name
-    assert type(config) in ALGOS
+    assert type(config) in methods().values()
     assert digest_of(config.determinants()) != digest_of(configured(name, "algo.hidden=[8]").determinants())
 
 
-def test_a_methods_schema_is_named_after_its_file() -> None:
-    names = [schema_name(c) for c in ALGOS]
-    assert names == sorted(set(names), key=names.index)
-    assert all((CONF.parent / "algos" / f"{name}.py").exists() for name in names)
+def test_methods_are_the_files_that_define_one() -> None:
+    files = {p.stem for p in (CONF.parent / "algos" / "methods").glob("*.py")} - {"__init__"}
+    assert files - methods().keys() == {"sac", "td3"} & files  # bases, not methods
+    assert all(issubclass(config, MethodConfig) and config.__module__ == f"algos.methods.{name}" for name, config in methods().items())
 
 
-def test_suites_set_budgets_for_every_kind_of_method() -> None:
-    budget = ("budget.scratch=11", "budget.finetune=312", "budget.value=13", "budget.costly=14")
-    updates = {name: updates_of(configured(name, *budget)) for name in POINTS}
-    costly = {"cql", "edac", "sac_n", "cfgrl"}
-    assert {updates[n] for n in set(LEARNERS) - costly} == {13}
-    assert {updates[n] for n in costly} == {14}
-    assert updates["bc"] == updates["filtered_bc"] == 11
-    assert updates["iw_sft"] == updates["dft"] == 312
-    assert configured("iql", *budget, "algo.updates=5").updates == 5
-    assert configured("iw_sft", "budget.finetune_rate=1e-4").finetune.learning_rate == 1e-4
-    assert configured("iw_sft").finetune.learning_rate == 4e-5
+def test_only_fine_tuning_and_importance_weights_need_pi_ref() -> None:
+    assert {name for name in POINTS if configured(name).needs_pi_ref} == {"sft", "sft_q", "iw_sft", "iw_sft_q", "dft"}
 
 
-def updates_of(config: Any) -> int:
-    return config.updates if hasattr(config, "updates") else config.training.updates
+def test_a_method_that_needs_pi_ref_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"^sft needs a reference policy: train one on all data first$"):
+        build(configured("sft"), episodes_of(), (0,))
 
 
 def test_domains_have_their_authors_settings() -> None:

@@ -12,8 +12,8 @@ from algos.errors import ConfigError
 from algos.members import batchable_settings, joined, part, stacked, with_settings
 from algos.methods.iql import IQLConfig
 from algos.methods.rebrac import ReBRACConfig
-from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
-from algos.registry import ALGOS
+from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
+from algos.registry import build
 from envs.data.trajectories import Trajectories
 from tests.helpers.learners import LEARNERS, SMALL, configured, episodes_of
 
@@ -37,7 +37,7 @@ def changed(config: Any) -> dict[str, Any]:
 
 
 def alone(config: Any, data: Any, seed: int = SEED) -> Any:
-    algo = ALGOS[type(config)](config, data, [seed])
+    algo = build(config, data, [seed])
     algo.train(0, UPDATES)
     return algo
 
@@ -57,7 +57,7 @@ def test_every_setting_is_its_members_own(name: str) -> None:
     refresh = ("algo.refresh_every=5",) if name in ("awr", "rwr", "marwil") else ()
     config = configured(name, *SMALL, *critics, *refresh)
     members = changed(config)
-    together = ALGOS[type(config)](stacked([config, *members.values()]), data, [SEED] * (1 + len(members)))
+    together = build(stacked([config, *members.values()]), data, [SEED] * (1 + len(members)))
     together.train(0, UPDATES)
     assert_member(together, 0, alone(config, data), "as configured")
     for k, (key, own) in enumerate(members.items(), 1):
@@ -72,10 +72,9 @@ def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def family(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
-    training = Training(UPDATES, 16, 1e-3, 3, sampler=sampler)
     temperature, clips = (1.0, (0.09, 0.12)) if kind is Kind.probability else (20.0, (0.99, 2.0))  # both clips bind now and then
     return WeightedBCConfig(
-        hidden=[16, 16], start=Start.pi_ref, finetune=training, curation=Curation([50, 75]),
+        "iw", UPDATES, 16, [16, 16], Start.pi_ref, 1e-3, warmup=3, sampler=sampler, curation=Curation([50, 75]),
         weighting=Weighting(kind, temperature, *clips, refresh_every=4),
     )  # fmt: skip
 
@@ -85,9 +84,8 @@ def family(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
 def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, sampler: Sampler) -> None:
     config = family(kind, sampler)
     members = changed(config)
-    idle = {"scratch.learning_rate", *(["weighting.minimum"] if kind is Kind.trajectory else [])}
-    idle |= {"weighting.ema_rate"} if kind is Kind.probability else set()
-    reference = WeightedBC(config.reference, small_data, [SEED])
+    idle = {Kind.trajectory: {"weighting.minimum"}, Kind.probability: {"weighting.ema_rate"}}.get(kind, set())
+    reference = WeightedBC(WeightedBCConfig(hidden=config.hidden), small_data, [SEED])
     reference.train(0, 5)
     pi_ref = reference.policy()
     many = {k: v.expand(1 + len(members), *v.shape[1:]) for k, v in pi_ref.items()}
@@ -104,7 +102,7 @@ def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, sampl
 def test_settings_cross_seeds() -> None:
     data, config = episodes_of(1), configured("iql", *SMALL)
     points = [(with_settings(config, {"expectile": e}), s) for e in (0.6, 0.9) for s in (8, 3)]
-    together = ALGOS[type(config)](stacked([c for c, _ in points]), data, [s for _, s in points])
+    together = build(stacked([c for c, _ in points]), data, [s for _, s in points])
     together.train(0, UPDATES)
     for k, (own, seed) in enumerate(points):
         assert_member(together, k, alone(own, data, seed), f"{own.expectile}, seed {seed}")
@@ -113,7 +111,7 @@ def test_settings_cross_seeds() -> None:
 def test_guidance_is_each_members_own() -> None:
     data, config = episodes_of(1), configured("cfgrl", *SMALL, "algo.steps=4")
     members = [with_settings(config, {"guidance": g}) for g in (0.0, 4.0)]
-    together = ALGOS[type(config)](stacked(members), data, [SEED, SEED])
+    together = build(stacked(members), data, [SEED, SEED])
     together.train(0, UPDATES)
     observations = data.observations[:10]
     actions = together.act(observations.expand(2, -1, -1))
@@ -132,7 +130,7 @@ def test_actions_do_not_depend_on_how_many_episodes_run_at_once(name: str) -> No
 
 def test_a_state_comes_apart_and_together_again() -> None:
     data, config = episodes_of(1), configured("marwil", *SMALL)
-    algo = ALGOS[type(config)](config, data, [1, 2, 3])
+    algo = build(config, data, [1, 2, 3])
     algo.train(0, 3)
     again = joined([part(algo.state, slice(0, 1)), part(algo.state, slice(1, 3))])
     assert list(again) == list(algo.state)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algos.batches.sampling import Sampler
-from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
 from algos.optimizer import Schedule
 from envs.data.trajectories import Trajectories
 
@@ -16,9 +16,8 @@ UPDATES = 60
 
 
 def config_of(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
-    training = Training(UPDATES, 16, 1e-3, 10, Schedule.cosine, sampler)
     return WeightedBCConfig(
-        hidden=[16, 16], start=Start.pi_ref, finetune=training, curation=Curation([50, 75]),
+        "iw", UPDATES, 16, [16, 16], Start.pi_ref, 1e-3, 10, Schedule.cosine, sampler, curation=Curation([50, 75]),
         weighting=Weighting(kind, temperature=2.0, maximum=5.0, refresh_every=7),
     )  # fmt: skip
 

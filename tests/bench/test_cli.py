@@ -46,7 +46,7 @@ def test_a_sweep_from_data_to_table(folder: Path) -> None:
         (["seeds=[0,0]"], "error: seeds = [0, 0]: expected each seed once"),
         (["seeds=[zero]"], "error: seeds=[zero]: Value 'zero' of type 'str' could not be converted to Integer"),
         (["seeds=[0"], "error: "),
-        (["algo.finetune.learning_rate=-4e-5"], "error: algo.finetune.learning_rate = -4e-05: expected a positive number"),
+        (["algo.learning_rate=-4e-5"], "error: algo.learning_rate = -4e-05: expected a positive number"),
         (["algo.curation.percentiles=[90,120]"], "error: algo.curation.percentiles = [90.0, 120.0]: expected percentiles"),
         (["dataset=iwsft/hoper/medium-v0"], "error: no data set 'iwsft/hoper/medium-v0'; near names: iwsft/hopper/medium-v0"),
         (["dataset=../../etc-v0"], "error: dataset '../../etc-v0' is not a Minari id"),

@@ -32,9 +32,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
 from bench.config.mistakes import MISTAKES, explain
-from bench.config.schema import Config, EvalConfig, TrainerConfig
+from bench.config.schema import Config, EvalConfig, PiRefConfig, TrainerConfig
 from bench.errors import EXIT_RETRY
 from bench.report.suite import rebuild
 from bench.storage import locks
@@ -92,13 +92,13 @@ def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), u
     """A run with everything that can be lost: pi_ref, Adam, q, a table of weights; saved after every stretch of updates."""
     kind = {"bc": Kind.none, "sft": Kind.none, "iw_sft": Kind.step, "iw_sft_q": Kind.trajectory}[name]
     algo = WeightedBCConfig(
-        name, Start.random if name == "bc" else Start.pi_ref, [8], Training(20, 16), Training(updates, 16, 1e-3),
-        Curation([] if name == "bc" else [50, 75]), Weighting(kind, temperature=2.0, refresh_every=7),
+        name, 20 if name == "bc" else updates, 16, [8], Start.random if name == "bc" else Start.pi_ref,
+        curation=Curation([] if name == "bc" else [50, 75]), weighting=Weighting(kind, temperature=2.0, refresh_every=7),
     )  # fmt: skip
     evaluation = EvalConfig(15, 1, 2, workers=1)
     return Config(
         algo, ID, seeds=list(seeds), eval=evaluation, results_dir=str(folder), device="cpu",
-        trainer=TrainerConfig(processes=processes, checkpoint_minutes=0.0),
+        pi_ref=PiRefConfig(20, batch_size=16), trainer=TrainerConfig(processes=processes, checkpoint_minutes=0.0),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from tests.helpers.paths import ROOT
 
 ID = "test/pendulum/random-v0"
 TINY = [
-    "algo.hidden=[8]", "algo.scratch.updates=20", "algo.finetune.updates=20", "algo.finetune.warmup=5",
+    "algo.hidden=[8]", "algo.updates=20", "algo.warmup=0", "pi_ref.updates=20",
     "eval.every=10", "eval.episodes=2", "eval.final_episodes=3", "eval.workers=1", f"dataset={ID}", "device=cpu",
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from algos.batches.transitions import Transitions
 from algos.networks.mlp import MLP
-from algos.registry import ALGOS
+from algos.registry import build
 from bench.config.compose import compose
 from envs.data.trajectories import TENSORS, Trajectories
 
@@ -43,13 +43,13 @@ def episodes_of(seed: int = 0, count: int = 12, longest: int = 9) -> Trajectorie
     return Trajectories.from_episodes(episodes)
 
 
-SMALL = ("algo.hidden=[7,6]", "algo.batch_size=16", "budget.value=20", "budget.costly=20")
+SMALL = ("algo.hidden=[7,6]", "algo.batch_size=16", "algo.updates=20")
 
 
 def small(name: str, data: Any, seeds: Sequence[int] = (3, 8), *overrides: str) -> Any:
     """A population of method `name` with small networks."""
     config = configured(name, *SMALL, *(("algo.critics=4",) if name in ("edac", "sac_n") else ()), *overrides)
-    return ALGOS[type(config)](config, data, seeds)
+    return build(config, data, seeds)
 
 
 def doubled(data: Trajectories) -> Trajectories:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from algos.methods.weighted_bc import WeightedBCConfig, Weighting
 from bench.config.schema import Config
 from bench.storage.rundir import EPISODE_COLUMNS, digest_of, to_csv
 
@@ -28,7 +29,8 @@ def make_run(
     """A finished run of `algo` whose seeds return about `level`; `change` edits its episode rows, `record` its run.json."""
     rng = np.random.default_rng(int(digest_of([algo, dataset]), 16) % 2**32)
     settings = {"every": 100, "episodes": 2, "final_episodes": record.get("final_episodes", 4)}
-    config = Config(algo={"name": algo, "weighting": {"temperature": record.pop("temperature", 10.0)}}, dataset=dataset, seeds=list(seeds))
+    method = WeightedBCConfig(algo, weighting=Weighting(temperature=record.pop("temperature", 10.0)))
+    config = Config(method, dataset, seeds=list(seeds))
     tree = OmegaConf.to_container(OmegaConf.structured(config))
     assert isinstance(tree, dict)
     tree["eval"] |= settings

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from algos.batches.sampling import BLOCK, BatchStream, LengthWeighting, Sampler
-from algos.methods.weighted_bc import Curation, Kind, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Curation, Kind, WeightedBC, WeightedBCConfig, Weighting
 from algos.weights import trajectory_weights
 from envs.data.trajectories import Trajectories
 
@@ -15,7 +15,7 @@ from envs.data.trajectories import Trajectories
 def algo_of(data: Trajectories, sampler: Sampler, lengths: LengthWeighting, batch_size: int = 32) -> WeightedBC:
     """iw-SFT(Q) with q moved away from pi_ref, so that weights differ from 1."""
     config = WeightedBCConfig(
-        hidden=[8], scratch=Training(batch_size=batch_size, sampler=sampler, length_weighting=lengths),
+        hidden=[8], batch_size=batch_size, sampler=sampler, length_weighting=lengths,
         curation=Curation([50, 75]), weighting=Weighting(Kind.trajectory, temperature=2.0, normalize=False),
     )  # fmt: skip
     reference = WeightedBC(WeightedBCConfig(hidden=[8]), data, [3])

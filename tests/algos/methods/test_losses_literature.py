@@ -377,12 +377,12 @@ def test_updates_equal_the_literatures(name: str, literature: Any, overrides: tu
 
 def test_dft_is_its_papers_loss() -> None:
     """-sg(p) log p a step (Wu et al. 2025, eq. 9), the batch's weights scaled to mean 1."""
-    from algos.methods.weighted_bc import WeightedBC
+    from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
     from tests.helpers.learners import configured
 
-    config = configured("dft", "algo.hidden=[7,6]", "algo.finetune.batch_size=16", "algo.finetune.warmup=0")
+    config = configured("dft", "algo.hidden=[7,6]", "algo.batch_size=16", "algo.warmup=0")
     data = episodes_of(1, count=30)
-    pi_ref = WeightedBC(config.reference, data, (3, 8)).policy()
+    pi_ref = WeightedBC(WeightedBCConfig(hidden=config.hidden), data, (3, 8)).policy()
     algo = WeightedBC(config, data, (3, 8), pi_ref)
     algo.data, algo.state = doubled(data), {k: v.double() if v.is_floating_point() else v for k, v in algo.state.items()}
     nets = [Net(algo.net.net, algo.state["policy"][k]) for k in range(2)]

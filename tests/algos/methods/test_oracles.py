@@ -10,7 +10,7 @@ import torch
 
 from algos.batches.curation import strata
 from algos.batches.sampling import Batch, LengthWeighting, Sampler
-from algos.methods.weighted_bc import Kind, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Kind, WeightedBC, WeightedBCConfig, Weighting
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Schedule, learning_rate
 from envs.data.trajectories import Trajectories
@@ -54,8 +54,10 @@ def data_of(oracle: Oracle) -> Trajectories:
 def member(oracle: Oracle, weighting: Weighting) -> WeightedBC:
     """This suite's method at the oracle's three policies, whole trajectories, each episode's loss divided by its length."""
     episodes = len(oracle["states"])
-    training = Training(batch_size=episodes, sampler=Sampler.trajectories, length_weighting=LengthWeighting.per_episode)
-    config = WeightedBCConfig("oracle", hidden=[16, 16, 16], scratch=training, weighting=weighting)
+    config = WeightedBCConfig(
+        "oracle", batch_size=episodes, hidden=[16, 16, 16], sampler=Sampler.trajectories,
+        length_weighting=LengthWeighting.per_episode, weighting=weighting,
+    )  # fmt: skip
     algo = WeightedBC(config, data_of(oracle), [0], parameters(oracle, "ref"))
     algo.state["policy"] = algo.net.layout.flatten(parameters(oracle, "policy"))
     if "q" in algo.state:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from algos.methods.weighted_bc import Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Kind, Start, WeightedBC, WeightedBCConfig, Weighting
 from algos.networks.fast_mlp import Dense, dense, forward, layers
 from algos.networks.mlp import MLP, Layout
 from algos.networks.precision import hidden_dtype, hidden_in_bfloat16
@@ -124,11 +124,9 @@ def test_updates_are_rounded_and_policies_act_in_float32(name: str, monkeypatch:
 def test_weights_compare_what_was_rounded_alike() -> None:
     """log q is compared with log pi_ref, which was computed in float32: where q is pi_ref all weights are 1, in bfloat16 too."""
     data = episodes_of()
-    short = Training(updates=20, batch_size=8)
-    config = WeightedBCConfig(
-        "iw", Start.pi_ref, [16, 16, 16], short, short, weighting=Weighting(Kind.step, temperature=5.0, normalize=False)
-    )
-    algo = WeightedBC(config, data, [3, 8], pi_ref=WeightedBC(config.reference, data, [3, 8]).policy())
+    weighting = Weighting(Kind.step, temperature=5.0, normalize=False)
+    config = WeightedBCConfig("iw", 20, 8, [16, 16, 16], Start.pi_ref, weighting=weighting)
+    algo = WeightedBC(config, data, [3, 8], pi_ref=WeightedBC(WeightedBCConfig(hidden=config.hidden), data, [3, 8]).policy())
     with hidden_in_bfloat16():
         weights = algo.weights(algo.state, algo.stream.of(algo.draws(0)))
     torch.testing.assert_close(weights, torch.ones_like(weights), rtol=0, atol=1e-5)

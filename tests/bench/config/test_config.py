@@ -12,6 +12,7 @@ from algos.methods.weighted_bc import Kind, Start, WeightedBCConfig
 from bench.config.compose import compose, register
 from bench.config.mistakes import explain
 from bench.config.schema import Config
+from bench.storage.rundir import config_hash
 from tests.helpers.paths import CONF
 
 OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if not p.stem.startswith("_")]
@@ -53,16 +54,38 @@ def test_the_hash_ignores_what_a_point_does_not_use() -> None:
     def hashed(*overrides: str) -> dict:
         return composed(*overrides).algo.determinants()
 
-    assert hashed("algo=bc") == hashed("algo=bc", "algo.finetune.updates=700", "algo.weighting.temperature=3")
+    assert hashed("algo=bc") == hashed("algo=bc", "algo.weighting.temperature=3", "algo.curation.score=length")
     assert hashed("algo=sft") == hashed("algo=sft", "algo.weighting.temperature=3")
-    assert hashed("algo=sft") != hashed("algo=sft", "algo.scratch.updates=7")  # pi_ref differs
     assert hashed("algo=iw_sft") != hashed("algo=iw_sft", "algo.weighting.temperature=3")
-    assert hashed("algo=bc") == composed("algo=sft").algo.reference.determinants()
+
+
+def test_bc_is_the_pi_ref_of_the_others() -> None:
+    for overrides in ([], ["suite=quick"], ["pi_ref.updates=7", "pi_ref.sampler=trajectories"]):
+        reference = composed("algo=sft", *overrides).pi_ref_algo
+        assert composed("algo=bc", "algo.updates=${pi_ref.updates}", *overrides).algo == reference
+
+
+def test_pi_ref_determines_the_run_if_the_method_needs_it() -> None:
+    def hashed(*overrides: str) -> str:
+        return config_hash(composed(*overrides), "digest", "cpu")
+
+    assert hashed("algo=sft") != hashed("algo=sft", "pi_ref.updates=7")
+    assert hashed("algo=iql") == hashed("algo=iql", "pi_ref.updates=7", "finetune.learning_rate=1")
+    assert hashed("algo=bc") != hashed("algo=bc", "pi_ref.updates=7")  # BC trains as pi_ref does
+
+
+def test_suites_set_updates_for_every_method() -> None:
+    for suite, costly in (("quick", 3000), ("baselines", 3000), ("baselines-costly", 500)):
+        assert composed(f"suite={suite}", "algo=iql").algo.updates == costly
+        assert composed(f"suite={suite}", "algo=iw_sft").algo.learning_rate == 4e-4
+        assert composed(f"suite={suite}", "algo=iw_sft").pi_ref.updates == 3000
+    assert composed("suite=quick", "algo=iql", "algo.updates=5").algo.updates == 5
+    assert composed("algo=iw_sft").algo.learning_rate == 4e-5
 
 
 def test_numbers_are_numbers() -> None:
-    config = composed("algo.scratch.learning_rate=1e-4", "seeds=[3]")
-    assert config.algo.scratch.learning_rate == 1e-4
+    config = composed("algo.learning_rate=1e-4", "seeds=[3]")
+    assert config.algo.learning_rate == 1e-4
     assert config.seeds == [3]
 
 
@@ -74,18 +97,20 @@ def test_numbers_are_numbers() -> None:
         ("seed=[1]", "unknown key 'seed'; near names: seeds"),
         ("algo.weighting.temprature=1", "unknown key 'algo.weighting.temprature'; near names: algo.weighting.temperature"),
         ("seeds=abc", "seeds=abc"),
-        ("algo.scratch.updates=many", "algo.scratch.updates=many: Value 'many' of type 'str' could not be converted to Integer"),
-        ("algo.scratch.sampler=whole", "algo.scratch.sampler=whole: Invalid value 'whole', expected one of [transitions, trajectories]"),
+        ("algo.updates=many", "algo.updates=many: Value 'many' of type 'str' could not be converted to Integer"),
+        ("algo.sampler=whole", "algo.sampler=whole: Invalid value 'whole', expected one of [transitions, trajectories]"),
         ("force=maybe", "force=maybe: Value 'maybe' is not a valid bool (type str)"),
         ("seeds=[1,1]", "seeds = [1, 1]: expected each seed once"),
         ("seeds=[]", "seeds = []: expected at least one seed"),
         ("seeds=[-1]", "seeds = [-1]: expected seeds of at least 0"),
-        ("algo.finetune.learning_rate=-1", "algo.finetune.learning_rate = -1.0: expected a positive number"),
-        ("algo.scratch.learning_rate=nan", "algo.scratch.learning_rate = nan: expected a positive number"),
+        ("algo.learning_rate=-1", "algo.learning_rate = -1.0: expected a positive number"),
+        ("pi_ref.learning_rate=nan", "pi_ref.learning_rate = nan: expected a positive number"),
+        ("finetune.learning_rate=0", "finetune.learning_rate = 0.0: expected a positive number"),
+        ("pi_ref.updates=0", "pi_ref.updates = 0: expected a positive number"),
         ("algo.curation.percentiles=[90,101]", "algo.curation.percentiles = [90.0, 101.0]: expected percentiles from 0 up to"),
         ("algo.curation.percentiles=[95,90]", "algo.curation.percentiles = [95.0, 90.0]: expected rising percentiles"),
         ("algo.curation.score=luck", "algo.curation.score = luck: expected one of return, length"),
-        ("algo.finetune.warmup=99999", "algo.finetune.warmup = 99999: expected 0 to algo.finetune.updates"),
+        ("algo.warmup=99999", "algo.warmup = 99999: expected 0 to algo.updates"),
         ("algo.weighting.ema_rate=0", "algo.weighting.ema_rate = 0.0: expected a number above 0"),
         ("algo.weighting.minimum=2000", "algo.weighting.minimum = 2000.0: expected 0 to algo.weighting.maximum"),
         ("algo.hidden=[]", "algo.hidden = []: expected positive layer widths"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from algos.methods.weighted_bc import WeightedBCConfig
+from bench.config.compose import register
 from bench.config.mistakes import explain
 from bench.config.schema import Config
 from envs.recorded.record import recipes
@@ -17,24 +19,29 @@ SUITES = [p.stem for p in sorted((CONF / "suite").glob("*.yaml")) if p.stem != "
 
 
 def jobs(suite: str) -> tuple[list[str], list[str]]:
-    """(methods, data sets)"""
-    params = OmegaConf.load(CONF / "suite" / f"{suite}.yaml").hydra.sweeper.params
+    """The methods and the data sets of a suite."""
+    register()
+    with initialize_config_module("conf", version_base="1.3"):
+        params = compose("config", [f"suite={suite}"], return_hydra_config=True).hydra.sweeper.params
     return str(params.algo).split(","), str(params.dataset).split(",")
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_job_of_a_suite_can_be_configured(suite: str) -> None:
     methods, datasets = jobs(suite)
-    assert methods[0] == "bc"  # whose policy is the others' pi_ref
     assert set(datasets) <= recipes().keys()
+    needs_pi_ref = []
     for method in methods:
-        assert configured(method, f"suite={suite}").name == method
+        config = configured(method, f"suite={suite}")
+        assert config.name == method
+        needs_pi_ref += [config.needs_pi_ref]
+    assert methods[0] == "bc" or not any(needs_pi_ref)  # the policy of BC is the pi_ref of the others
 
 
-def test_baselines_has_every_method_and_both_qualities() -> None:
-    methods, datasets = jobs("baselines")
-    assert set(methods) == {p.stem for p in (CONF / "algo").glob("*.yaml") if not p.stem.startswith("_")}
-    assert len(methods) == len(set(methods))
+def test_the_two_baselines_suites_share_data_sets_and_no_method() -> None:
+    (methods, datasets), (costly, same) = jobs("baselines"), jobs("baselines-costly")
+    assert len([*methods, *costly]) == len({*methods, *costly}) >= 19
+    assert datasets == same
     assert set(datasets) == {d for d in recipes() if "/ant/" not in d and ("medium-replay" in d or "medium-expert" in d)}
 
 

@@ -16,10 +16,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from algos.methods.weighted_bc import Training, WeightedBC
+from algos.registry import build
 from bench.config.compose import register
 from bench.config.mistakes import explain
-from bench.config.schema import Config
+from bench.config.schema import Config, PiRefConfig
 from bench.errors import RunError
 from bench.launch import launchers as launching
 from bench.launch import tuning
@@ -117,12 +117,12 @@ def trials(*overrides: str) -> list[list[str]]:
 
 
 def test_trials_ahead_use_every_choice_and_both_ends() -> None:
-    found = trials("algo=sft", "algo.finetune.learning_rate=tag(log,interval(1e-5,1e-3))", "algo.finetune.batch_size=64,256", "seeds=[0,1]")
+    found = trials("algo=sft", "algo.learning_rate=tag(log,interval(1e-5,1e-3))", "algo.batch_size=64,256", "seeds=[0,1]")
     assert found == [
-        ["algo=sft", f"algo.finetune.learning_rate={rate}", f"algo.finetune.batch_size={size}", "seeds=[0,1]"]
+        ["algo=sft", f"algo.learning_rate={rate}", f"algo.batch_size={size}", "seeds=[0,1]"]
         for rate, size in ((1e-5, 64), (1e-3, 64), (1e-5, 64), (1e-5, 256))
     ]
-    assert [job[0] for job in trials("algo.scratch.updates=int(interval(10,30))")] == ["algo.scratch.updates=10", "algo.scratch.updates=30"]
+    assert [job[0] for job in trials("algo.updates=int(interval(10,30))")] == ["algo.updates=10", "algo.updates=30"]
 
 
 @pytest.mark.parametrize(
@@ -165,15 +165,14 @@ def test_jobs_side_by_side_train_one_reference(small_data: Trajectories, tmp_pat
     config = composed_config(tmp_path)
     begun = []
 
-    class Counted(WeightedBC):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            begun.append(threading.get_ident())
-            meet.wait(5)  # the others are on their way to train, too
-            super().__init__(*args, **kwargs)
+    def counted(*arguments: Any) -> Any:
+        begun.append(threading.get_ident())
+        meet.wait(5)  # until the other jobs are about to train, too
+        return build(*arguments)
 
     jobs, found = 3, []
     start, meet = threading.Barrier(jobs), threading.Event()
-    monkeypatch.setattr(reference_policy, "WeightedBC", Counted)
+    monkeypatch.setattr(reference_policy, "build", counted)
 
     def job() -> None:
         with Reporter("job") as reporter:
@@ -194,7 +193,8 @@ def test_jobs_side_by_side_train_one_reference(small_data: Trajectories, tmp_pat
 def composed_config(tmp_path: Path) -> Config:
     from algos.methods.weighted_bc import Start, WeightedBCConfig
 
-    return Config(WeightedBCConfig("sft", Start.pi_ref, [8], Training(5, 4)), ID, seeds=[0], results_dir=str(tmp_path / "results"))
+    algo = WeightedBCConfig("sft", hidden=[8], start=Start.pi_ref)
+    return Config(algo, ID, seeds=[0], results_dir=str(tmp_path / "results"), pi_ref=PiRefConfig(5, batch_size=4))
 
 
 def test_the_cores_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,8 +102,8 @@ def test_a_job_that_fails_costs_the_others_nothing(root: Path) -> None:
 def test_a_job_that_is_killed_is_one_line(root: Path) -> None:
     """As the kernel does where memory ends."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    arguments = [sys.executable, "-m", "bench", "-m", "hydra/launcher=joblib", "algo=bc", "algo.scratch.learning_rate=1e-3,2e-3", *TINY]
-    arguments += ["algo.scratch.updates=100000000", "eval.every=50000000", "results_dir=killed"]
+    arguments = [sys.executable, "-m", "bench", "-m", "hydra/launcher=joblib", "algo=bc", "algo.learning_rate=1e-3,2e-3", *TINY]
+    arguments += ["algo.updates=100000000", "eval.every=50000000", "results_dir=killed"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(arguments, cwd=root, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -143,7 +143,7 @@ def test_optuna_counts_what_it_tried_and_goes_on(root: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     trials = proposed()
     arguments = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=random", f"hydra.sweeper.n_trials={len(trials)}", "algo=bc"]
-    tune = ["-m", *arguments, f"algo.scratch.learning_rate={','.join(RATES)}", *TINY, "seeds=[0,1]", "results_dir=tuned"]
+    tune = ["-m", *arguments, f"algo.learning_rate={','.join(RATES)}", *TINY, "seeds=[0,1]", "results_dir=tuned"]
     results = root / "tuned" / "single"
 
     done = command(root, *tune)
@@ -165,7 +165,7 @@ def test_optuna_counts_what_it_tried_and_goes_on(root: Path) -> None:
 
     advised = re.search(r"^  python -m bench (.*)$", done.stdout, re.MULTILINE)
     assert advised is not None
-    assert f"algo.scratch.learning_rate={best.group(1)}" in advised.group(1)
+    assert f"algo.learning_rate={best.group(1)}" in advised.group(1)
     command(root, *shlex.split(advised.group(1)))
     board = pd.read_csv(results / "leaderboard.csv")
     assert set(board["seeds"]) == {"0 1", "2 3"}
@@ -193,7 +193,7 @@ def jobs_at_rest() -> str:
     return history
 
 
-LONG = [*TINY, "algo=sft", "algo.curation.percentiles=[50]", "seeds=[0,1]", "algo.finetune.updates=12001", "eval.every=6000"]
+LONG = [*TINY, "algo=sft", "algo.curation.percentiles=[50]", "seeds=[0,1]", "algo.updates=12001", "eval.every=6000"]
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_mistakes(folder: Path, command: Callable[..., None], arguments: list[st
     command(*arguments, "algo=bc", "population.alpha=[1]", code=2)
     lines = capfd.readouterr().err.splitlines()
     assert lines == [
-        "error: population.alpha: members of bc cannot differ in it; they can in scratch.learning_rate, finetune.learning_rate, "
+        "error: population.alpha: members of bc cannot differ in it; they can in learning_rate, "
         "weighting.temperature, weighting.minimum, weighting.maximum, weighting.ema_rate"
     ]
     assert not (folder / "results" / "single" / "runs").exists()

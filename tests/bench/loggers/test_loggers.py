@@ -157,7 +157,7 @@ def test_a_run_with_loggers_that_raise_at_every_call_gives_the_same_result(
     found, shared = [], Shared()
     for folder in ("plain", "failing"):
         algo = WeightedBCConfig("bc", hidden=[8])
-        algo.scratch.updates, algo.scratch.batch_size, algo.scratch.warmup = 20, 8, 0
+        algo.updates, algo.batch_size, algo.warmup = 20, 8, 0
         config = Config(algo, ID, seeds=[0], eval=EvalConfig(10, 1, 2, workers=1), results_dir=str(tmp_path / folder), device="cpu")
         found.append(runner.train_run(config, shared))
         backends = [wrap("there", lambda: Recorder(fails=("log", "finish"))) for wrap in (Guarded, Threaded)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from algos.methods.weighted_bc import Training, WeightedBCConfig
+from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.schema import Config, EvalConfig
 from bench.training.run import train_run
 from bench.training.shared import Shared
@@ -28,9 +28,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, shared: Shared) -> Iterat
         patch.setenv("MINARI_DATASETS_PATH", str(folder / "data"))
         (folder / "data").mkdir()
         record("iwsft/hopper/medium-replay-v0", steps=1500, workers=1)
-        short = Training(updates=20, batch_size=32)
         config = Config(
-            algo=WeightedBCConfig("bc", hidden=[8], scratch=short), dataset="iwsft/hopper/medium-replay-v0", seeds=[0, 1],
+            algo=WeightedBCConfig("bc", 20, 32, hidden=[8]), dataset="iwsft/hopper/medium-replay-v0", seeds=[0, 1],
             eval=EvalConfig(every=20, episodes=2, final_episodes=4, workers=1), results_dir=str(folder), device="cpu",
         )  # fmt: skip
         yield train_run(config, shared).path

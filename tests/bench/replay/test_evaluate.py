@@ -15,7 +15,7 @@ from bench.training.shared import Shared
 from tests.helpers.episodes import PENDULUM
 
 SMALL = (
-    "algo=cfgrl", "algo.hidden=[8]", "algo.batch_size=16", "algo.steps=4", "budget.costly=20", "seeds=[0,1]", "eval.every=10",
+    "algo=cfgrl", "algo.hidden=[8]", "algo.batch_size=16", "algo.steps=4", "algo.updates=20", "seeds=[0,1]", "eval.every=10",
     "eval.episodes=2", "eval.final_episodes=3", "eval.workers=1", "device=cpu", f"dataset={PENDULUM}",
 )  # fmt: skip
 

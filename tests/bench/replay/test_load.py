@@ -25,7 +25,7 @@ from tests.helpers.episodes import PENDULUM
 
 SMALL = (
     "algo.hidden=[8]", "seeds=[3,1]", "eval.every=10", "eval.episodes=2", "eval.final_episodes=3", "eval.workers=1", "device=cpu",
-    f"dataset={PENDULUM}", "budget.scratch=10", "budget.finetune=300", "budget.value=10", "budget.costly=10", "trainer.processes=1",
+    f"dataset={PENDULUM}", "algo.updates=10", "pi_ref.updates=10", "trainer.processes=1",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def train(pendulum_data: Callable[..., Any], tmp_path: Path) -> Callable[..., Pa
 
 METHODS = {
     "filtered_bc": ("algo.curation.score=length", "algo.curation.min_score=5"),
-    "iw_sft_q": ("algo.finetune.updates=10", "algo.finetune.warmup=2"),
+    "iw_sft_q": ("algo.warmup=2",),
     "iql": ("algo.reward_scaling=return_range", "algo.batch_size=16"),
     "td3_bc": ("algo.normalize_observations=true", "algo.batch_size=16"),
     "cfgrl": ("algo.steps=3", "algo.batch_size=16"),

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algos.methods.weighted_bc import Start, Training, WeightedBCConfig
+from algos.methods.weighted_bc import Start, WeightedBCConfig
 from bench.config.saved import load_config
+from bench.config.schema import PiRefConfig
 from bench.errors import RunError
 from bench.replay.verify import compare, verify
 from bench.storage.rundir import EPISODE_COLUMNS, read_csv, to_csv
@@ -52,9 +53,8 @@ def test_a_run_whose_pi_ref_saw_other_data_reproduces(finished: Path, tmp_path: 
 
     record("iwsft/hopper/medium-v0", steps=800, workers=1)
     config = load_config(finished)
-    short = Training(updates=10, batch_size=32)
-    algo = WeightedBCConfig("sft", Start.pi_ref, [8], short, short)
-    config = replace(config, algo=algo, pi_ref_dataset="iwsft/hopper/medium-v0", results_dir=str(tmp_path))
+    pi_ref = PiRefConfig(10, batch_size=32, dataset="iwsft/hopper/medium-v0")
+    config = replace(config, algo=WeightedBCConfig("sft", 10, 32, [8], Start.pi_ref), pi_ref=pi_ref, results_dir=str(tmp_path))
     verdict = verify(train_run(config, shared).path, workers=1)
     assert verdict.reproduces
 

@@ -41,15 +41,15 @@ from tests.helpers.paths import ROOT
 HIDDEN, BATCH, UPDATES = [7, 6], 16, 5
 OWN = {
     "td3_bc": ["algo.policy_noise=0"],  # its noise is drawn by another generator; without it both do the same
-    "iw_sft_q": ["algo.finetune.warmup=0", "algo.finetune.learning_rate=0.05", "algo.weighting.refresh_every=2"],  # so that weights differ
+    "iw_sft_q": ["algo.warmup=0", "algo.learning_rate=0.05", "algo.weighting.refresh_every=2"],  # so that weights differ
 }
 """What sets a method's test configuration apart."""
 
 
 def config_of(method: str, hidden: list[int] = HIDDEN, batch: int = BATCH) -> Any:
-    learner = method in ("iql", "td3_bc")
-    size = [f"algo.batch_size={batch}"] if learner else [f"algo.{part}.batch_size={batch}" for part in ("scratch", "finetune")]
-    return configured(method, f"algo.hidden={hidden}", "budget.value=20", "budget.finetune=400", *size, *OWN.get(method, []))
+    updates = 400 if method == "iw_sft_q" else 20
+    sizes = (f"algo.hidden={hidden}", f"algo.updates={updates}", f"algo.batch_size={batch}")
+    return configured(method, *sizes, *OWN.get(method, []))
 
 
 @pytest.fixture(scope="module")

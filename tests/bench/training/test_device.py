@@ -45,9 +45,9 @@ def test_engines_on_a_cpu(name: str, said: list[str]) -> None:
 
 
 def test_whole_trajectories_are_not_compiled() -> None:
-    from algos.methods.weighted_bc import Training, WeightedBC, WeightedBCConfig
+    from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
 
-    algo = WeightedBC(WeightedBCConfig(scratch=Training(updates=5, sampler=Sampler.trajectories), hidden=[4]), episodes_of(), [0])
+    algo = WeightedBC(WeightedBCConfig(updates=5, hidden=[4], sampler=Sampler.trajectories), episodes_of(), [0])
     lines: list[str] = []
     apply_engine(algo, config(engine="compiled"), lines.append)
     assert lines == ["trainer.engine = compiled: batches of whole trajectories differ in shape; falling back to eager"]

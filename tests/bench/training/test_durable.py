@@ -19,8 +19,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from algos.methods.weighted_bc import Curation, Kind, Start, Training, WeightedBC, WeightedBCConfig, Weighting
-from bench.config.schema import Config, EvalConfig, TrainerConfig
+from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
+from bench.config.schema import Config, EvalConfig, PiRefConfig, TrainerConfig
 from bench.errors import RunError
 from bench.report.suite import rebuild
 from bench.storage.locks import Lock
@@ -51,18 +51,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 def small(folder: Path) -> Config:
     """iw-SFT(Q) with its weights' table and q: 40 updates, evaluated every 15; in this process, where tests can reach into training."""
     algo = WeightedBCConfig(
-        "iw_sft_q", Start.pi_ref, [8], Training(20, 16), Training(40, 16, 1e-3), Curation([50, 75]),
-        Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
+        "iw_sft_q", 40, 16, [8], Start.pi_ref, curation=Curation([50, 75]),
+        weighting=Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
     )  # fmt: skip
     return Config(
-        algo,
-        ID,
-        seeds=[3, 1],
-        eval=EvalConfig(15, 1, 2, workers=1),
-        results_dir=str(folder),
-        device="cpu",
-        trainer=TrainerConfig(processes=1),
-    )
+        algo, ID, seeds=[3, 1], eval=EvalConfig(15, 1, 2, workers=1), results_dir=str(folder), device="cpu",
+        pi_ref=PiRefConfig(20, batch_size=16), trainer=TrainerConfig(processes=1),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -305,7 +300,7 @@ def test_a_member_that_fails_is_marked_and_the_others_are_unchanged(
 
 def test_a_run_that_fails_whole_stops_no_other(config: Config, shared: Shared) -> None:
     """And is not trained on: only one update a stop, for the names of its metrics."""
-    hot = replace(config, algo=replace(config.algo, finetune=replace(config.algo.finetune, learning_rate=1e38)))
+    hot = replace(config, algo=replace(config.algo, learning_rate=1e38))
     train_runs([hot, config], shared)
     failed, fine = (run_dir(c, shared) for c in (hot, config))
     assert fine.finished
@@ -454,7 +449,7 @@ def test_a_finished_run_needs_no_lock(config: Config, shared: Shared) -> None:
 
 def test_members_that_are_not_finite_return_nan(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     data = shared.data(ID)
-    algo = WeightedBC(config.algo.reference, data.trajectories, [0, 1])
+    algo = WeightedBC(config.pi_ref_algo, data.trajectories, [0, 1])
     algo.state["policy"][0, 0] = float("inf")
     played = evaluate.play(algo, data, shared.evaluator(data.env_spec, 1), 1, 2, lambda: None)
     assert np.isnan(played.returns[0]).all()
@@ -466,7 +461,7 @@ def test_the_command_leaves_with_75_and_goes_on(tmp_path: Path) -> None:
     """`python -m bench` in its own process, with evaluation's processes, all of them signalled as a scheduler does."""
     updates, root = 4_000_000, ROOT
     overrides = [
-        "algo=bc", "seeds=[0]", "algo.hidden=[8]", f"algo.scratch.updates={updates}", f"dataset={ID}", "device=cpu",
+        "algo=bc", "seeds=[0]", "algo.hidden=[8]", f"algo.updates={updates}", f"dataset={ID}", "device=cpu",
         "eval.every=30", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1",
     ]  # fmt: skip
     command = [sys.executable, "-m", "bench", *overrides]

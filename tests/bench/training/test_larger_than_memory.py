@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from algos.registry import ALGOS
+from algos.registry import build
 from envs.data.cache import Cache, _check
 from envs.data.trajectories import TENSORS, Trajectories
 from tests.helpers.learners import configured
@@ -27,7 +27,7 @@ LIMITED = """
 import ctypes, mmap, re, resource, sys
 from pathlib import Path
 
-from algos.registry import ALGOS
+from algos.registry import build
 from bench.config.compose import compose
 from envs.readers.load import load
 
@@ -44,8 +44,7 @@ except OSError:
 found = load(dataset)
 trajectories = found.trajectories.to("cpu")
 assert trajectories.observations.data_ptr() == found.trajectories.observations.data_ptr()
-more = {"pi_ref": None} if getattr(config, "needs_pi_ref", None) is False else {}
-algo = ALGOS[type(config)](config, trajectories, [0, 1], **more)
+algo = build(config, trajectories, [0, 1])
 algo.train(0, 3)
 print({k: v.tolist() for k, v in algo.diagnostics().items()}, float(trajectories.returns.sum()))
 """
@@ -84,7 +83,7 @@ def test_training_needs_a_fraction_of_the_data_in_memory(humanoid: Path, monkeyp
     """From Arrow into the cache, then from the cache: with 60 MB to spare beside the maps, where the data have 115."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(humanoid))
     size = STEPS * EPISODES * (2 * 348 * 4 + 17 * 4 + 4 + 2)
-    tiny = ["algo.reward_scaling=none", "algo.hidden=[8]", "algo.batch_size=16", "budget.value=10"]
+    tiny = ["algo.reward_scaling=none", "algo.hidden=[8]", "algo.batch_size=16", "algo.updates=10"]
     for overrides in (["algo=iql", "algo.normalize_observations=true", *tiny], ["algo=bc", "algo.hidden=[8]"]):
         done = limited("large/humanoid-v0", size, SPARE, *overrides)
         assert done.returncode == 0, done.stderr
@@ -123,8 +122,8 @@ def test_arrays_larger_than_the_machines_memory_are_opened_and_trained_on(minari
     assert data.returns.tolist() == [0.0] * (episodes - 1) + [1.0]
     data.observations[0, 0] = 7.0  # on a page of its own: the file stays as it is
     assert np.load(folder / "observations.npy", mmap_mode="r")[0, 0] == 0
-    config = configured("iql", "algo.hidden=[4]", "algo.batch_size=4", "budget.value=10")
-    algo = ALGOS[type(config)](config, data, [0])
+    config = configured("iql", "algo.hidden=[4]", "algo.batch_size=4", "algo.updates=10")
+    algo = build(config, data, [0])
     algo.train(0, 2)
     assert all(bool(p.isfinite().all()) for p in algo.policy().values())
 

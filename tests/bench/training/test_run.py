@@ -117,14 +117,12 @@ def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypa
 
 
 def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    bc = Config(config.algo.reference, config.dataset, seeds=[3, 1], eval=config.eval, results_dir=config.results_dir, device="cpu")
-    trained = train_run(bc, shared)
+    trained = train_run(replace(config, algo=config.pi_ref_algo), shared)
 
-    class MustNotTrain(WeightedBC):
-        def train(self, start: int, stop: int) -> dict:
-            raise AssertionError("pi_ref trained again")
+    def build_none(*_: object) -> None:
+        raise AssertionError("pi_ref trained again")
 
-    monkeypatch.setattr(reference_policy, "WeightedBC", MustNotTrain)
+    monkeypatch.setattr(reference_policy, "build", build_none)
     train_run(config, shared)
     stored = list((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
     assert len(stored) == 1
@@ -134,7 +132,7 @@ def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, 
 def test_a_reference_trained_alone_is_the_bc_run(config: Config, tmp_path: Path, shared: Shared) -> None:
     train_run(config, shared)
     alone = next((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
-    bc = replace(config, algo=config.algo.reference, results_dir=str(tmp_path / "bc"))
+    bc = replace(config, algo=config.pi_ref_algo, results_dir=str(tmp_path / "bc"))
     assert (train_run(bc, shared).path / "policy.safetensors").read_bytes() == alone.read_bytes()
 
 

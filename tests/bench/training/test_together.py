@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from algos.batches.sampling import Sampler
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import Kind, WeightedBC, Weighting
-from bench.config.schema import Config, TrainerConfig
+from bench.config.schema import Config, PiRefConfig, TrainerConfig
 from bench.storage.rundir import RunDir, read_csv
 from bench.training.capacity import exercise, fitting, members_that_fit
 from bench.training.population import expanded, population_key, populations, settings_of, split
@@ -134,9 +134,9 @@ def test_a_run_that_diverges_stops_no_other(
         return run_of_environments(self, finite, *rest)
 
     monkeypatch.setattr(Evaluator, "run", watched)
-    runs = expanded(replace(config, population={"finetune.learning_rate": [1e-3, 1e38]}))
+    runs = expanded(replace(config, population={"learning_rate": [1e-3, 1e38]}))
     good, bad = together(runs, shared)
-    said = "iw_sft_q finetune.learning_rate=1e+38, seed 3: parameters are not finite after update 15"
+    said = "iw_sft_q learning_rate=1e+38, seed 3: parameters are not finite after update 15"
     assert f"{said}; it counts as failed and the others go on" in capsys.readouterr().err
     assert json.loads((bad.path / "run.json").read_text())["failed_seeds"] == [3, 1]
     assert {r["return"] for r in read_csv(bad.path / "episodes.csv")} == {"nan"}
@@ -171,9 +171,8 @@ def test_values_are_crossed(config: Config) -> None:
 @pytest.mark.parametrize(
     ("population", "line"),
     [
-        ({"temprature": [1]}, "population.temprature: members of iw_sft_q cannot differ in it; they can in scratch.learning_rate, "),
+        ({"temprature": [1]}, "population.temprature: members of iw_sft_q cannot differ in it; they can in learning_rate, "),
         ({"hidden": [8]}, "population.hidden: members of iw_sft_q cannot differ in it; they can in .*, weighting.ema_rate$"),
-        ({"learning_rate": [1e-3]}, "population.learning_rate: may be population.scratch.learning_rate or population.finetune.learning_ra"),
         ({"temperature": []}, r"population.temperature = \[\]: expected numbers, as in population.temperature=\[1,3,10\]$"),
         ({"temperature": ["hot"]}, r"population.temperature = \['hot'\]: expected numbers"),
         ({"temperature": [1, True]}, "population.temperature = .*: expected numbers"),
@@ -195,7 +194,8 @@ def test_who_can_train_together(config: Config) -> None:
     ]
     assert {population_key(c) for c in same} == {population_key(config)}
     others = [
-        replace(config, dataset="other-v0"), replace(config, eval=replace(config.eval, every=20)), replace(config, pi_ref_dataset="x-v0"),
+        replace(config, dataset="other-v0"), replace(config, eval=replace(config.eval, every=20)),
+        replace(config, pi_ref=PiRefConfig(dataset="x-v0")),
         replace(config, algo=replace(config.algo, hidden=[9])), replace(config, suite="other"), replace(config, device="auto"),
         replace(config, algo=replace(config.algo, name="sft_q")), replace(config, force=True),
         replace(config, trainer=TrainerConfig()),
@@ -235,6 +235,6 @@ def test_how_many_members_fit(config: Config, shared: Shared) -> None:
     assert [fitting(1000, 10), fitting(1000, 1001), fitting(5, 0)] == [80, 1, 4]
     exercise(config, shared.data(config.dataset).trajectories)
     assert members_that_fit([config], shared) == 16
-    whole = replace(config.algo, finetune=replace(config.algo.finetune, sampler=Sampler.trajectories))
+    whole = replace(config.algo, sampler=Sampler.trajectories)
     assert members_that_fit([replace(config, algo=whole)], shared) == 1
     assert members_that_fit([replace(config, trainer=TrainerConfig(processes=1, max_members=3))], shared) == 3

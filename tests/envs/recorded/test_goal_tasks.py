@@ -17,8 +17,8 @@ from envs.recorded.record import record
 from tests.helpers.logged import record_random
 
 TINY = [
-    "seeds=[0,1]", "algo.hidden=[16]", "algo.scratch.updates=4", "algo.scratch.batch_size=8", "algo.finetune.updates=3",
-    "algo.finetune.warmup=1", "algo.finetune.batch_size=8", "eval.episodes=1", "eval.final_episodes=2", "eval.every=2", "eval.workers=1",
+    "seeds=[0,1]", "algo.hidden=[16]", "pi_ref.updates=4", "pi_ref.batch_size=8", "algo.updates=3",
+    "algo.warmup=1", "algo.batch_size=8", "eval.episodes=1", "eval.final_episodes=2", "eval.every=2", "eval.workers=1",
     "device=cpu",
 ]  # fmt: skip
 
@@ -45,7 +45,7 @@ def test_kitchen_is_curated_across_data_sets_as_in_the_paper(root):
     data = load(expression)
     assert (data.observation_width, data.action_width) == (59 + 7, 9)  # the kettle's pose is the goal
     assert data.trajectories.num_episodes == 2
-    (run,) = bench(root, "algo=iw_sft", f"dataset={expression}", "pi_ref_dataset=kitchen/partial-v0", "algo.curation.percentiles=[]")
+    (run,) = bench(root, "algo=iw_sft", f"dataset={expression}", "pi_ref.dataset=kitchen/partial-v0", "algo.curation.percentiles=[]")
     assert run["status"] == "finished"
     assert run["pi_ref_dataset"] == "kitchen/partial-v0"
     (episodes,) = (root / "results").glob("*/runs/*/episodes.csv")
@@ -57,10 +57,10 @@ def test_kitchen_is_curated_across_data_sets_as_in_the_paper(root):
 def test_a_pi_ref_of_other_widths_is_refused(root):
     record_random("hand/pen-v0", "AdroitHandPen-v1", episodes=2, steps=5)
     record_random("hand/door-v0", "AdroitHandDoor-v1", episodes=2, steps=5)
-    command = [sys.executable, "-m", "bench", "algo=sft", "dataset=hand/pen-v0", "pi_ref_dataset=hand/door-v0", *TINY]
+    command = [sys.executable, "-m", "bench", "algo=sft", "dataset=hand/pen-v0", "pi_ref.dataset=hand/door-v0", *TINY]
     done = subprocess.run([*command, f"results_dir={root / 'results'}"], capture_output=True, text=True, timeout=240)
     assert done.returncode == 2
-    assert "pi_ref_dataset = hand/door-v0: its observations and actions" in done.stderr.splitlines()[-1]
+    assert "pi_ref.dataset = hand/door-v0: its observations and actions" in done.stderr.splitlines()[-1]
     assert not list((root / "results").glob("*/runs/*/run.json"))
 
 
