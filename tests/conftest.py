@@ -12,6 +12,7 @@ import torch
 from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBCConfig, Weighting
 from bench.config.schema import Config, EvalConfig, PiRefConfig, TrainerConfig
 from bench.training.shared import Shared
+from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import PENDULUM, RawEpisode, random_episodes, write_minari
 
@@ -21,7 +22,7 @@ torch.set_num_threads(1)  # the networks here are tiny: threads would only wait 
 @pytest.fixture
 def small_data() -> Trajectories:
     """40 ragged episodes."""
-    return Trajectories.from_episodes(random_episodes(40))
+    return from_episodes(random_episodes(40))
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from bench.errors import RunError
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="anything that dataset= accepts")
@@ -27,4 +29,7 @@ def run(arguments: Namespace) -> None:
     data = load(arguments.dataset)
     facts = facts_of(data)
     show(facts)
-    print(f"\nwritten: {write(data, facts, arguments.folder)}")
+    try:
+        print(f"\nwritten: {write(data, facts, arguments.folder)}")
+    except OSError as error:
+        raise RunError(f"{error.filename or arguments.folder}: {error.strerror or error}; choose another folder with --folder") from error

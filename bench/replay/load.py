@@ -141,7 +141,7 @@ def _environment(record: Row) -> LoggedData:
     observations = torch.zeros(2, facts["observation_width"])
     actions = torch.zeros(2, facts["action_width"])
     ends, rewards = torch.ones(2, dtype=torch.bool), torch.tensor([0.0, 1.0])
-    steps = Trajectories.of([observations, actions, rewards, observations, ends, ~ends, torch.arange(3)], facts["num_actions"])
+    steps = Trajectories.from_tensors([observations, actions, rewards, observations, ends, ~ends, torch.arange(3)], facts["num_actions"])
     low, high = (np.array(facts[name], np.float32) for name in ("action_low", "action_high"))
     reference = None if reference is None else Reference(**reference)
     return LoggedData(record["dataset"], steps, low, high, facts["spec"], reference, record["clipped_actions"], record["note"])

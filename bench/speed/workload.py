@@ -83,7 +83,7 @@ def resized(data: Trajectories, steps: int) -> Trajectories:
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths[:episodes].cumsum(0)])
     kept = int(offsets[-1])
     flat = (torch.cat([getattr(data, name)] * copies)[:kept] for name in TENSORS if name != "offsets")
-    return Trajectories.of([*flat, offsets], data.num_actions)
+    return Trajectories.from_tensors([*flat, offsets], data.num_actions)
 
 
 def population(config: Any, data: Episodes, seeds: Sequence[int]) -> Algo:

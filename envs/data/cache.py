@@ -61,7 +61,7 @@ class Cache:
             arrays = [_mapped(self.folder / digest / f"{name}.npy") for name in TENSORS]
             if about.pop("check") != _check(about):
                 raise ValueError("index")
-            trajectories = Trajectories.of(map(torch.from_numpy, arrays), about["num_actions"])
+            trajectories = Trajectories.from_tensors(map(torch.from_numpy, arrays), about["num_actions"])
             if sum(a.nbytes for a in arrays) <= CHECKED and trajectories.digest != digest:
                 raise ValueError("arrays")
         except FileNotFoundError:

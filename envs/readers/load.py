@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from envs.data.builder import Allocate, Builder, in_memory
 from envs.data.cache import Cache, Scratch, key_of
 from envs.data.environments import import_packages
 from envs.data.logged_data import LoggedData
@@ -26,7 +27,7 @@ from envs.data.minari_root import datasets_root, publish
 from envs.data.references import Reference
 from envs.data.selection import Part, parse
 from envs.data.spaces import leaves, width
-from envs.data.trajectories import Allocate, Builder, Trajectories, in_memory
+from envs.data.trajectories import Trajectories
 from envs.data.trust import check_specs
 from envs.errors import DataError, first_line
 from envs.readers import d4rl

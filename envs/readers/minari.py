@@ -136,7 +136,7 @@ class EpisodeFiles(ABC):
         wrong = (numbers < 0) | (numbers >= self.action_space.n) | (numbers != actions - self.action_space.start)
         if wrong.any():
             step = int(wrong.argmax())
-            raise DataError(f"{where}, step {step}: action {actions[step]} is none of {self.action_space}; mend or remove the episode")
+            raise DataError(f"{where}, step {step}: action {actions[step]} is none of {self.action_space}; correct or remove the episode")
         return numbers[:, None]
 
     # What a format has to say.

@@ -12,6 +12,7 @@ from torch import Tensor
 from algos.batches.sampling import Sampler
 from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
 from algos.weights import trajectory_weights
+from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
 
 LEFT, RIGHT = 0.0, 1.0
@@ -21,7 +22,7 @@ def pulls() -> Trajectories:
     """What uniform pulling gives: left fails, left succeeds, right succeeds twice."""
     ended, cut = np.array([True]), np.array([False])
     outcomes = [(LEFT, 0.0), (LEFT, 1.0), (RIGHT, 1.0), (RIGHT, 1.0)]
-    data = Trajectories.from_episodes([(np.zeros((2, 1)), [[arm]], [reward], ended, cut) for arm, reward in outcomes])
+    data = from_episodes([(np.zeros((2, 1)), [[arm]], [reward], ended, cut) for arm, reward in outcomes])
     return replace(data, num_actions=2)
 
 

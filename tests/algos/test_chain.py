@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from algos.registry import build
+from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
 from tests.helpers.learners import configured
 
@@ -42,7 +43,7 @@ def mixed_data(episodes: int = 250) -> Trajectories:
         states, actions, rewards, ends, nexts = map(np.array, zip(*rows, strict=True))
         truncated = np.arange(len(rows)) == LIMIT - 1
         logged.append((eye[[*states, nexts[-1]]], actions[:, None], rewards, ends, truncated & ~ends))
-    return Trajectories.from_episodes(logged)
+    return from_episodes(logged)
 
 
 def optimum() -> np.ndarray:

@@ -66,6 +66,6 @@ def test_a_continuous_set_keeps_its_gaussian(small_continuous):
 
 @pytest.fixture
 def small_continuous():
-    from envs.data.trajectories import Trajectories
+    from envs.data.builder import from_episodes
 
-    return Trajectories.from_episodes([(np.zeros((3, 4)), np.zeros((2, 1)), np.zeros(2), np.zeros(2, bool), np.zeros(2, bool))])
+    return from_episodes([(np.zeros((3, 4)), np.zeros((2, 1)), np.zeros(2), np.zeros(2, bool), np.zeros(2, bool))])

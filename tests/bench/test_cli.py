@@ -82,7 +82,7 @@ def test_data_that_are_not_finite(tmp_path: Path, pendulum_data: Callable[..., A
 
     pendulum_data(change=spoil)
     done = bench(tmp_path, *TINY, code=2)
-    assert f"error: {ID}: episode 2, step 0: rewards is not finite; mend or remove the episode" in done.stderr
+    assert f"error: {ID}: episode 2, step 0: rewards is not finite; correct or remove the episode" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
 

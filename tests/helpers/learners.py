@@ -14,6 +14,7 @@ from algos.batches.transitions import Transitions
 from algos.networks.mlp import MLP
 from algos.registry import build
 from bench.config.compose import compose
+from envs.data.builder import from_episodes
 from envs.data.trajectories import TENSORS, Trajectories
 
 LEARNERS = ("iql", "td3_bc", "rebrac", "awac", "crr", "awr", "rwr", "marwil", "cql", "edac", "sac_n", "cfgrl")
@@ -40,7 +41,7 @@ def episodes_of(seed: int = 0, count: int = 12, longest: int = 9) -> Trajectorie
         episodes.append(
             (rng.normal(size=(steps + 1, OBS)), rng.uniform(-0.9, 0.9, (steps, ACT)), rng.normal(size=steps), ends & (e % 2 == 0), ends)
         )
-    return Trajectories.from_episodes(episodes)
+    return from_episodes(episodes)
 
 
 SMALL = ("algo.hidden=[7,6]", "algo.batch_size=16", "algo.updates=20")

@@ -14,7 +14,7 @@ from torch import Tensor
 from algos.batches.returns import lambda_returns
 from algos.networks.critics import expectile_losses, polyak
 from algos.optimizer import Schedule
-from envs.data.trajectories import Trajectories
+from envs.data.builder import from_episodes
 from tests.helpers.learners import ACT, episodes_of, forward, in_double, member, q_values, small, snapshot
 
 TOLERANCE = 1e-5
@@ -276,7 +276,7 @@ def test_time_limits_bootstrap_and_terminations_do_not(name: str) -> None:
     """Two steps that differ in how the episode ended: the target of the terminated one is its reward, that of the other is more."""
     zeros = np.zeros((2, 3))
     ends = [(np.array([True]), np.array([False])), (np.array([False]), np.array([True]))]
-    data = Trajectories.from_episodes([(zeros, np.zeros((1, ACT)), np.array([2.0]), *flags) for flags in ends])
+    data = from_episodes([(zeros, np.zeros((1, ACT)), np.array([2.0]), *flags) for flags in ends])
     algo = small(name, data, (3, 8), "algo.reward_scaling=none")
     algo.state["target"] += 1.0  # whatever the networks are, a value that is not 0
     if "value" in algo.state:
@@ -294,7 +294,7 @@ def test_time_limits_bootstrap_and_terminations_do_not(name: str) -> None:
 def test_returns_bootstrap_where_an_episode_was_cut_off() -> None:
     zeros, one = np.zeros((3, 1)), np.ones(2)
     flags = np.array([False, True]), np.array([False, False])
-    data = Trajectories.from_episodes([(zeros, np.zeros((2, 1)), one, *flags), (zeros, np.zeros((2, 1)), one, *flags[::-1])])
+    data = from_episodes([(zeros, np.zeros((2, 1)), one, *flags), (zeros, np.zeros((2, 1)), one, *flags[::-1])])
     values, last = torch.full((1, 4), 10.0), torch.full((1, 2), 10.0)
     for trace, expected in ((1.0, [1.5, 1.0, 1 + 0.5 * 6, 6.0]), (0.0, [6.0, 1.0, 6.0, 6.0])):
         found = lambda_returns(data, data.rewards, values, last, torch.tensor([0.5]), torch.tensor([trace]))

@@ -13,6 +13,7 @@ from algos.batches.sampling import Batch, LengthWeighting, Sampler
 from algos.methods.weighted_bc import Kind, WeightedBC, WeightedBCConfig, Weighting
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Schedule, learning_rate
+from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
 from tests.helpers.paths import FIXTURES
 
@@ -48,7 +49,7 @@ def data_of(oracle: Oracle) -> Trajectories:
     for states, actions, length in zip(oracle["states"], oracle["actions"], oracle["lengths"].astype(int), strict=True):
         ends = np.arange(length) == length - 1
         episodes.append((states[[*range(length), length - 1]], actions[:length], np.zeros(length), ends, ~ends & ends))
-    return Trajectories.from_episodes(episodes)
+    return from_episodes(episodes)
 
 
 def member(oracle: Oracle, weighting: Weighting) -> WeightedBC:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from envs.data.builder import from_episodes
 from envs.data.trajectories import TENSORS, Trajectories
 from envs.errors import DataError
 from tests.helpers.episodes import assert_lined_up, random_episodes
@@ -14,7 +15,7 @@ from tests.helpers.episodes import assert_lined_up, random_episodes
 @pytest.mark.parametrize("seed", range(5))
 def test_ragged_episodes_line_up(seed: int) -> None:
     episodes = random_episodes(int(np.random.default_rng(seed).integers(1, 60)), seed=seed)
-    data = Trajectories.from_episodes(episodes)
+    data = from_episodes(episodes)
     assert_lined_up(data, episodes)
     np.testing.assert_array_equal(data.lengths, [len(r) for _, _, r, _, _ in episodes])
     np.testing.assert_allclose(data.returns, [r.astype(np.float32).astype(float).sum() for _, _, r, _, _ in episodes], rtol=1e-12)
@@ -22,7 +23,7 @@ def test_ragged_episodes_line_up(seed: int) -> None:
 
 
 def test_the_digest_sees_every_array(small_data: Trajectories) -> None:
-    assert small_data.digest == Trajectories.from_episodes(random_episodes(40)).digest
+    assert small_data.digest == from_episodes(random_episodes(40)).digest
     for name in TENSORS:
         fields = {k: getattr(small_data, k).clone() for k in TENSORS}
         fields[name][-1] = ~fields[name][-1] if fields[name].dtype == torch.bool else fields[name][-1] + 1
@@ -67,9 +68,9 @@ def broken(change: str) -> list:
 )
 def test_bad_data_are_named(change: str, message: str) -> None:
     with pytest.raises(DataError, match=f"my/data: {message}"):
-        Trajectories.from_episodes(broken(change), "my/data")
+        from_episodes(broken(change), "my/data")
 
 
 def test_no_episode_at_all() -> None:
     with pytest.raises(DataError, match="no episode"):
-        Trajectories.from_episodes([])
+        from_episodes([])

@@ -137,7 +137,7 @@ def test_the_command_prints_and_writes_a_page(root):
     write("test/page-v0", good())
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "envs.inspect.facts", *arguments], capture_output=True, text=True, timeout=60)
+        return subprocess.run([sys.executable, "-m", "bench", "inspect", *arguments], capture_output=True, text=True, timeout=60)
 
     done = run("test/page-v0@top:50%", "--folder", str(root / "pages"))
     assert done.returncode == 0, done.stderr

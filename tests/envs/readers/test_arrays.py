@@ -199,6 +199,17 @@ def test_the_data_train_and_evaluate(tmp_path: Path) -> None:
     assert table["update"].max() > 0
 
 
+def test_the_import_command(tmp_path: Path, minari_root: Path) -> None:
+    np.savez(tmp_path / "mine.npz", **(arrays() | {"actions": np.full((8, 1), 3.5)}))
+    line = cli.mistake(tmp_path, "import", "mine.npz", ID, "--env", ENV)
+    assert line.startswith("error: mine.npz: row 0 (episode 0, step 0): action 3.5")
+    done = cli.bench(tmp_path, "import", "mine.npz", ID, "--env", ENV, "--clip")
+    assert done.stdout == f"{minari_root / ID}\n"
+    assert "exists in" in cli.mistake(tmp_path, "import", "mine.npz", ID)
+    cli.bench(tmp_path, "import", "mine.npz", ID, "--overwrite")
+    assert load(ID).env_spec == ""
+
+
 # Mistakes.
 
 BROKEN: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {

@@ -414,7 +414,7 @@ def test_the_command_converts_and_refuses(tmp_path):
     path, _ = golden(tmp_path)
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "envs.readers.d4rl", *arguments], capture_output=True, text=True, timeout=60)
+        return subprocess.run([sys.executable, "-m", "bench", *arguments], capture_output=True, text=True, timeout=60)
 
     done = run("convert", str(path), MEDIUM, "--trailing", "keep")
     assert done.returncode == 0, done.stderr

@@ -238,7 +238,7 @@ def test_a_number_is_not_finite(hdf5, name, index, value):
     with h5py.File(hdf5 / "data" / "main_data.hdf5") as file:
         rows = len(file[f"episode_2/{name}"])
     step = (index[0] if isinstance(index, tuple) else index) % rows
-    refused(f"episode 2, step {step}: {name} is not finite; mend or remove the episode")
+    refused(f"episode 2, step {step}: {name} is not finite; correct or remove the episode")
 
 
 def test_a_number_is_too_large_for_single_precision(hdf5):

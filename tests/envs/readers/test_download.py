@@ -103,7 +103,7 @@ def inspected(hub: Hub, root: Path, dataset: str) -> subprocess.CompletedProcess
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HOME": str(root / "hf"), "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DOWNLOAD_TIMEOUT": "5", "MINARI_DATASETS_PATH": str(root / "minari"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "envs.inspect.facts", dataset, "--folder", str(root / "pages")]
+    command = [sys.executable, "-m", "bench", "inspect", dataset, "--folder", str(root / "pages")]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
