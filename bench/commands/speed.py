@@ -17,6 +17,7 @@ Example:
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -83,6 +84,7 @@ def _estimate(settings: Sequence[str]) -> None:
 
 
 def _profile(settings: Sequence[str]) -> None:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read when torch is loaded: no lines of its profiler on stderr
     from bench.speed.machine import describe
     from bench.speed.options import ProfileOptions, parse
     from bench.speed.profile import profile
@@ -92,7 +94,7 @@ def _profile(settings: Sequence[str]) -> None:
 
 
 def _data(settings: Sequence[str]) -> None:
-    from bench.speed.env_cost import loading_cost
+    from bench.speed.loading import loading_cost
     from bench.speed.options import DataOptions, parse
 
     options = parse(DataOptions, settings)

@@ -1,7 +1,7 @@
-"""One measured thing in its own process, because threads and memory belong to a process.
+"""A measured process: `python -m bench.speed.child`, started by worker.py, because threads and memory belong to a process.
 
-Reads a line of JSON that says what, then a line a measurement: seconds; answers each with its updates per second; at the end of the input
-it says how much memory it took at most. Idle in between.
+It reads an order (a line of JSON), then a line of seconds for each measurement, and answers each with updates per second. At the end of
+its input it answers with its peak memory. It idles in between.
 """
 
 from __future__ import annotations
@@ -10,71 +10,115 @@ import json
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.speed import limit, workload
-from bench.speed.stopwatch import Stopwatch
+from bench.speed import limits, workload
 from bench.speed.workload import Work, Workload
 from bench.speed.yardstick import yardstick
 from bench.training.device import set_products
 
-
-def on_a_cpu_in_bfloat16(what: Workload) -> bool:
-    """Whether bfloat16 has to be asked for by its type: torch's setting, which does for a GPU, makes a CPU without AMX slower."""
-    return what.device == "cpu" and what.precision == "bf16"
+CHUNK_SECONDS = 0.1  # work between two readings of the clock, about
 
 
-def make(who: str, what: Workload) -> Work:
-    """What `who` does with workload `what`."""
-    if who == "suite":
-        return workload.suite(what)
-    if who == "yardstick":
-        return yardstick(what)
-    dtype = torch.bfloat16 if on_a_cpu_in_bfloat16(what) else torch.float32
-    if what.method == "square":
-        return limit.square(what.device, dtype)[0]
-    return limit.batched(what.members, what.batch, what.hidden[0], what.device, dtype)[0]
+class Stopwatch:
+    """Measures updates per second of `work`, after `after` updates that are not measured.
+
+    The device is synchronised before each reading of the clock.
+    """
+
+    def __init__(self, work: Work, device: str, after: int = 0) -> None:
+        self.work, self.synchronises = work, device != "cpu"
+        self.next, self.chunk = after + -after % work.cycle, work.cycle
+        if after:
+            work.train(0, self.next)
+
+    def _timed(self, updates: int) -> float:
+        """Seconds of the next `updates` updates."""
+        if self.synchronises:
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        self.work.train(self.next, self.next + updates)
+        if self.synchronises:
+            torch.cuda.synchronize()
+        self.next += updates
+        return time.perf_counter() - started
+
+    def rate(self, seconds: float) -> float:
+        """Updates per second over about `seconds`. A rare long update has its share, even if none fell into that time."""
+        rare = self.work.rare
+        if rare:
+            self.next += -self.next % rare
+        started, long_ones, others, done, count = time.perf_counter(), 0.0, 0.0, 0, 0
+        while not done or time.perf_counter() - started < seconds:
+            if rare and self.next % rare == 0:
+                long_ones, count = long_ones + self._timed(1), count + 1
+                continue
+            updates = min(self.chunk, rare - self.next % rare) if rare else self.chunk
+            took = self._timed(updates)
+            others, done = others + took, done + updates
+            if took < CHUNK_SECONDS / 2 and updates == self.chunk:
+                self.chunk *= 2
+        each = others / done
+        return rare / (long_ones / count + (rare - 1) * each) if rare else 1 / each
+
+
+def cpu_bfloat16(load: Workload) -> bool:
+    """True if bfloat16 needs a dtype: torch's global setting, which serves GPUs, slows a CPU without AMX down."""
+    return load.device == "cpu" and load.precision == "bf16"
+
+
+def make_work(kind: str, load: Workload) -> Work:
+    """The loop to time: `kind` is suite, yardstick or limit."""
+    if kind == "suite":
+        return workload.suite(load)
+    if kind == "yardstick":
+        return yardstick(load)
+    dtype = torch.bfloat16 if cpu_bfloat16(load) else torch.float32
+    if load.method == "square":
+        return limits.square(load.device, dtype)
+    return limits.batched(load.members, load.batch, load.hidden[0], load.device, dtype)
 
 
 def memory_mib(device: str) -> float:
-    """The most so far: resident memory of the process with its forks' own pages, or memory allocated on the GPU."""
+    """Peak resident memory of this process plus the private pages of its forks; on a GPU, peak memory allocated there."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated() / 2**20
-    try:  # this counts from the process's own beginning; getrusage keeps what its parent had
+    try:  # VmHWM counts from the start of this process; getrusage would include the parent's peak
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         forks = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        return (int(status["VmHWM"].split()[0]) + sum(_own_kib(pid) for pid in forks)) / 2**10
+        return (int(status["VmHWM"].split()[0]) + sum(_private_kib(pid) for pid in forks)) / 2**10
     except (OSError, KeyError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def _own_kib(pid: str) -> int:
+def _private_kib(pid: str) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever else is printed is no answer
+    os.dup2(2, 1)  # stdout carries answers only; print() goes to stderr
 
     def answer(value: Any) -> None:
         print(json.dumps(value), file=answers)
 
     order = json.loads(sys.stdin.readline())
-    what = Workload(**order["what"] | {"hidden": tuple(order["what"]["hidden"])})
+    load = Workload(**order["workload"] | {"hidden": tuple(order["workload"]["hidden"])})
     torch.set_num_threads(order["threads"])
-    set_products(what.device, what.precision)
-    autocast = order["who"] == "yardstick" and on_a_cpu_in_bfloat16(what)
-    # Its cache of converted weights would outlive the weights, for an update here makes several optimisers' steps.
+    set_products(load.device, load.precision)
+    autocast = order["kind"] == "yardstick" and cpu_bfloat16(load)
+    # Without autocast's cache of converted weights: an update makes steps of several optimisers, and the cache would outlive the weights.
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast, cache_enabled=False):
-        stopwatch = Stopwatch(make(order["who"], what), what.device, what.after)
+        stopwatch = Stopwatch(make_work(order["kind"], load), load.device, load.after)
         answer("ready")
         for line in sys.stdin:
             answer(stopwatch.rate(json.loads(line)))
-    answer(memory_mib(what.device))
+    answer(memory_mib(load.device))
 
 
 if __name__ == "__main__":

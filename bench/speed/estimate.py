@@ -1,4 +1,4 @@
-"""What the full protocol costs, computed from measured curves (scale-cpu.csv, scale-cuda.csv): nothing here is measured or typed in."""
+"""The cost of the full protocol, computed from measured curves (scale-cpu.csv, scale-cuda.csv)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DATASETS, SEEDS, UPDATES = 9, 10, 1_000_000
 EVERY, EPISODES, FINAL_EPISODES = 5_000, 10, 100  # the usual schedule of a million updates on D4RL
 EPISODE_STEPS = 1_000  # at most, in the three locomotion environments
 HOUR, DAY = 3600.0, 86_400.0
-WANTED = (
+REQUIRED = (
     "curve",
     "x",
     "device",
@@ -40,20 +40,20 @@ def write_estimate(folder: Path) -> Path:
 
 
 def _curves(path: Path) -> list[Row] | None:
-    return read_csv(path, WANTED) if path.is_file() else None
+    return read_csv(path, REQUIRED) if path.is_file() else None
 
 
 def estimate(curves: dict[str, list[Row] | None], folder: Path) -> str:
-    """The text, from rows by device (None: not measured). Raises RunError if no device was measured."""
+    """The text of estimate.md from the rows of each device (None: not measured). Raises RunError if no device was measured."""
     if not any(curves.values()):
         raise RunError(f"{folder}: no scale-cpu.csv or scale-cuda.csv; measure them with python -m bench speed scale")
     lines = [
-        "# What the full protocol costs",
+        "# Cost of the full protocol",
         "",
         f"{DATASETS} data sets x {_methods(curves)} methods x {SEEDS} seeds x {UPDATES:,} updates, and evaluation: {EPISODES} episodes",
         f"every {EVERY:,} updates, {FINAL_EPISODES} of the last iterate, which is at most {played(UPDATES):,} environment steps a seed",
         f"(episodes of {EPISODE_STEPS:,}). Computed from the curves in this folder by `python -m bench speed estimate`: a method takes its",
-        "seeds times its updates over its measured member-updates per second, all seeds of a data set in one process, each method with",
+        "seeds times its updates over its measured member-updates per second, all seeds of a data set in one process, with",
         "its own batch, widths and settings, on the data set of the curve. Wider observations (17 in two of the three environments,",
         "11 on Hopper) cost a few per cent more. Setting up, reading data and training pi_ref are left out. Beside it the same with",
         "each method's own number of updates: imitation trains for thousands, not a million.",
@@ -73,7 +73,7 @@ def _missing(device: str) -> list[str]:
 
 
 def played(updates: int) -> int:
-    """Environment steps of a seed's evaluations, at most."""
+    """Environment steps of all evaluations of a seed, at most."""
     return (-(-updates // EVERY) - 1) * EPISODES * EPISODE_STEPS + FINAL_EPISODES * EPISODE_STEPS
 
 
@@ -103,7 +103,7 @@ def _section(rows: Sequence[Row]) -> list[str]:
 
 
 def _totals(rows: Sequence[Row], training: dict[str, float], budgets: dict[str, list[int]]) -> list[str]:
-    """Training, evaluation and both, by what the methods train for."""
+    """Time of training, of evaluation and of both, for each budget of updates."""
     speed = next((r["env_steps_per_s"] for r in rows if r["curve"] == "evaluation"), None)
     lines = [markdown_row(["", "training", "evaluation at most", "together", "overlapped"]), markdown_row(["---", *["---:"] * 4])]
     for name, took in training.items():
@@ -115,7 +115,7 @@ def _totals(rows: Sequence[Row], training: dict[str, float], budgets: dict[str, 
     return [
         *lines,
         "",
-        "Training is one method after another; overlapped: as if evaluation and training hid each other completely.",
+        "Training is one method after another. Overlapped: evaluation runs beside training at no cost.",
         *(
             []
             if speed is None
@@ -125,7 +125,7 @@ def _totals(rows: Sequence[Row], training: dict[str, float], budgets: dict[str, 
 
 
 def _packing(rows: Sequence[Row]) -> list[str]:
-    """What more members in a process would save, read off the curve of the method that has one."""
+    """The gain of more members in a process, from the curve of members."""
     curve = sorted((r["members"], r["member_updates_per_s"]) for r in rows if r["curve"] == "members")
     if len(curve) < 2:
         return []
@@ -139,7 +139,7 @@ def _packing(rows: Sequence[Row]) -> list[str]:
 
 
 def interpolated(curve: Sequence[tuple[float, float]], x: float) -> float:
-    """Between two points of `curve` (rising in x) by a power law, beyond its ends their value."""
+    """The value at `x`: a power law between two points of `curve` (rising in x), constant beyond its ends."""
     for (x0, y0), (x1, y1) in pairwise(curve):
         if x0 <= x <= x1:
             return exp(log(y0) + (log(y1) - log(y0)) * (log(x) - log(x0)) / (log(x1) - log(x0)))

@@ -1,4 +1,4 @@
-"""Figures of measured speed: how many times the yardstick, against the number of members; and what an update costs, against its size."""
+"""Figures of measured speed: the ratio to the yardstick against members, and the cost of an update against its size."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def _ticks(axes: Axes, values: Sequence[float]) -> None:
 
 
 def speed_figure(rows: Sequence[Row], machine: str) -> Figure:
-    """Ratio to the yardstick (best setting of one process) against P, the range over rounds as a band, and dotted where the limit is."""
+    """Ratio to the yardstick in one process against P: median as a line, range over rounds as a band, the limit dotted."""
     with matplotlib.rc_context(RC):
         figure, axes = canvas(3.6)
-        suite = [r for r in rows if r["who"] == "suite" and r["processes"] == 1]
+        suite = [r for r in rows if r["kind"] == "suite" and r["processes"] == 1]
         methods = list(dict.fromkeys(r["method"] for r in suite))
         for method, look in looks(methods).items():
             own = sorted((r for r in suite if r["method"] == method), key=lambda r: r["members"])
@@ -44,7 +44,7 @@ def speed_figure(rows: Sequence[Row], machine: str) -> Figure:
             )
             limit = median(r["ratio"] / r["share_of_limit"] for r in own)  # the yardstick's rate is the same for all of them
             line = axes.axhline(limit, color=look.colour, linestyle=":", linewidth=1, label=f"{method}, limit", clip_on=False)
-            line.set(marker=look.marker, markersize=4, markevery=[1])  # at its right end: told apart in grey
+            line.set(marker=look.marker, markersize=4, markevery=[1])  # at its right end, so that lines differ without colour
         axes.axhline(1, color="#888888", linewidth=0.8)
         _ticks(axes, [r["members"] for r in suite])
         axes.set_yscale("log", base=2)
@@ -56,9 +56,9 @@ def speed_figure(rows: Sequence[Row], machine: str) -> Figure:
 
 
 def scale_figure(rows: Sequence[Row], machine: str) -> Figure:
-    """Milliseconds a member's update against each thing that was varied, and dotted what the arithmetic alone would take.
+    """Milliseconds a member's update against members, batch, width and steps; dotted: the products alone, at the limit's rate.
 
-    A panel stays empty where nothing was measured.
+    A curve without rows leaves its panel empty.
     """
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(WIDTH * 1.4, 4.6))
@@ -74,17 +74,17 @@ def scale_figure(rows: Sequence[Row], machine: str) -> Figure:
             _ticks(axes, x)
             axes.set_yscale("log", base=2)
             low, high = axes.get_ylim()
-            if high < 8 * low:  # powers of two alone would be one number or two
+            if high < 8 * low:  # powers of two alone would give one or two ticks
                 axes.yaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        figure.suptitle(f"{next((r['method'] for r in rows), '')}; dotted: the arithmetic alone. {machine}", fontsize=6)
+        figure.suptitle(f"{next((r['method'] for r in rows), '')}; dotted: the products alone. {machine}", fontsize=6)
         return figure
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """`name`.svg and `name`.png in `folder`."""
+    """Write `name`.svg and `name`.png into `folder`."""
     svg = svg_of(figure)
-    figure.set_layout_engine("none")  # what the SVG was laid out by holds
+    figure.set_layout_engine("none")  # keep the layout of the SVG
     png = io.BytesIO()
     with matplotlib.rc_context(RC):
         figure.savefig(png, format="png", dpi=200, metadata={"Software": None})

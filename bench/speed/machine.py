@@ -1,4 +1,4 @@
-"""What is measured on, and whether it is quiet."""
+"""The machine of a measurement, and the load of other processes on it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 
 import torch
 
-QUIET = 0.05  # share of the cores that others may be busy with
+
+def describe(device: str, threads: int) -> str:
+    """The machine in a line: GPU, processor, cores, threads, torch, load average."""
+    load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
+    gpu = "" if device == "cpu" else f"{device_name(device)}; "
+    return f"{gpu}{cpu_model()}, cores: {cores()}, threads: {threads}, torch {torch.__version__}, load average {load}"
 
 
 def cpu_model() -> str:
-    """The processor's name and what sets processors of one name apart."""
+    """The processor's name, with family and model where the system knows them: one name may stand for several processors."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -32,25 +37,18 @@ def device_name(device: str) -> str:
     return "cpu" if device == "cpu" else torch.cuda.get_device_name()
 
 
-def _busy() -> tuple[int, int]:
-    """Ticks that all cores were busy, and all ticks, since the machine started."""
-    ticks = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
-
-
 def others_busy(seconds: float = 0.5) -> float:
-    """Share of the cores that is busy while this process waits; NaN where the system does not say."""
+    """Share of the cores that is busy while this process sleeps; NaN where the system does not tell."""
     try:
-        before = _busy()
+        before = _ticks()
         time.sleep(seconds)
-        after = _busy()
+        after = _ticks()
     except OSError:
         return float("nan")
     return (after[0] - before[0]) / max(1, after[1] - before[1])
 
 
-def describe(device: str, threads: int) -> str:
-    """The machine in a line."""
-    load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
-    gpu = "" if device == "cpu" else f"{device_name(device)}; "
-    return f"{gpu}{cpu_model()}, cores: {cores()}, threads: {threads}, torch {torch.__version__}, load average {load}"
+def _ticks() -> tuple[int, int]:
+    """(busy, all) ticks of all cores since the machine started."""
+    ticks = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)

@@ -1,63 +1,35 @@
-"""The suite, the yardstick and the limit, in turn, in one run."""
+"""Measure the suite, the yardstick and the limit in turn, in one run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
 
 from bench.report.render import markdown_row
-from bench.speed import flops
-from bench.speed.options import MeasureOptions
-from bench.speed.rows import Row, rounds_of, row_of
-from bench.speed.turns import Say, at_work, limits, look_around, peak, product_flops, take_turns
-from bench.speed.worker import ENVIRONMENTS, Setting, Worker
+from bench.speed import limits
+from bench.speed.machine import others_busy
+from bench.speed.options import MeasureOptions, Options
+from bench.speed.rows import Row, round_rows, row_of
+from bench.speed.worker import ENVIRONMENTS, Setting, Worker, running, take_turns
 from bench.speed.workload import Workload, configured, data_for, population
 
+QUIET = 0.05  # share of the cores that other processes may use without a warning
 
-def workload(method: str, members: int, o: MeasureOptions) -> Workload:
-    """`members` of `method`, as the options say."""
-    return Workload(method, members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision, o.after)
-
-
-def settings(method: str, o: MeasureOptions) -> tuple[list[Setting], list[Setting]]:
-    """The suite's, and the yardstick's: with one thread and with all, and on a CPU in as many processes as there are threads, which is what
-    somebody does who has several seeds to train; with all threads also in the suite's environment, to tell what that is worth. All in
-    float32, and where the suite multiplies in bfloat16 on a CPU, with torch.autocast as well.
-    """
-    what = {p: workload(method, p, o) for p in {1, o.all_threads, *o.members}}
-    suite = [Setting("suite", what[p], o.all_threads) for p in o.members]
-    yardstick = []
-    for precision in dict.fromkeys([*(["float32"] if o.device == "cpu" else []), o.precision]):
-        one, several = (replace(what[p], precision=precision) for p in (1, o.all_threads))
-        yardstick.append(Setting("yardstick", one, 1, environment="runtime"))
-        if o.all_threads > 1:
-            yardstick += [Setting("yardstick", one, o.all_threads, environment=name) for name in ENVIRONMENTS]
-            if o.device == "cpu":
-                yardstick.append(Setting("yardstick", several, 1, o.all_threads, "runtime"))
-    return suite, yardstick
-
-
-def needed_flops(method: str, o: MeasureOptions) -> float:
-    """Of a member's update."""
-    what = Workload(method, 1, o.batch, tuple(o.hidden), 0, o.dataset)
-    config, data = configured(what), data_for(what)
-    steps = flops.refreshed_steps(config, population(config, data, [0]))
-    found = flops.needed(config, data.observations.shape[1], data.actions.shape[1], o.batch, steps)
-    assert found is not None
-    return found
+Say = Callable[[str], None]
 
 
 def measure(o: MeasureOptions, say: Say) -> tuple[list[Row], list[Row]]:
-    """Rows of `rows.COLUMNS`, and of every round. Raises RunError if a measured process ends early."""
+    """Rows of `rows.COLUMNS`, and a row for each round. Raises RunError if a measured process ends early."""
     operations = {method: needed_flops(method, o) for method in o.methods}
     groups: list[tuple[list[Worker], float, float]] = []
-    with at_work(limits(o.members, o)) as products:
+    with running(limit_settings(o.members, o)) as products:
         for method in o.methods:
             say(f"measuring {method}")
             suite, yardstick = settings(method, o)
-            with at_work([*suite, *yardstick]) as workers:
-                busy = look_around(say)
+            with running([*suite, *yardstick]) as workers:
+                busy = check_quiet(say)
                 take_turns([workers[: len(suite)], workers[len(suite) :], products], o.rounds, o.seconds)
                 for worker in workers:
                     worker.finish()
@@ -67,19 +39,81 @@ def measure(o: MeasureOptions, say: Say) -> tuple[list[Row], list[Row]]:
     top = peak(products)
     rows = [row for workers, needed, busy in groups for row in compared(workers, needed, top, busy)]
     rows += [row_of(w, product_flops(w.setting), top, groups[0][2]) for w in products]
-    return rows, [row for w in [*(w for g in groups for w in g[0]), *products] for row in rounds_of(w)]
+    return rows, [row for w in [*(w for g in groups for w in g[0]), *products] for row in round_rows(w)]
+
+
+def settings(method: str, o: MeasureOptions) -> tuple[list[Setting], list[Setting]]:
+    """The settings of the suite, and those of the yardstick.
+
+    The yardstick runs with one thread, with all threads, and on a CPU in one process a thread, as for several seeds; with all threads also
+    in the suite's environment, which shows what that environment is worth. All in float32; where the suite multiplies in bfloat16 on a CPU,
+    in torch.autocast as well.
+    """
+    loads = {p: workload(method, p, o) for p in {1, o.all_threads, *o.members}}
+    suite = [Setting("suite", loads[p], o.all_threads) for p in o.members]
+    yardstick = []
+    for precision in dict.fromkeys([*(["float32"] if o.device == "cpu" else []), o.precision]):
+        one, several = (replace(loads[p], precision=precision) for p in (1, o.all_threads))
+        yardstick.append(Setting("yardstick", one, 1, environment="runtime"))
+        if o.all_threads > 1:
+            yardstick += [Setting("yardstick", one, o.all_threads, environment=name) for name in ENVIRONMENTS]
+            if o.device == "cpu":
+                yardstick.append(Setting("yardstick", several, 1, o.all_threads, "runtime"))
+    return suite, yardstick
+
+
+def workload(method: str, members: int, o: MeasureOptions) -> Workload:
+    """`members` of `method` with the batch, widths, data, engine and precision of the options."""
+    return Workload(method, members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision, o.after)
+
+
+def needed_flops(method: str, o: MeasureOptions) -> float:
+    """Operations of a member's update."""
+    load = Workload(method, 1, o.batch, tuple(o.hidden), 0, o.dataset)
+    config, data = configured(load), data_for(load)
+    steps = limits.refreshed_steps(config, population(config, data, [0]))
+    found = limits.needed(config, data.observations.shape[1], data.actions.shape[1], o.batch, steps)
+    assert found is not None
+    return found
+
+
+def limit_settings(members: Sequence[int], o: Options) -> list[Setting]:
+    """The large square product, and a hidden layer of a population for each number of members."""
+    square = Workload("square", 1, device=o.device, precision=o.precision)
+    layers = [replace(square, method="batched", members=p, batch=o.batch, hidden=(o.hidden[0],)) for p in members]
+    return [Setting("limit", shape, o.all_threads) for shape in (square, *layers)]
+
+
+def product_flops(setting: Setting) -> float:
+    """Operations of a member's product."""
+    load = setting.workload
+    return 2.0 * limits.SQUARE[load.device] ** 3 if load.method == "square" else 2.0 * load.batch * load.hidden[0] ** 2
+
+
+def peak(products: Sequence[Worker]) -> float:
+    """FLOP/s of the fastest product, by medians over rounds."""
+    return max(median(w.rates) * product_flops(w.setting) for w in products if w.rates)
+
+
+def check_quiet(say: Say) -> float:
+    """Share of the cores that other processes use now; warn if it is above QUIET."""
+    busy = others_busy()
+    if not math.isnan(busy) and busy > QUIET:
+        say(f"warning: other processes use {busy:.0%} of the cores; measure on a quiet machine")
+    return busy
 
 
 def compared(workers: Sequence[Worker], needed: float, top: float, busy: float) -> list[Row]:
-    """Rows of a method's workers, the suite's with their ratios to the yardstick."""
-    alone = [w for w in workers if w.setting.who == "yardstick" and w.setting.processes == 1 and w.setting.environment == "runtime"]
-    several = [w for w in workers if w.setting.who == "yardstick" and w.setting.processes > 1]
+    """Rows of the workers of a method; the suite's have their ratios to the yardstick."""
+    plain = [w for w in workers if w.setting.kind == "yardstick"]
+    alone = [w for w in plain if w.setting.processes == 1 and w.setting.environment == "runtime"]
+    several = [w for w in plain if w.setting.processes > 1]
     best = max(alone, key=lambda w: median(w.rates))
     best_several = max(several, key=lambda w: median(w.rates), default=None)
     rows = []
     for worker in workers:
         row = row_of(worker, needed, top, busy)
-        if worker.setting.who == "suite":
+        if worker.setting.kind == "suite":
             ratios = [a / b for a, b in zip(worker.rates, best.rates, strict=True)]
             row |= {"ratio": median(ratios), "ratio_low": min(ratios), "ratio_high": max(ratios)}
             if best_several is not None:
@@ -89,18 +123,18 @@ def compared(workers: Sequence[Worker], needed: float, top: float, busy: float) 
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows for reading, as Markdown."""
+    """The rows as a Markdown table."""
     head = [
-        "method", "who", "precision", "P", "processes x threads", "updates/s a member", "member-updates/s", "spread", "x yardstick",
+        "method", "kind", "precision", "P", "processes x threads", "updates/s a member", "member-updates/s", "spread", "x yardstick",
         "x its processes", "GFLOP/s", "of the limit", "MiB",
     ]  # fmt: skip
     lines = [markdown_row(head), markdown_row(["---", "---", "---", *["---:"] * (len(head) - 3)])]
     for r in rows:
         ratio = f"{r['ratio']:.2f} ({r['ratio_low']:.2f} to {r['ratio_high']:.2f})" if r.get("ratio") else ""
         processes = f"{r['ratio_processes']:.2f}" if r.get("ratio_processes") else ""
-        environment = ", suite's environment" if r["who"] == "yardstick" and r["environment"] == "suite" else ""
+        environment = ", suite's environment" if r["kind"] == "yardstick" and r["environment"] == "suite" else ""
         cells = [
-            r["method"], r["who"], r["precision"], str(r["members"]), f"{r['processes']} x {r['threads']}{environment}",
+            r["method"], r["kind"], r["precision"], str(r["members"]), f"{r['processes']} x {r['threads']}{environment}",
             f"{r['updates_per_s_member']:.4g}", f"{r['member_updates_per_s']:.4g}", f"{r['spread']:.0%}", ratio, processes,
             f"{r['gflops']:.4g}", f"{r['share_of_limit']:.0%}", f"{r['memory_mib']:.0f}",
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the commands of bench.speed are told, as key=value."""
+"""Options of `python -m bench speed`, given as key=value."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bench.training.device import PRECISIONS, device_of, precision_on
 
 @dataclass
 class Options:
-    """What all commands share."""
+    """Options of every measurement."""
 
     dataset: str = "iwsft/hopper/medium-replay-v0"
     device: str = "auto"  # auto | cpu | cuda
-    engine: str = "auto"  # of the suite: auto | eager | compiled | captured
-    precision: str = "float32"  # of matrix products, the suite's and the limit's: float32 | tf32 | bf16
-    threads: int | None = None  # of a process that uses all it can; all cores if null
+    engine: str = "auto"  # of the suite's updates: auto | eager | compiled | captured
+    precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
+    threads: int | None = None  # of the process that trains; one a core if null
     batch: int = 256
     hidden: list[int] = field(default_factory=lambda: [256, 256])
 
@@ -40,7 +40,7 @@ class Options:
         require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")
         self.device = device_of(self.device).type
         found = precision_on(torch.device(self.device), self.precision)
-        require(found == self.precision, "precision", self.precision, f"{found}, for this processor is no faster with another")
+        require(found == self.precision, "precision", self.precision, f"{found}, because another is no faster on this processor")
         self.threads = self.threads or cores()
 
     @property
@@ -51,11 +51,11 @@ class Options:
 
 @dataclass
 class Measured(Options):
-    """What is timed, and where the numbers go."""
+    """Options of the timed commands."""
 
-    rounds: int = 3  # measurements of everything, one after another in turn
+    rounds: int = 3  # everything is measured once a round
     seconds: float = 1.5  # a measurement
-    out: str = "results/speed"
+    out: str = "results/speed"  # folder of the results
 
     def check(self) -> None:
         super().check()
@@ -69,11 +69,11 @@ class Measured(Options):
 
 @dataclass
 class MeasureOptions(Measured):
-    """Settings of `python -m bench speed`."""
+    """Options of `python -m bench speed`."""
 
     methods: list[str] = field(default_factory=lambda: list(TRAINERS))
     members: list[int] = field(default_factory=lambda: [1, 4, 16, 64])
-    after: int = 0  # updates that everything but the limit does before it is measured
+    after: int = 0  # updates before the first measured one, of the suite and the yardstick
 
     def check(self) -> None:
         super().check()
@@ -84,10 +84,10 @@ class MeasureOptions(Measured):
 
 @dataclass
 class ScaleOptions(Measured):
-    """`python -m bench speed scale`: each of the lists below is a curve, with the other settings as said above and beside it."""
+    """Options of `python -m bench speed scale`: each list is a curve; the other settings stay at `batch`, `hidden` and `at`."""
 
     algo: str = "iql"
-    at: int = 4  # members where another thing varies
+    at: int = 4  # members on the curves of batch, width and steps
     members: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 32, 64])
     batches: list[int] = field(default_factory=lambda: [64, 128, 256, 512, 1024])
     widths: list[int] = field(default_factory=lambda: [64, 128, 256, 512, 1024])
@@ -97,8 +97,8 @@ class ScaleOptions(Measured):
             "bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "awac", "iql", "td3_bc", "rebrac", "cql", "edac",
         ]
     )  # fmt: skip
-    seeds: int = 10  # members where methods are compared, each with its own batch and widths; the full protocol's seeds
-    evaluation: str | None = "iwsft/halfcheetah/medium-replay-v0"  # whose environment evaluation is timed in; none if null
+    seeds: int = 10  # members on the curve of methods, each with its own batch and widths
+    evaluation: str | None = "iwsft/halfcheetah/medium-replay-v0"  # evaluation is timed in its environment; null skips that
 
     def check(self) -> None:
         super().check()
@@ -111,7 +111,7 @@ class ScaleOptions(Measured):
 
 @dataclass
 class ProfileOptions(Options):
-    """`python -m bench speed profile`"""
+    """Options of `python -m bench speed profile`."""
 
     algo: str = "iql"
     members: int = 4
@@ -125,12 +125,12 @@ class ProfileOptions(Options):
 
 @dataclass
 class EstimateOptions:
-    """`python -m bench speed estimate`"""
+    """Options of `python -m bench speed estimate`."""
 
-    out: str = "results/speed"
+    out: str = "results/speed"  # folder of the curves
 
     def check(self) -> None:
-        """Nothing to look at."""
+        """Accept every folder."""
 
     @property
     def folder(self) -> Path:
@@ -139,21 +139,21 @@ class EstimateOptions:
 
 @dataclass
 class DataOptions:
-    """Settings of `python -m bench speed data`."""
+    """Options of `python -m bench speed data`."""
 
     steps: int = 1_000_000
-    length: int = 1000  # steps of an episode
+    length: int = 1000  # steps an episode
 
     def check(self) -> None:
-        for name in ("steps", "length"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        """Raise ConfigError for a value that cannot be used."""
+        require(0 < self.length <= self.steps, "length", self.length, f"1 to steps = {self.steps}")
 
 
 T = TypeVar("T", bound=Options | EstimateOptions | DataOptions)
 
 
 def parse(kind: type[T], arguments: Sequence[str]) -> T:
-    """Options of `kind` from `key=value` arguments. Raises ConfigError for what is no key, no value of its kind or no use."""
+    """Checked options of `kind` from `key=value` arguments. Raises ConfigError for an unknown key or a value that cannot be used."""
     known = [f.name for f in fields(kind)]
     for argument in arguments:
         key, equals, _ = argument.partition("=")

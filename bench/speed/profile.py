@@ -1,4 +1,4 @@
-"""Where the time of an update goes, by kind of work, as torch's profiler sees it."""
+"""Time of an update by kind of work, from torch's profiler."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "addmv", "mv", "linear", "matmul")
 GATHERS = ("index", "index_select", "gather", "searchsorted", "take", "_index_put_impl_", "index_put_")
 OPTIMISER, SAMPLING = "optimiser", "sampling and gathering"
 KINDS = ("matrix products", "elementwise and reductions", OPTIMISER, SAMPLING, "host: Python, autograd, dispatch")
-"""Each operator's own time, without those it calls. The host's share is what is left of the wall time: on a CPU the time outside
-operators, the profiler's own included, on a GPU the time in which the GPU has nothing to do."""
+"""Each operator counts with its own time, without the operators it calls. The host's share is the rest of the wall time: on a CPU the time
+outside operators, the profiler's own included; on a GPU the time in which the GPU idles."""
 
 
 def kind_of(name: str, within: set[str]) -> str:
-    """The kind of operator `name`, called within the named stretches of code `within`."""
-    if OPTIMISER in within or name in ("iwsft::adam", "aten::_fused_adam_"):  # what is compiled has no stretches
+    """The kind of operator `name`, called inside the named ranges `within`."""
+    if OPTIMISER in within or name in ("iwsft::adam", "aten::_fused_adam_"):  # compiled code has no ranges
         return KINDS[2]
     operator = name.removeprefix("aten::")
     if SAMPLING in within or operator in GATHERS:
@@ -39,7 +39,7 @@ def kind_of(name: str, within: set[str]) -> str:
 
 
 def kind_of_kernel(name: str) -> str:
-    """The kind of a GPU's kernel. In a recorded update nothing else is known of it: the optimiser's count as elementwise."""
+    """The kind of a GPU kernel in a captured update, by its name alone: kernels of the optimiser count as elementwise."""
     name = name.lower()
     if any(word in name for word in ("gemm", "gemv", "cutlass", "splitk")):
         return KINDS[0]
@@ -48,7 +48,7 @@ def kind_of_kernel(name: str) -> str:
 
 @contextlib.contextmanager
 def marked(owner: Any, name: str, mark: str) -> Iterator[None]:
-    """Show calls of `owner.name` to the profiler as `mark`, for as long as this lasts."""
+    """Show calls of `owner.name` to the profiler as range `mark` while the context lasts."""
     found = owner.__dict__.get(name)
     plain = getattr(owner, name)
 
@@ -67,14 +67,14 @@ def marked(owner: Any, name: str, mark: str) -> Iterator[None]:
 
 
 def shares(o: ProfileOptions) -> tuple[dict[str, float], float]:
-    """Seconds an update by kind, and the seconds of an update without the profiler."""
-    what = Workload(o.algo, o.members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
-    config, on_gpu = composed(what), o.device == "cuda"
-    algo: Any = population(config.algo, data_for(what), range(o.members))
+    """Seconds an update by kind with the profiler, and seconds an update without it."""
+    load = Workload(o.algo, o.members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
+    config, on_gpu = composed(load), o.device == "cuda"
+    algo: Any = population(config.algo, data_for(load), range(o.members))
     apply_engine(algo, config, lambda line: print(line, file=sys.stderr))
-    recorded = algo.engine != algo.step
+    captured = algo.engine != algo.step
     cycle, rare = rhythm(config.algo)
-    first = max(10 * cycle, rare)  # warm-up, to the beginning of a cycle
+    first = max(10 * cycle, rare)  # warm-up, to the start of a cycle
     updates = -(-o.updates // max(cycle, rare)) * max(cycle, rare)
     algo.train(0, first)
     wall = _wall(algo, first, updates, o.device)
@@ -84,13 +84,13 @@ def shares(o: ProfileOptions) -> tuple[dict[str, float], float]:
         profiled = _wall(algo, first + updates, updates, o.device)
     spent: dict[str, float] = defaultdict(float)
     for event in found.events():
-        if on_gpu and (event.device_type == DeviceType.CUDA) != recorded:
-            continue  # kernels stand beside the operators that started them: either the one or the other
+        if on_gpu and (event.device_type == DeviceType.CUDA) != captured:
+            continue  # the profiler lists kernels beside the operators that launched them; count one of the two
         own = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        if event.name in (OPTIMISER, SAMPLING):  # a stretch of code: what is its own is outside torch, such as drawing random numbers
+        if event.name in (OPTIMISER, SAMPLING):  # a range's own time is spent outside torch, on random numbers for example
             spent[event.name] += 0.0 if on_gpu else own / 1e6
         else:
-            spent[kind_of_kernel(event.name) if on_gpu and recorded else kind_of(event.name, _within(event))] += own / 1e6
+            spent[kind_of_kernel(event.name) if on_gpu and captured else kind_of(event.name, _within(event))] += own / 1e6
     by_kind = {k: v / updates for k, v in spent.items()}
     by_kind[KINDS[-1]] = max(0.0, (wall if on_gpu else profiled) - sum(by_kind.values()))
     return by_kind, wall
@@ -118,7 +118,7 @@ def _wait(device: str) -> None:
 
 
 def profile(o: ProfileOptions) -> str:
-    """A Markdown table of shares."""
+    """A Markdown table of shares, below a line with the workload and the time of an update."""
     torch.set_num_threads(o.all_threads)
     set_products(o.device, o.precision)
     spent, wall = shares(o)

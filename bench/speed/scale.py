@@ -1,4 +1,4 @@
-"""What an update costs against members, batch, width, amount of data and method; and what evaluation costs."""
+"""Measure the cost of an update against members, batch, width, amount of data and method; and the speed of evaluation."""
 
 from __future__ import annotations
 
@@ -7,25 +7,56 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.report.render import markdown_row
-from bench.speed import flops
+from bench.speed import limits
+from bench.speed.machine import cores
+from bench.speed.measure import Say, check_quiet, limit_settings, peak
 from bench.speed.options import ScaleOptions
 from bench.speed.rows import COLUMNS as SPEED_COLUMNS
 from bench.speed.rows import Row, row_of
-from bench.speed.turns import Say, at_work, limits, look_around, peak, take_turns
-from bench.speed.worker import Setting, Worker
+from bench.speed.worker import Setting, Worker, running, take_turns
 from bench.speed.workload import Workload, configured, data_for, population, suite
 from bench.training.evaluate import evaluate
-from bench.training.shared import Shared
+from envs.evaluation.rollout import Evaluator
+from envs.readers.load import load
 
 COLUMNS = ("curve", "x", "data_steps", "own_updates", "env_steps_per_s", *(c for c in SPEED_COLUMNS if not c.startswith("ratio")))
-"""curve: what varies. x: its value. data_steps: in the data. own_updates: what the method's configuration trains for.
-env_steps_per_s: environment steps of an evaluation of all members together."""
+"""curve: the varied quantity. x: its value. data_steps: steps of the data. own_updates: updates in the method's configuration.
+env_steps_per_s: environment steps a second in an evaluation of all members."""
 
-EPISODES = 6  # of each member in the timed evaluation: as many side by side as evaluations of ten members have
+EPISODES = 6  # a member in the timed evaluation; as many run at once as in an evaluation of ten members
+
+
+def scale(o: ScaleOptions, say: Say) -> list[Row]:
+    """Rows of `COLUMNS`. Raises RunError if a measured process ends early."""
+    points = curves(o)
+    operations = [update_flops(work) for _, _, work in points]
+    done: list[tuple[str, float | str, Worker, float, float]] = []
+    with running(limit_settings([1, o.at], o)) as products:
+        for curve in dict.fromkeys(name for name, _, _ in points):
+            say(f"measuring cost against {curve}")
+            own = [(x, work, needed) for (name, x, work), needed in zip(points, operations, strict=True) if name == curve]
+            with running([Setting("suite", work, o.all_threads) for _, work, _ in own]) as workers:
+                busy = check_quiet(say)
+                take_turns([workers, products], o.rounds, o.seconds)
+                for worker in workers:
+                    worker.finish()
+            done += [(curve, x, w, needed, busy) for (x, _, needed), w in zip(own, workers, strict=True)]
+    top, recorded = peak(products), load(o.dataset).trajectories.num_steps
+    rows = []
+    for curve, x, worker, needed, busy in done:
+        work = worker.setting.workload
+        own_updates = configured(work, own_updates=True).updates
+        rows.append(
+            {**row_of(worker, needed, top, busy), "curve": curve, "x": x, "data_steps": work.steps or recorded, "own_updates": own_updates}
+        )
+    if o.evaluation:
+        say("measuring evaluation")
+        rows.append(evaluation_row(o, o.evaluation, rows))
+    return rows
 
 
 def curves(o: ScaleOptions) -> list[tuple[str, float | str, Workload]]:
-    """(curve, x, workload) of everything to measure."""
+    """(curve, x, workload) of every point to measure."""
     base = Workload(o.algo, o.at, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
     depth = len(o.hidden)
     found: list[tuple[str, float | str, Workload]] = [("members", p, replace(base, members=p)) for p in o.members]
@@ -39,76 +70,40 @@ def curves(o: ScaleOptions) -> list[tuple[str, float | str, Workload]]:
     return found
 
 
-def update_flops(what: Workload) -> float:
-    """Of a member's update: by formula, or counted where there is none."""
-    config = configured(what)
-    one = replace(what, members=1, device="cpu", engine="eager")  # a recorded update cannot be counted
-    data = data_for(replace(one, steps=0))
-    algo = population(config, data, [0])
+def update_flops(work: Workload) -> float:
+    """Operations of a member's update: by formula, or counted for a method without one."""
+    config = configured(work)
+    one = replace(work, members=1, device="cpu", engine="eager", steps=0)  # torch cannot count in a captured update
+    data = data_for(one)
     widths = data.observations.shape[1], data.actions.shape[1]
-    found = flops.needed(config, *widths, what.batch, flops.refreshed_steps(config, algo))
-    return flops.counted(suite(replace(one, steps=0))) if found is None else found
-
-
-def scale(o: ScaleOptions, say: Say) -> list[Row]:
-    """Rows of `COLUMNS`. Raises RunError if a measured process ends early."""
-    points = curves(o)
-    operations = [update_flops(what) for _, _, what in points]
-    done: list[tuple[str, float | str, Worker, float, float]] = []
-    with at_work(limits([1, o.at], o)) as products:
-        for curve in dict.fromkeys(name for name, _, _ in points):
-            say(f"measuring cost against {curve}")
-            own = [(x, what, needed) for (name, x, what), needed in zip(points, operations, strict=True) if name == curve]
-            with at_work([Setting("suite", what, o.all_threads) for _, what, _ in own]) as workers:
-                busy = look_around(say)
-                take_turns([workers, products], o.rounds, o.seconds)
-                for worker in workers:
-                    worker.finish()
-            done += [(curve, x, w, needed, busy) for (x, _, needed), w in zip(own, workers, strict=True)]
-    top = peak(products)
-    recorded = Shared().data(o.dataset).trajectories.num_steps
-    rows = [
-        row_of(w, f, top, busy)
-        | {
-            "curve": curve,
-            "x": x,
-            "data_steps": w.setting.what.steps or recorded,
-            "own_updates": configured(w.setting.what, own_budget=True).updates,
-        }
-        for curve, x, w, f, busy in done
-    ]
-    if o.evaluation:
-        say("measuring evaluation")
-        rows.append(evaluation_row(o, o.evaluation, rows))
-    return rows
+    found = limits.needed(config, *widths, work.batch, limits.refreshed_steps(config, population(config, data, [0])))
+    return limits.counted(suite(one)) if found is None else found
 
 
 def evaluation_row(o: ScaleOptions, dataset: str, rows: Sequence[Row]) -> Row:
-    """Environment steps a second while `seeds` untrained policies are evaluated, reset and policy included."""
-    what = Workload("bc", o.seeds, dataset=dataset, device=o.device)
-    config = configured(what)
-    algo = population(config, data_for(what), range(o.seeds))
-    with Shared() as shared:
-        data = shared.data(dataset)
-        environments = shared.evaluator(data.env_spec, None)
-        evaluate(algo, data, environments, 0, 1, lambda: None) if o.rounds > 1 else None
+    """Environment steps a second in an evaluation of `seeds` untrained policies, resets and policies included."""
+    data = load(dataset)
+    work = Workload("bc", o.seeds, dataset=dataset, device=o.device)
+    config = configured(work)
+    algo = population(config, data_for(work), range(o.seeds))
+    with Evaluator(data.env_spec, cores()) as environments:
+        if o.rounds > 1:
+            evaluate(algo, data, environments, 0, 1, lambda: None)  # warm-up
         started = time.perf_counter()
         episodes = evaluate(algo, data, environments, 0, EPISODES, lambda: None)
         took = time.perf_counter() - started
     rate = sum(e["length"] for e in episodes) / took
-    common = {k: rows[0][k] for k in ("device", "cpu_model", "cores", "threads", "torch_version", "code_revision")} if rows else {}
-    return common | {
-        "curve": "evaluation", "x": o.seeds, "env_steps_per_s": rate, "dataset": dataset, "members": o.seeds, "who": "suite",
+    shared = {k: rows[0][k] for k in ("device", "cpu_model", "cores", "threads", "torch_version", "code_revision")} if rows else {}
+    return shared | {
+        "curve": "evaluation", "x": o.seeds, "env_steps_per_s": rate, "dataset": dataset, "members": o.seeds, "kind": "suite",
         "method": "bc", "hidden": "x".join(map(str, config.hidden)),
     }  # fmt: skip
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows for reading, as Markdown."""
-    lines = [
-        markdown_row(["curve", "x", "P", "ms a member's update", "member-updates/s", "of the limit", "MiB"]),
-        markdown_row(["---"] * 7),
-    ]
+    """The rows as a Markdown table."""
+    head = ["curve", "x", "P", "ms a member's update", "member-updates/s", "of the limit", "MiB"]
+    lines = [markdown_row(head), markdown_row(["---"] * len(head))]
     for r in rows:
         if r["curve"] == "evaluation":
             lines.append(markdown_row(["evaluation", str(r["x"]), str(r["members"]), "", f"{r['env_steps_per_s']:.0f} steps/s", "", ""]))

@@ -1,4 +1,4 @@
-"""What is measured: one method, a number of members, a batch, a width, an amount of data; and how the suite is given it."""
+"""A workload (method, members, batch, widths, amount of data) and the suite's population for it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from bench.training.device import apply_engine, build_population, processes_for
 from envs.data.trajectories import TENSORS, Trajectories
 from envs.readers.load import load
 
-UPDATES = 1_000_000  # that schedules are laid out for: no measurement gets to their end
+UPDATES = 1_000_000  # length of schedules; no measurement gets that far
 
 
 @dataclass(frozen=True)
 class Workload:
-    """`members` learners of `method`; zero or nothing stands for the method's own batch and width, and for all the data as they are."""
+    """`members` learners of `method`. batch = 0 and hidden = () mean the method's own, steps = 0 all of the data."""
 
     method: str
     members: int = 1
     batch: int = 0
     hidden: tuple[int, ...] = ()
-    steps: int = 0  # of data; the set's episodes are repeated, or cut, to about so many
+    steps: int = 0  # of data; episodes are repeated or left out to reach about that number
     dataset: str = "iwsft/hopper/medium-replay-v0"
     device: str = "cpu"
     engine: str = "auto"  # of the suite: auto | eager | compiled | captured (bench/training/device.py)
-    precision: str = "float32"  # of matrix products, whoever multiplies: float32 | tf32 | bf16
-    after: int = 0  # updates that are done before the first measured one
+    precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
+    after: int = 0  # updates before the first measured one
 
 
 class Work(NamedTuple):
-    """Something that does updates number start to stop - 1.
+    """A loop to time: `train(start, stop)` makes updates number start to stop - 1.
 
-    cycle: so many updates in a row are alike (TD3's policy moves every second one). rare: every so many updates, one is much longer
-    than the rest (weights are refreshed); 0 if none.
+    cycle: period of the kinds of updates (TD3's policy moves every second update). rare: period of one much longer update (weights are
+    refreshed), 0 without one.
     """
 
     train: Callable[[int, int], Any]
@@ -50,11 +50,13 @@ class Work(NamedTuple):
     rare: int = 0
 
 
-def composed(workload: Workload, own_budget: bool = False) -> Config:
-    """The configuration of a run as the command line gives it, with the batch and widths of `workload`, laid out for UPDATES updates
-    unless the method's own number of them is wanted."""
+def composed(workload: Workload, own_updates: bool = False) -> Config:
+    """The configuration that the command line gives, with the batch and widths of `workload`.
+
+    Schedules are UPDATES long, or with `own_updates` as long as the method's configuration says.
+    """
     overrides = [f"dataset={workload.dataset}", f"trainer.engine={workload.engine}", f"trainer.precision={workload.precision}"]
-    overrides += [] if own_budget else [f"algo.updates={UPDATES}"]
+    overrides += [] if own_updates else [f"algo.updates={UPDATES}"]
     found = compose([f"algo={workload.method}", *overrides])
     config = found.algo
     if workload.hidden:
@@ -64,19 +66,19 @@ def composed(workload: Workload, own_budget: bool = False) -> Config:
     return found
 
 
-def configured(workload: Workload, own_budget: bool = False) -> Any:
-    """The method's part of that."""
-    return composed(workload, own_budget).algo
+def configured(workload: Workload, own_updates: bool = False) -> Any:
+    """The method's configuration in `composed`."""
+    return composed(workload, own_updates).algo
 
 
 def data_for(workload: Workload) -> Trajectories:
-    """The data on their device."""
+    """The workload's data on its device."""
     data = load(workload.dataset).trajectories
     return (resized(data, workload.steps) if workload.steps else data).to(torch.device(workload.device))
 
 
 def resized(data: Trajectories, steps: int) -> Trajectories:
-    """Whole episodes of `data`, the first ones or all of them again and again, of at least `steps` steps in all."""
+    """The first episodes of `data`, repeated if necessary, with at least `steps` steps in all."""
     copies = -(-steps // data.num_steps)
     lengths = data.lengths.repeat(copies)
     episodes = int((lengths.cumsum(0) < steps).sum()) + 1
@@ -87,7 +89,7 @@ def resized(data: Trajectories, steps: int) -> Trajectories:
 
 
 def population(config: Any, data: Episodes, seeds: Sequence[int]) -> Algo:
-    """The suite's learners. Where one needs pi_ref it is untrained: an update costs the same."""
+    """The suite's learners. An untrained pi_ref serves methods that need one: an update costs the same."""
     return build_untrained(config, data, seeds)
 
 
@@ -100,7 +102,7 @@ def rhythm(config: Any) -> tuple[int, int]:
 
 
 def suite(workload: Workload) -> Work:
-    """The suite at work, with the engine and the processes that a run would have."""
+    """The suite's loop, with the engine and the processes of a run."""
     config, data, seeds = composed(workload), data_for(workload), range(workload.members)
 
     def make(own: slice) -> Algo:

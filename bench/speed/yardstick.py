@@ -1,8 +1,8 @@
-"""The yardstick: one seed a process, eager, one module a network, in the style in which most public code of the field is written.
+"""The yardstick: a plain training loop, one seed a process, eager, one module a network, as most public code of the field is written.
 
-The mathematics, settings and data are the suite's (tests compare losses and parameters), the way of working is the field's:
-nn.Module, torch.optim.Adam, a buffer of tensors that torch.randint draws from. It is kept as fast as that style allows: data on the device,
-nothing read back to the host but a loss every 1,000 updates, distributions without argument checks, networks' targets moved in place.
+Mathematics, settings and data are the suite's; tests compare losses and parameters. The style is the field's: nn.Module, torch.optim.Adam,
+a buffer of tensors indexed by torch.randint. It is as fast as that style allows: data on the device, one loss read back every 1,000
+updates, distributions without argument checks, target networks moved in place.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class ReplayBuffer:
 
 
 class Trainer(ABC):
-    """The loop that all have in common."""
+    """The training loop of all methods."""
 
     def __init__(self, config: Any, data: Episodes) -> None:
         self.config, self.device = config, data.observations.device
@@ -179,9 +179,9 @@ class IWSFTQ(Trainer):
         super().__init__(config, data)
         self.observations, self.actions = data.observations, data.actions
         curated = torch.from_numpy(strata(SCORES[config.curation.score](data).cpu().numpy(), config.curation.percentiles)).to(self.device)
-        self.index, self.slot = self._laid_out(data, curated)  # every step of the multiset, and the slot of its trajectory
+        self.index, self.slot = self._flatten(data, curated)  # every step of the multiset, and its trajectory
         self.distinct, self.slots_episode = torch.unique(curated, return_inverse=True)
-        self.steps, self.episode = self._laid_out(data, self.distinct)  # every step once
+        self.steps, self.episode = self._flatten(data, self.distinct)  # every step once
         self.lengths = data.lengths[self.distinct]
         self.actor = GaussianActor(*self.widths, config.hidden).to(self.device)
         self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate)
@@ -189,8 +189,8 @@ class IWSFTQ(Trainer):
         self.start_from(self.actor.state_dict())
 
     @staticmethod
-    def _laid_out(data: Episodes, episodes: Tensor) -> tuple[Tensor, Tensor]:
-        """The steps of `episodes` end to end, and each one's place among the episodes."""
+    def _flatten(data: Episodes, episodes: Tensor) -> tuple[Tensor, Tensor]:
+        """The steps of `episodes` one after another, and the position of each step's episode in `episodes`."""
         steps = [torch.arange(int(data.offsets[e]), int(data.offsets[e + 1]), device=episodes.device) for e in episodes]
         return torch.cat(steps), torch.repeat_interleave(torch.arange(len(episodes), device=episodes.device), data.lengths[episodes])
 
@@ -201,7 +201,7 @@ class IWSFTQ(Trainer):
         return rise * 0.5 * (1 + math.cos(math.pi * done))
 
     def start_from(self, parameters: dict[str, Tensor]) -> None:
-        """pi_ref, and with it the policy's and q's start."""
+        """Set pi_ref, the policy and q to `parameters`."""
         self.actor.load_state_dict(parameters)
         self.q = deepcopy(self.actor).requires_grad_(False)
         self.reference_log_prob = self._log_prob(self.q)
@@ -213,7 +213,7 @@ class IWSFTQ(Trainer):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """The weight of every trajectory under q as it is now."""
+        """Compute the weight of every trajectory under the current q."""
         w = self.config.weighting
         ratio = self._log_prob(self.q) - self.reference_log_prob
         mean = torch.zeros(len(self.lengths), device=self.device).index_add_(0, self.episode, ratio) / self.lengths
@@ -320,7 +320,7 @@ class TD3BC(Trainer):
         return losses
 
     def update_actor(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """The policy's step and the targets'. As in the authors' code the critic gets gradients here too, and throws them away."""
+        """A step of the policy and of the targets. As in the authors' code the critic gets unused gradients, too."""
         chosen = self.actor(observations)
         q = self.critic.q1(observations, chosen)
         loss = -self.config.alpha / q.abs().mean().detach() * q.mean() + F.mse_loss(chosen, actions)
@@ -334,7 +334,7 @@ TRAINERS: dict[str, type[Trainer]] = {"bc": BC, "iw_sft_q": IWSFTQ, "iql": IQL, 
 
 
 def yardstick(workload: Workload) -> Work:
-    """The yardstick at work, seed 0; of a workload's members it is one."""
+    """The yardstick's loop for one member, seed 0."""
     torch.manual_seed(0)
     config = configured(workload)
     return Work(TRAINERS[workload.method](config, data_for(workload)).train, *rhythm(config))
