@@ -1,8 +1,8 @@
-"""The error that a user can mend."""
+"""Errors that a user can correct."""
 
 
 class DataError(Exception):
-    """Data or an environment that cannot be used as asked; the message is one line that names the thing and the remedy."""
+    """Data or an environment that cannot be used; the message is one line that names the file, episode or step and the remedy."""
 
 
 def first_line(error: object) -> str:

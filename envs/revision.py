@@ -1,4 +1,4 @@
-"""Which code this is."""
+"""The revision of this code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @cache
 def code_revision() -> str:
-    """The git commit of the checkout (with `-dirty` if files differ from it, other than results), or the installed package's version."""
+    """The git commit of the checkout, with `-dirty` if files other than results changed; without a checkout the package's version."""
     root = Path(__file__).resolve().parents[1]
     if (root / ".git").exists():
         try:

@@ -222,7 +222,7 @@ def test_a_package_can_be_trusted_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("IWSFT_TRUSTED_PACKAGES", "other, my_package")
     check_spec("there", own)
     for text in ("no JSON", "[]", "3"):
-        with pytest.raises(DataError, match="there: is no environment's specification"):
+        with pytest.raises(DataError, match="there: not an environment's specification"):
             check_spec("there", text)
 
 

@@ -18,7 +18,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from envs.recorded.record import recipes, record
+    from envs.recorded.recipes import recipes
+    from envs.recorded.record import record
 
     if not (arguments.datasets or arguments.all):
         raise RunError(f"record: expected ids or --all; built-in data sets are {', '.join(recipes())}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.training.device import device_of
-from envs.readers.load import ensure
+from envs.readers.obtain import ensure
 
 
 def preflight(configs: Iterable[Config], here: bool = True) -> None:

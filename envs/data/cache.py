@@ -1,13 +1,11 @@
-"""Read once, then memory-mapped: a copy of a loaded data set, in a folder named by its digest.
+"""Copies of loaded data sets, memory-mapped, in folders named by their digest.
 
-<root>/.cache/<digest>/<array>.npy    the arrays of `Trajectories`, as they are used
-<root>/.cache/index/<key>.json        the digest of what some files hold, and what else is known of them (bounds, environment, reference);
-                                      the key is a hash of the expression, of the name, size and time of every file, and of the
-                                      versions that decide what is read
+<root>/.cache/<digest>/<array>.npy    the arrays of `Trajectories`
+<root>/.cache/index/<key>.json        the digest, and the rest of `LoggedData` (bounds, environment, reference). The key is a hash of the
+                                      expression, of the name, size and time of every file, and of the versions that affect reading
 
-What is opened is compared with its digest, unless it is larger than CHECKED: to read that much again would undo the point. The folder may
-be removed at any time. A data set larger than memory is never in memory: its arrays are filled where they lie.
-A root that cannot be written has no cache.
+A copy is compared with its digest when it is opened, unless it is larger than CHECKED. The folder may be removed at any time. Arrays are
+filled in place, so a data set may be larger than memory. A root that cannot be written has no cache.
 """
 
 from __future__ import annotations
@@ -31,14 +29,14 @@ import torch
 from envs.data.trajectories import TENSORS, Trajectories
 from envs.files import scratch_folder, write_atomic
 
-CHECKED = 2 * 2**30  # bytes
+CHECKED = 2 * 2**30  # bytes of arrays; to read more would take as long as to read the data set again
 FORMAT = 2  # raised when the same files are read differently
-# Without it Linux refuses a copy-on-write map that is larger than memory. The value on x86, ARM and RISC-V; Python 3.11 has no name for it.
+# Linux refuses a copy-on-write map larger than memory without this flag, which Python 3.11 does not name. x86, ARM and RISC-V.
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 def key_of(expression: str, folders: Iterable[Path]) -> str:
-    """The key of the files in `folders`, as `expression` asks for them."""
+    """The key of `expression` and the files in `folders`."""
     sha = hashlib.sha256(repr((FORMAT, expression, *(version(p) for p in ("gymnasium", "minari")))).encode())
     for folder in folders:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -48,13 +46,13 @@ def key_of(expression: str, folders: Iterable[Path]) -> str:
 
 
 class Cache:
-    """The cache below Minari's root `root`."""
+    """The cache in Minari's root `root`."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / ".cache"
 
     def find(self, key: str) -> tuple[Trajectories, dict[str, Any]] | None:
-        """What was kept under `key`, memory-mapped; None if it is not whole."""
+        """The data kept under `key`, memory-mapped, and the index entry; None if either is absent or damaged."""
         try:
             about = json.loads((self.folder / "index" / f"{key}.json").read_text())
             digest = about["digest"]
@@ -67,13 +65,13 @@ class Cache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError):
-            print(f"{self.folder}: a copy in it is damaged; the data set is read again", file=sys.stderr, flush=True)
+            print(f"{self.folder}: a copy is damaged; reading the data set again", file=sys.stderr, flush=True)
             return None
-        vars(trajectories)["digest"] = digest  # known: reading everything to compute it again would undo the point
+        vars(trajectories)["digest"] = digest  # to compute it again would read all data
         return trajectories, about
 
     def scratch(self) -> Scratch | None:
-        """A place to fill arrays in, or None where the root cannot be written."""
+        """A scratch folder for arrays, or None if the root cannot be written."""
         stack = contextlib.ExitStack()
         try:
             return Scratch(self, stack.enter_context(scratch_folder(self.folder)), stack)
@@ -82,10 +80,10 @@ class Cache:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """The array of .npy file `path`, memory-mapped and copied on write: it can never change on disk. Raises OSError, ValueError."""
+    """The array in .npy file `path`, memory-mapped, copied on write: the file never changes. Raises OSError, ValueError."""
     with open(path, "rb") as f:
         if np.lib.format.read_magic(f) != (1, 0):
-            raise ValueError("not a version that the cache writes")
+            raise ValueError("a version that the cache does not write")
         shape, _, dtype = np.lib.format.read_array_header_1_0(f)
         buffer = mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE | MAP_NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
         return np.frombuffer(buffer, dtype, math.prod(shape), f.tell()).reshape(shape)
@@ -96,7 +94,7 @@ def _check(about: dict[str, Any]) -> str:
 
 
 class Scratch:
-    """Arrays on their way into the cache. Use as a context manager: what was not kept is removed."""
+    """Arrays before they are kept in the cache. A context manager; arrays that were not kept are removed."""
 
     def __init__(self, cache: Cache, folder: Path, stack: contextlib.ExitStack) -> None:
         self.cache, self.folder, self.stack = cache, folder, stack
@@ -108,15 +106,16 @@ class Scratch:
         self.stack.close()
 
     def allocate(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """A memory-mapped array to fill. Raises OSError where there is no space for it."""
+        """A memory-mapped array to fill. Raises OSError if the disk has no space for it."""
         path = self.folder / f"{name}.npy"
         array = np.lib.format.open_memmap(path, "w+", dtype, shape)
         with open(path, "r+b") as f:
-            os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)  # a full disk is an error here, not a bus error later
+            if hasattr(os, "posix_fallocate"):  # makes a full disk an error here, not a bus error later
+                os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
         return array
 
     def keep(self, key: str, trajectories: Trajectories, about: dict[str, Any]) -> None:
-        """Keep `trajectories`, whose arrays were allocated here, under `key`. Raises OSError."""
+        """Keep `trajectories`, whose arrays were allocated here, and the rest of their LoggedData under `key`. Raises OSError."""
         np.save(self.folder / "offsets.npy", trajectories.offsets.numpy())
         final = self.cache.folder / trajectories.digest
         with scratch_folder(self.cache.folder) as aside, contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A data set as the suite uses it: trajectories, and what is known about them."""
+"""A data set as methods and evaluation use it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from envs.data.trajectories import Trajectories
 
 @dataclass(frozen=True)
 class LoggedData:
-    """A data set of id `dataset`.
+    """Data set `dataset`, an id or an expression of `envs.data.selection`.
 
-    trajectories: actions are scaled to the unit box [-1, 1] and clipped to it. action_low, action_high: [act], the environment's
-    bounds. env_spec: the environment to evaluate in, as Gymnasium's JSON. reference: what its scores are relative to, or None.
-    clipped: share of action entries that lay outside the bounds. note: what a table must say of the data set, if anything.
-
-    Discrete actions stay their numbers: trajectories.num_actions says how many there are, the bounds are empty.
+    trajectories: the episodes, with actions scaled to [-1, 1] and clipped. action_low, action_high: [act], the environment's bounds;
+    empty for discrete actions, which stay numbers. env_spec: the environment of evaluation, as Gymnasium's JSON; empty if the data set
+    names none. reference: the returns of scores 0 and 100, or None. clipped: share of action entries outside the bounds. note: a remark
+    for tables, or empty.
     """
 
     dataset: str
@@ -39,7 +38,7 @@ class LoggedData:
         return self.trajectories.actions.shape[1]
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
-        """Actions [..., act] of the unit box in the environment's units; discrete ones [..., 1] as whole numbers [...]."""
+        """Actions [..., act] in [-1, 1] in the environment's units; discrete actions [..., 1] as whole numbers [...]."""
         if self.trajectories.num_actions:
             return actions[..., 0].astype(np.int64)
         return (self.action_high + self.action_low) / 2 + (self.action_high - self.action_low) / 2 * actions

@@ -1,4 +1,4 @@
-"""A data set that appears whole in Minari's root, or not at all."""
+"""Minari's root, and data sets that appear in it whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from envs.files import flush, scratch_folder
 
 
 def datasets_root() -> Path:
-    """Minari's own root (MINARI_DATASETS_PATH). Raises DataError if it is not there and cannot be made."""
+    """Minari's root (MINARI_DATASETS_PATH), made if it is absent. Raises DataError if it cannot be made."""
     from minari.storage import get_dataset_path
 
     try:
-        return Path(get_dataset_path()).absolute()  # a relative one would be lost in Minari
+        return Path(get_dataset_path()).absolute()  # Minari changes to other folders
     except OSError as error:
         raise DataError(f"Minari's root {error.filename} cannot be made ({error.strerror}); set MINARI_DATASETS_PATH") from error
 
 
 @contextmanager
 def minari_root(root: Path) -> Iterator[None]:
-    """Minari's root is `root` inside."""
+    """Make `root` Minari's root inside the block."""
     before = os.environ.get("MINARI_DATASETS_PATH")
     os.environ["MINARI_DATASETS_PATH"] = str(root)
     try:

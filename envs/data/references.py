@@ -1,6 +1,7 @@
-"""Reference returns: what a random and an expert policy score, by family, with provenance (`references.csv`).
+"""Reference returns of a random and an expert policy, by reference set, each with its source (references.csv).
 
-score = 100 * (return - random) / (expert - random) (Fu et al. 2020, arXiv 2004.07219). Families never share a column.
+score = 100 * (return - random) / (expert - random) (Fu et al. 2020, arXiv 2004.07219). Scores of different reference sets are never
+compared: tables keep them in different parts.
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ D4RL, BUILT_IN = "d4rl", "iwsft"
 
 @dataclass(frozen=True)
 class Reference:
-    """Random and expert returns (raw, undiscounted) of family `name`."""
+    """Random and expert returns (raw, undiscounted) of reference set `name`."""
 
     name: str
     random: float
     expert: float
 
     def score(self, returns: np.ndarray) -> np.ndarray:
-        """Normalised score x 100, of any shape."""
+        """Normalised scores x 100 of raw returns, of any shape."""
         return 100 * (np.asarray(returns) - self.random) / (self.expert - self.random)
 
     def score_std(self, std: float) -> float:
-        """The score's standard deviation from the returns': scaled by the range only, never shifted."""
+        """Standard deviation of scores from that of returns: scaled, not shifted."""
         return 100 * std / (self.expert - self.random)
 
 
 @cache
 def table() -> tuple[dict[str, str], ...]:
-    """Rows of references.csv: family, dataset (D4RL's name, or how built-in ids begin), env_id, random, expert, time_limit, source."""
+    """Rows of references.csv: family, dataset (D4RL's name or a prefix), env_id, random, expert, time_limit, source."""
     with open(Path(__file__).parent / "references.csv", newline="") as f:
         return tuple(csv.DictReader(f))
 
 
 def lookup(env_id: str, family: str) -> Reference:
-    """The reference of `family` for environment `env_id`; the version is ignored for D4RL, whose references predate -v5.
+    """The reference of set `family` for environment `env_id`. D4RL's references, older than -v5, hold for every version.
 
-    Raises KeyError where there is none.
+    Raises KeyError if there is none.
     """
     base = env_id.rsplit("-v", 1)[0]
     for row in table():

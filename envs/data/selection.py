@@ -1,12 +1,12 @@
-"""What `dataset=` says: which data sets, and which of their episodes.
+"""The `dataset=` expression: data sets, and rules that select their episodes.
 
     dataset  = part ["+" part ...]            several data sets, one after another
     part     = id ["@" rule ...]              rules apply from left to right
     id       = namespace/name/variant-v0      a Minari id, hf://owner/namespace/name-v0, or d4rl/hopper-medium-replay-v2
-    rule     = episodes:3 | episodes:0-99 | episodes:1|4|7     by number, within what is left so far
-               first:10 | first:10%           the first ones, by number or share
-               sample:10%                     a share (or number) spread evenly over the data set
-               top:5%                         the best ones by return; equal returns keep their order
+    rule     = episodes:3 | episodes:0-99 | episodes:1|4|7     by number, among the episodes that earlier rules keep
+               first:10 | first:10%           the first, a number or a share
+               sample:10%                     a share (or number) spread evenly
+               top:5%                         the best by return; equal returns keep their order
                min_return:X | max_return:X | min_length:X | max_length:X
 
 For example: D4RL/kitchen/complete-v2@top:5%+D4RL/kitchen/mixed-v2@top:5%
@@ -27,7 +27,7 @@ ID = re.compile(r"(hf://\w[\w.-]*/)?[\w-]+(/[\w-]+)*-v\d+")
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the grammar above: `name`:`value`."""
+    """One rule: `name`:`value`."""
 
     name: str
     value: str
@@ -36,30 +36,31 @@ class Rule:
         return f"{self.name}:{self.value}"
 
     def keep(self, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Indices into episodes of which `returns` [E] and `lengths` [E] are known; rising order."""
+        """Indices of the episodes to keep, rising; returns [E], lengths [E]."""
         return RULES[self.name](self, returns, lengths)
 
     def number(self) -> float:
+        """The value as a number. Raises DataError."""
         try:
             value = float(self.value)
         except ValueError:
             value = float("nan")
         if np.isnan(value):
-            raise DataError(f"@{self}: '{self.value}' is no number")
+            raise DataError(f"@{self}: '{self.value}' is not a number")
         return value
 
     def count(self, total: int) -> int:
-        """A number of episodes, or a share of `total` (at least one episode)."""
+        """Number of episodes: the value, or its share of `total`, at least one. Raises DataError."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", self.value)
         if match is None:
             raise DataError(f"@{self}: expected a number of episodes or a share, such as {self.name}:10 or {self.name}:5%")
-        wanted = int(match[2]) if match[2] else max(1, round(total * float(match[1]) / 100))
-        if not 0 < wanted <= total:
-            raise DataError(f"@{self}: asks for {wanted} of {total} episodes")
-        return wanted
+        count = int(match[2]) if match[2] else max(1, round(total * float(match[1]) / 100))
+        if not 0 < count <= total:
+            raise DataError(f"@{self}: asks for {count} of {total} episodes")
+        return count
 
     def numbers(self, total: int) -> np.ndarray:
-        """Episode numbers, of `total`."""
+        """Episode numbers below `total`, rising. Raises DataError."""
         found: list[int] = []
         for piece in self.value.split("|"):
             match = re.fullmatch(r"(\d+)(?:-(\d+))?", piece)
@@ -93,14 +94,14 @@ RULES: dict[str, Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Part:
-    """One data set of an expression: `dataset` is its id without any remote in front, `remote` that remote (hf://owner) or None."""
+    """One data set of an expression: its id without the remote, the remote (hf://owner) or None, and its rules."""
 
     dataset: str
     remote: str | None
     rules: tuple[Rule, ...]
 
     def select(self, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Episode numbers that the rules leave, rising. Raises DataError if that is none."""
+        """Numbers of the episodes that the rules keep, rising; returns [E], lengths [E]. Raises DataError if none is left."""
         kept = np.arange(len(returns))
         for rule in self.rules:
             kept = kept[rule.keep(returns[kept], lengths[kept])]
@@ -113,7 +114,7 @@ class Part:
 
 
 def parse(expression: str) -> list[Part]:
-    """The parts of a `dataset=` expression. Raises DataError for anything that is not one."""
+    """The parts of a `dataset=` expression. Raises DataError."""
     return [_part(text, expression) for text in re.split(r"\+(?=[A-Za-z])", expression)]
 
 
@@ -134,5 +135,5 @@ def _part(text: str, expression: str) -> Part:
 def _rule(text: str, part: str) -> Rule:
     name, colon, value = text.partition(":")
     if name not in RULES or not colon:
-        raise DataError(f"dataset '{part}': no rule '{text}'; there are {', '.join(f'{name}:' for name in RULES)}")
+        raise DataError(f"dataset '{part}': unknown rule '{text}'; expected one of {', '.join(f'{name}:' for name in RULES)}")
     return Rule(name, value)

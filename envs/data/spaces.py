@@ -1,13 +1,13 @@
-"""Observation and action spaces as flat rows: the order is written down once, for logged data and for rollouts alike.
+"""Observations and actions as flat rows, in one order for logged data and rollouts.
 
 Observations
-    box          its entries in C order (images are refused: a policy on flat rows is no policy for pixels)
+    box          entries in C order; images are refused
     discrete     one-hot; multi-binary: its entries; multi-discrete: one-hot of each entry
-    dict         its parts in the space's own order, recursively; goal-conditioned ones (with `observation` and `desired_goal`) as
-                 observation, then desired_goal: `achieved_goal` repeats what the observation says and is left out
-    tuple        its parts in order
+    dict         parts in the space's order, recursively; goal-conditioned observations (with `observation` and `desired_goal`) as
+                 observation, then desired_goal, without `achieved_goal`, which repeats part of the observation
+    tuple        parts in order
 Actions
-    box of rank 1, as they are; discrete: one column with the action's number counted from 0
+    box of rank 1: unchanged; discrete: one column with the action's number, from 0
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Leaf = tuple[tuple[str | int, ...], spaces.Space]
 
 
 def _parts(space: spaces.Space) -> list[tuple[str | int, spaces.Space]]:
-    """The named parts of a dict or tuple that count, in order."""
+    """The named parts of a dict or tuple that policies see, in order."""
     if isinstance(space, spaces.Tuple):
         return list(enumerate(space.spaces))
     if {"observation", "desired_goal"} <= space.spaces.keys() <= {"observation", "desired_goal", "achieved_goal"}:
@@ -30,7 +30,7 @@ def _parts(space: spaces.Space) -> list[tuple[str | int, spaces.Space]]:
 
 
 def leaves(space: spaces.Space, path: tuple[str | int, ...] = ()) -> list[Leaf]:
-    """(path, space) of every array that an observation of `space` is made of, in order."""
+    """(path, space) of every array in an observation of `space`, in order."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         return [leaf for name, part in _parts(space) for leaf in leaves(part, (*path, name))]
     return [(path, space)]
@@ -41,7 +41,7 @@ def is_image(space: spaces.Space) -> bool:
 
 
 def width(space: spaces.Space) -> int:
-    """Columns of a flattened `space`. Raises TypeError for a space that has no flat form here."""
+    """Columns of a flattened `space`. Raises TypeError for a space without a flat form."""
     if isinstance(space, spaces.Box) and not is_image(space):
         return int(np.prod(space.shape, dtype=int))
     if isinstance(space, spaces.Discrete):
@@ -56,12 +56,12 @@ def width(space: spaces.Space) -> int:
 
 
 def row_shape(space: spaces.Space) -> tuple[int, ...]:
-    """Shape of one entry of a leaf as it is stored, before flattening."""
+    """Shape of a leaf's row before flattening."""
     return () if isinstance(space, spaces.Discrete) else tuple(space.shape)
 
 
 def flatten_rows(space: spaces.Space, rows: np.ndarray, out: np.ndarray) -> None:
-    """Write rows [T, *row_shape(space)] of a leaf into `out` [T, width(space)]. Raises IndexError for a number out of its range."""
+    """Write rows [T, *row_shape(space)] of a leaf into `out` [T, width(space)]. Raises IndexError for a number outside its range."""
     if isinstance(space, spaces.Discrete):
         out[...] = one_hot(np.asarray(rows) - space.start, int(space.n))
     elif isinstance(space, spaces.MultiDiscrete):
@@ -75,14 +75,14 @@ def flatten_rows(space: spaces.Space, rows: np.ndarray, out: np.ndarray) -> None
 
 
 def one_hot(numbers: np.ndarray, count: int) -> np.ndarray:
-    """[T, count] float32 of whole numbers [T] in [0, count)."""
+    """[T, count] float32 of whole numbers [T] in [0, count). Raises IndexError for others."""
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < count):
         raise IndexError(f"a number outside 0 .. {count - 1}")
     return np.eye(count, dtype=np.float32)[numbers]
 
 
 class Flattener:
-    """Observations of an environment as rows [width] float32, in the order above."""
+    """Flattens observations of an environment into rows [width] float32."""
 
     def __init__(self, space: spaces.Space) -> None:
         self.leaves, self.width = leaves(space), width(space)

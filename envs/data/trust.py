@@ -1,8 +1,8 @@
-"""Which code a data set's metadata may run.
+"""A check of the code that a data set's metadata would run.
 
-metadata.json names the environment by an import path and its arguments (Gymnasium's env_spec: entry_point, kwargs, wrappers). Making the
-environment imports and calls whatever stands there, so a data set from anywhere could run anything. Only packages of environments
-are trusted; others by name in IWSFT_TRUSTED_PACKAGES (comma-separated).
+metadata.json names the environment by import paths and arguments (Gymnasium's env_spec: entry_point, kwargs, wrappers). Making the
+environment imports and calls them, so a data set of unknown origin could run any code. Only the packages TRUSTED may be named, and those
+in IWSFT_TRUSTED_PACKAGES (comma-separated).
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from typing import Any
 from envs.errors import DataError
 
 TRUSTED = ("gymnasium.envs", "gymnasium.wrappers", "gymnasium_robotics")
-ENTRY = re.compile(r"([\w.]+):([A-Z]\w*)")  # a class: functions of these packages can import anything in turn
+ENTRY = re.compile(r"([\w.]+):([A-Z]\w*)")  # a class: functions of these packages can import other packages
 
 
 def check_specs(dataset: str, metadata: dict[str, Any]) -> None:
-    """`check_spec` of both environments that metadata.json names."""
+    """Check both environments that metadata.json names, as `check_spec` does."""
     for key in ("env_spec", "eval_env_spec"):
         if metadata.get(key) is not None:
             check_spec(f"{dataset}: data/metadata.json, {key}", metadata[key])
 
 
 def check_spec(where: str, spec: Any) -> None:
-    """Raise DataError, beginning with `where`, unless all that the environment `spec` (JSON) would import is of a trusted package."""
+    """Raise DataError, beginning with `where`, unless environment `spec` (JSON) imports from trusted packages only."""
     if spec == "":
         raise DataError(f"{where}: the data set names none, so policies cannot be evaluated; write it again with an environment (--env)")
     try:
         found = list(entry_points(json.loads(spec)))
     except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{where}: is no environment's specification ({error}); download the data set again") from error
+        raise DataError(f"{where}: not an environment's specification ({error}); download the data set again") from error
     for entry in found:
         match = ENTRY.fullmatch(entry) if isinstance(entry, str) else None
         if match is None or not _trusted(match[1]):
             package = re.split(r"[.:]", entry)[0] if isinstance(entry, str) else ""
             raise DataError(
-                f"{where}: would run '{entry}', which is of no package of environments known here; if you trust the data set, name its "
-                f"package: IWSFT_TRUSTED_PACKAGES={package or 'NAME'}"
+                f"{where}: would run '{entry}' of a package that is not trusted; if you trust the data set, set "
+                f"IWSFT_TRUSTED_PACKAGES={package or 'NAME'}"
             )
 
 

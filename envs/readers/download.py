@@ -1,14 +1,22 @@
-"""One file from an address, whole or not at all."""
+"""One file from an address, whole or absent, compared with the digests of the server and of the first download.
+
+Own code, because D4RL's servers publish no digests to give to a library such as pooch: the first download is believed, after its size, the
+digest in the answer's headers (if any) and its content are checked. FILE.sha256, in sha256sum's format, then fixes the content of FILE.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import http.client
+import re
 import shutil
 import socket
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -16,17 +24,16 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from envs.errors import DataError
 from envs.files import replacing, write_atomic
-from envs.readers.digests import Digests, beside, check_known, sent
 
 BLOCK = 1 << 20  # bytes read at once
 TIMEOUT = 30  # seconds without a byte
 
 
 def unreachable(url: str) -> str | None:
-    """Why the host of `url` cannot be found, or None; found out at once, where libraries try again and again for half a minute."""
+    """The reason why the host of `url` has no address, or None. Libraries retry for half a minute before they report it."""
     host = urllib.parse.urlsplit(url).hostname
     if urllib.request.getproxies():
-        return None  # a proxy finds it
+        return None  # the proxy resolves the name
     try:
         socket.getaddrinfo(host, 443)
     except OSError as error:
@@ -35,18 +42,17 @@ def unreachable(url: str) -> str | None:
 
 
 def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
-    """Download `url` to `path`, let `check` look at it, and only then give it its name; a bar shows how far it is.
+    """Download `url` to `path` with a progress bar, after `check` of the downloaded file, and keep its digest beside it.
 
-    Size and digest are compared with what the answer says, and the digest with that of an earlier download, which is kept
-    beside it. Raises DataError where the address cannot be reached, the answer is cut off, is another file or `check` refuses it; nothing
-    is left behind then.
+    Raises DataError, and leaves no file, if the address cannot be reached, size or digest differ, or `check` raises it.
     """
     try:
         with replacing(path) as scratch:
-            sha256 = _download(url, scratch)
-            check_known(path, sha256, url)
+            _download(url, scratch)
+            sha256 = _digest(scratch, "sha256")
+            _compare(path, sha256, url)
             check(scratch)
-        write_atomic(beside(path), f"{sha256}  {path.name}\n")
+        write_atomic(digest_file(path), f"{sha256}  {path.name}\n")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise DataError(f"{url} cannot be downloaded ({getattr(error, 'reason', None) or error})") from error
     except OSError as error:
@@ -54,8 +60,34 @@ def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
     return path
 
 
-def _download(url: str, path: Path) -> str:
-    """Returns the SHA-256."""
+def verify(path: Path) -> None:
+    """Raise DataError if the file at `path` is not the downloaded one. A file without a digest beside it passes."""
+    if digest_file(path).is_file():
+        _compare(path, _digest(path, "sha256"), str(path))
+
+
+def digest_file(path: Path) -> Path:
+    """The file with the digest of `path`."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _compare(path: Path, sha256: str, what: str) -> None:
+    """Raise DataError, beginning with `what`, if another digest than `sha256` is kept for `path`."""
+    kept = digest_file(path)
+    if kept.is_file() and (before := kept.read_text().split(" ")[0].strip()) != sha256:
+        raise DataError(
+            f"{what} has SHA-256 {sha256[:16]}..., {kept} says {before[:16]}...; get the file again, or remove {kept.name} if it is right"
+        )
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    """Digest (hexadecimal) of the file at `path`."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, lambda: hashlib.new(algorithm, usedforsecurity=algorithm != "md5")).hexdigest()
+
+
+def _download(url: str, path: Path) -> None:
+    """Download `url` to `path`. Raises DataError if size or digest differ from the answer's headers."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as f:
         length = answer.headers["Content-Length"] or ""
         size = int(length) if length.isdecimal() else None
@@ -67,15 +99,33 @@ def _download(url: str, path: Path) -> str:
             if not console.is_terminal:
                 console.print(f"downloading {url}: {'unknown size' if size is None else f'{size:,} bytes'}")
             bar = progress.add_task(f"downloading {Path(url).name}", total=size)
-            digests = Digests()
             while block := answer.read(BLOCK):
                 f.write(block)
-                digests.add(block)
                 progress.update(bar, advance=len(block))
         if size is not None and f.tell() != size:
             raise DataError(f"{url} was cut off after {f.tell():,} of {size:,} bytes; try again")
-        for algorithm, said in sent(answer.headers).items():
-            if digests.of(algorithm) != said:
-                own = digests.of(algorithm)
-                raise DataError(f"{url} was damaged on its way: {algorithm} {own[:16]}..., the server says {said[:16]}...; try again")
-    return digests.of("sha256")
+        digests = _sent_digests(answer.headers)
+    for algorithm, sent in digests.items():
+        if (found := _digest(path, algorithm)) != sent:
+            raise DataError(f"{url} was damaged on its way: {algorithm} {found[:16]}..., the server says {sent[:16]}...; try again")
+
+
+def _sent_digests(headers: Mapping[str, str]) -> dict[str, str]:
+    """Digests (hexadecimal) by algorithm in an answer's headers: RFC 9530, RFC 3230, Content-MD5, Google's and Hugging Face's."""
+    found = {}
+    text = ",".join(headers.get(name) or "" for name in ("Repr-Digest", "Content-Digest", "Digest", "x-goog-hash"))
+    for algorithm, value in re.findall(r"(sha-256|md5)=:?([A-Za-z0-9+/]+={0,2})", text, re.IGNORECASE):
+        found[algorithm.lower().replace("-", "")] = _hexadecimal(value)
+    if headers.get("Content-MD5"):
+        found["md5"] = _hexadecimal(headers["Content-MD5"])
+    if re.fullmatch(r'"?[0-9a-f]{64}"?', headers.get("X-Linked-Etag") or ""):
+        found["sha256"] = headers["X-Linked-Etag"].strip('"')
+    return found
+
+
+def _hexadecimal(value: str) -> str:
+    """Base64 `value` in hexadecimal; a malformed value gives a text that equals no digest."""
+    try:
+        return base64.b64decode(value, validate=True).hex()
+    except binascii.Error:
+        return f"'{value}'"

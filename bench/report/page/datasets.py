@@ -6,9 +6,9 @@ import json
 
 from bench.results.runs import Runs
 from bench.storage.rundir import Row
+from envs.data.minari_root import datasets_root
 from envs.data.selection import parse
 from envs.errors import DataError
-from envs.recorded.record import datasets_root
 
 
 def dataset_cards(runs: Runs) -> list[Row]:

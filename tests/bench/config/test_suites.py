@@ -11,7 +11,7 @@ from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.compose import register
 from bench.config.mistakes import explain
 from bench.config.schema import Config
-from envs.recorded.record import recipes
+from envs.recorded.recipes import recipes
 from tests.helpers.learners import configured
 from tests.helpers.paths import CONF
 

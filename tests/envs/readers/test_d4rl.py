@@ -15,6 +15,7 @@ import pytest
 from envs.data.references import D4RL, d4rl_row, lookup, table
 from envs.errors import DataError
 from envs.readers import d4rl
+from envs.readers.d4rl_environments import evaluation_env
 from envs.readers.load import load
 
 N_OBS, N_ACT = 11, 3  # Hopper
@@ -101,7 +102,7 @@ def test_trailing_steps_are_kept_as_a_truncated_episode(tmp_path):
 
 
 def test_hands_say_what_is_known_of_their_rewards():
-    notes = {hand: d4rl.matching(f"{hand}-human-v1").note for hand in ("pen", "door", "hammer", "relocate")}
+    notes = {hand: evaluation_env(f"{hand}-human-v1").note for hand in ("pen", "door", "hammer", "relocate")}
     assert notes["pen"] == "recorded on D4RL's pen-v0, evaluated on AdroitHandPen-v1"
     assert all(notes[hand].endswith("pays for the hand's distance where D4RL's charges for it") for hand in ("door", "hammer", "relocate"))
 

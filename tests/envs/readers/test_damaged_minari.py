@@ -10,7 +10,7 @@ import pyarrow.ipc
 import pytest
 
 import envs.data.cache
-import envs.readers.load
+import envs.readers.obtain
 from envs.errors import DataError
 from envs.readers.load import load
 from tests.helpers.logged import episode, ragged, write
@@ -401,7 +401,7 @@ def test_a_download_that_breaks_off_leaves_nothing(root, monkeypatch):
         raise ConnectionError("connection lost")
 
     monkeypatch.setattr(minari, "download_dataset", breaks_off)
-    monkeypatch.setattr(envs.readers.load, "unreachable", lambda url: None)
+    monkeypatch.setattr(envs.readers.obtain, "unreachable", lambda url: None)
     with pytest.raises(DataError, match="connection lost"):
         load("mujoco/hopper/medium-v0")
     assert not list(root.rglob("*"))
@@ -458,7 +458,7 @@ def test_a_changed_number_in_the_cache_is_noticed_and_said(folder, root, capsys,
     )
     assert path.read_bytes() != content
     after = load(NAME)
-    assert capsys.readouterr().err == f"{root}/.cache: a copy in it is damaged; the data set is read again\n"
+    assert capsys.readouterr().err == f"{root}/.cache: a copy is damaged; reading the data set again\n"
     assert np.array_equal(after.trajectories.rewards, rewards)
     assert np.array_equal(after.trajectories.observations, observations)
     assert after.clipped < 1

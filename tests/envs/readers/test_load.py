@@ -87,7 +87,7 @@ def test_an_id_that_is_absent_and_no_network(minari_root: Path, monkeypatch: pyt
     def refused(dataset: str) -> None:
         raise ConnectionError("network is unreachable")
 
-    monkeypatch.setattr("envs.readers.load.unreachable", lambda host: None)
+    monkeypatch.setattr("envs.readers.obtain.unreachable", lambda host: None)
     monkeypatch.setattr(minari, "download_dataset", refused)
     with pytest.raises(
         DataError, match=r"'mujoco/hopper/expert-v0' is not in .* cannot be downloaded \(network is unreachable\).*minari download"

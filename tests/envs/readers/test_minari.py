@@ -172,14 +172,14 @@ def test_the_whole_grammar_passes_the_command_line():
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("tt/a-v0@best:3", "no rule 'best:3'; there are episodes:"),
-        ("tt/a-v0@top", "no rule 'top'"),
+        ("tt/a-v0@best:3", "unknown rule 'best:3'; expected one of episodes:"),
+        ("tt/a-v0@top", "unknown rule 'top'"),
         ("tt/a-v0@top:x", "expected a number of episodes or a share"),
         ("tt/a-v0@top:0%", r"a-v0"),
         ("tt/a-v0@first:99", "asks for 99 of 6 episodes"),
         ("tt/a-v0@episodes:6", "there are episodes 0 to 5"),
         ("tt/a-v0@episodes:-1", "expected episode numbers"),
-        ("tt/a-v0@min_return:nan", "'nan' is no number"),
+        ("tt/a-v0@min_return:nan", "'nan' is not a number"),
         ("tt/a-v0@min_return:1000", "no episode is left; returns are"),
         ("tt/a-v0++tt/a-v0", "is not a Minari id"),
         ("../../x", "is not a Minari id"),
@@ -221,7 +221,7 @@ def test_filter_episodes_of_minari():
     long = minari.load_dataset("tt/a-v0").filter_episodes(lambda e: len(e) > 5)
     assert_same(load_filtered(long), [e for e in episodes if len(e["rewards"]) > 5])
     assert_same(load_filtered("tt/a-v0", lambda e: bool(e.terminations[-1])), [e for e in episodes if e["terminations"][-1]])
-    with pytest.raises(DataError, match="no episode is left"):
+    with pytest.raises(DataError, match="the filter keeps no episode"):
         load_filtered("tt/a-v0", lambda e: False)
 
 

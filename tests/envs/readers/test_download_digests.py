@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from envs.errors import DataError
-from envs.readers.digests import beside, verify
-from envs.readers.download import fetch
+from envs.readers.download import digest_file, fetch, verify
 
 CONTENT = b"content" * 1000
 SHA256, MD5 = (base64.b64encode(hashlib.new(name, CONTENT).digest()).decode() for name in ("sha256", "md5"))
@@ -90,16 +89,16 @@ def test_another_file_at_the_address_is_refused(server: tuple[str, Any], tmp_pat
     with pytest.raises(DataError, match=r"file.hdf5 has SHA-256 .*, .*file.hdf5.sha256 says .*remove file.hdf5.sha256 if it is right"):
         get(url, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["file.hdf5.sha256"]
-    beside(tmp_path / "file.hdf5").unlink()
+    digest_file(tmp_path / "file.hdf5").unlink()
     assert get(url, tmp_path).read_bytes() == b"another"
 
 
 def test_a_file_that_changed_on_the_disk_is_refused(server: tuple[str, Any], tmp_path: Path) -> None:
     path = get(server[0], tmp_path)
     verify(path)
-    subprocess.run(["sha256sum", "--check", "--quiet", beside(path).name], cwd=tmp_path, check=True)
+    subprocess.run(["sha256sum", "--check", "--quiet", digest_file(path).name], cwd=tmp_path, check=True)
     path.write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(DataError, match=r"get the file again"):
         verify(path)
-    beside(path).unlink()
+    digest_file(path).unlink()
     verify(path)  # put there by hand: nothing is known of it
