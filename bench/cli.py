@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; returns the exit code (bench/errors.py)."""
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        return _dispatch(list(arguments))
+        return dispatch(list(arguments))
     except SystemExit as stopped:  # a mistake found within Hydra, or a signal after which the state was saved
         return stopped.code if isinstance(stopped.code, int) else 0
     except KeyboardInterrupt:
@@ -91,7 +91,7 @@ def help_text() -> str:
     return HELP.format(commands=listed, groups=groups(), keys=keys())
 
 
-def _dispatch(arguments: list[str]) -> int:
+def dispatch(arguments: list[str]) -> int:
     if arguments in (["--help"], ["-h"]):
         print(help_text(), end="")
         return 0

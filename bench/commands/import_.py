@@ -1,8 +1,9 @@
 """Write a Minari data set from your own arrays: a .npz or .csv file.
 
-A .npz file holds observations, actions, rewards, terminations and truncations (or D4RL's terminals and timeouts), and may hold
-next_observations. A .csv file has a line per step and the columns obs_0, obs_1, ..., action_0, ... (or action, for discrete actions),
-reward, terminated and truncated, and may have next_obs_0, ... and episode. docs/data.md shows both.
+Arrays of a .npz file: observations, actions, rewards, terminations, truncations (or D4RL's
+terminals, timeouts); optional next_observations. Columns of a .csv file, a line per step: obs_0,
+obs_1, ..., action_0, ... (or action, if discrete), reward, terminated, truncated; optional
+next_obs_0, ... and episode. docs/data.md shows both.
 
 Example:
   python -m bench import mine.npz mine/hopper-v0 --env Hopper-v5

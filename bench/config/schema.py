@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
 from typing import Any
 
 from omegaconf import MISSING
@@ -47,10 +46,6 @@ class LoggerConfig:
     project: str = "iwsft-bench"  # wandb's
     entity: str | None = None  # wandb's; the account's own if null
     artifact: bool = True  # wandb gets the checkpoint and the policies too
-
-    def check(self) -> None:
-        missing = self.tensorboard and find_spec("tensorboard") is None
-        require(not missing, "logger.tensorboard", True, "the package tensorboard: pip install 'iwsft-bench[tensorboard]'")
 
 
 @dataclass
@@ -148,7 +143,6 @@ class Config:
         self.pi_ref.check()
         self.finetune.check()
         self.eval.check()
-        self.logger.check()
         self.trainer.check()
         self.algo.check("algo")
 

@@ -1,28 +1,62 @@
-"""The jobs of a sweep, as runs."""
+"""Jobs of a sweep: composed as runs, trained one by one (`job`), or together (`launch`)."""
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Sequence
 
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
-from bench.config.compose import compose_job
+from bench.config.compose import compose_job, register, to_config
+from bench.config.mistakes import MISTAKES, explain, stop
+from bench.config.redact import redact
 from bench.config.schema import Config
-from bench.launch.deferred import shared
+from bench.errors import RunError
+from bench.launch.launchers import enter_job, errors_are_returned
 from bench.launch.preflight import preflight
+from bench.launch.session import session
+from bench.launch.tuning import is_tuning, objective
 from bench.training.population import expanded
-from bench.training.run import train_runs
+from bench.training.run import train_run
 
 
-def composed(config: DictConfig, job: list[str]) -> list[Config]:
-    """The checked runs of the job with the overrides `job` in the sweep of `config`."""
-    return expanded(compose_job(config, job))
+def job(composed: DictConfig) -> float | None:
+    """One job of a sweep, or a single run; returns the number that a tuner maximises, None without a tuner."""
+    register()  # a launcher may start the job in a fresh process
+    hydra_config = enter_job()
+    try:
+        return _train(expanded(to_config(composed)), is_tuning(hydra_config))
+    except MISTAKES as error:
+        if not errors_are_returned(hydra_config):
+            stop(error)
+        print(redact(f"error: {explain(error)}"), file=sys.stderr, flush=True)
+        raise RunError(explain(error)) from None  # other types may not survive pickling
+    except Exception:
+        if errors_are_returned(hydra_config):
+            print(redact(traceback.format_exc()), end="", file=sys.stderr, flush=True)  # tracebacks are not pickled
+        raise
 
 
-def launch(config: DictConfig, jobs: Sequence[list[str]]) -> None:
-    """Do all `jobs` together."""
+def _train(configs: list[Config], tuning: bool) -> float | None:
+    preflight(configs)
+    if not tuning:
+        session().train(configs)
+        return None
+    if len(configs) > 1:
+        raise RunError("population: a trial of a tuner is one run; let the tuner vary these settings")
+    return objective(configs[0], train_run(configs[0], session().shared, session().jobs))
+
+
+def runs_of(sweep: DictConfig, overrides: Sequence[str]) -> list[Config]:
+    """The checked runs of the job of `sweep` with these overrides."""
+    return expanded(compose_job(sweep, overrides))
+
+
+def launch(sweep: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+    """Train all `jobs` of `sweep`, each a list of overrides, in as few populations as possible."""
     setup_globals()
-    runs = [run for job in jobs for run in composed(config, job)]
+    runs = [run for overrides in jobs for run in runs_of(sweep, overrides)]
     preflight(runs)
-    train_runs(runs, shared)
+    session().train(runs)

@@ -1,8 +1,8 @@
-"""Where the jobs of a sweep run: `hydra/launcher=NAME` (conf/hydra/launcher/). Hydra's own launcher runs them one after another in the
-process of the command; joblib, submitit (SLURM) and Ray are plugins that run them in processes of their own, here or elsewhere.
+"""Launchers run the jobs of a sweep: `hydra/launcher=NAME`, configured in conf/hydra/launcher/.
 
-A plugin sends a job to its process as a pickle that it has just made itself (cloudpickle), and the job's one number back: that is its own
-business and the only pickle there is. Results never travel so; a job leaves them in its run directory.
+Hydra's own launcher runs jobs one after another in the process of the command. joblib, submitit (SLURM) and Ray are plugins that run
+each job in a process of its own, on this machine or others. They pickle the job to send it and its one number to send it back: no other
+pickle exists in this suite. Results are never sent; a job writes them to its run directory.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ EXTRAS = {
     "hydra_ray_launcher": "ray",
     "hydra_optuna_sweeper": "optuna",
 }
+"""Extra of pyproject.toml by plugin package."""
 
 
 def prefer_own_configs() -> None:
-    """Drop the plugins' structured configs that conf/hydra/ has files of the same name for.
+    """Drop the plugins' structured configs for which conf/hydra/ has a file of the same name.
 
-    Hydra would merge each file with its namesake, which it deprecates, and refuses where the namesake has defaults of its own.
+    Hydra would merge the two, which is deprecated, and fails where the plugin's config has defaults of its own.
     """
     Plugins.instance()  # imports the plugins, which store their configs
     for *folders, name in _yaml_files(files("conf").joinpath("hydra"), ("hydra",)):
@@ -56,51 +57,52 @@ def _yaml_files(folder: Traversable, path: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def check_extras(config: DictConfig) -> None:
-    """Raise RunError if the launcher or sweeper that `config` names is a plugin that is not installed."""
+    """Raise RunError, with the command to install it, if the launcher or sweeper of `config` is a plugin that is not installed."""
     for group in ("launcher", "sweeper"):
-        room, _, rest = config.hydra[group]._target_.partition(".")
+        namespace, _, rest = config.hydra[group]._target_.partition(".")
         package = rest.partition(".")[0]
-        if room == "hydra_plugins" and (find_spec(room) is None or find_spec(f"{room}.{package}") is None):
-            extra, wanted = EXTRAS.get(package), package.replace("_", "-")
-            how = f"pip install {wanted}" if extra is None else f"make extra-{extra}, or pip install 'iwsft-bench[{extra}]'"
-            raise RunError(f"hydra/{group}={config.hydra.runtime.choices[f'hydra/{group}']}: {wanted} is not installed; say {how}")
+        if namespace == "hydra_plugins" and (find_spec(namespace) is None or find_spec(f"{namespace}.{package}") is None):
+            extra, name = EXTRAS.get(package), package.replace("_", "-")
+            install = name if extra is None else f"'iwsft-bench[{extra}]'"
+            choice = config.hydra.runtime.choices[f"hydra/{group}"]
+            raise RunError(f"hydra/{group}={choice}: the package {name} is not installed; pip install {install}")
 
 
 def check_single(config: DictConfig) -> None:
-    """Raise RunError if a launcher or sweeper is asked for that a single run would not use."""
+    """Raise RunError if a launcher or sweeper is chosen without -m: a single run uses neither."""
     for group in ("launcher", "sweeper"):
         if (choice := config.hydra.runtime.choices[f"hydra/{group}"]) != "basic":
-            raise RunError(f"hydra/{group}={choice}: this is a single run, which no {group} sees; add -m (a sweep of one job is one, too)")
+            raise RunError(f"hydra/{group}={choice}: a single run has no {group}; add -m to make it a sweep")
 
 
-def elsewhere(hydra: DictConfig) -> bool:
-    """Whether jobs run in processes of their own."""
+def in_own_process(hydra: DictConfig) -> bool:
+    """True if the launcher runs each job in a process of its own."""
     return hydra.launcher._target_.startswith("hydra_plugins.")
 
 
 def on_other_machines(hydra: DictConfig) -> bool:
-    """Whether jobs may run on machines other than this one, with other devices."""
+    """True if jobs may run on other machines, which have other devices."""
     return hydra.launcher._target_.endswith((".SlurmLauncher", ".RayLauncher"))
 
 
-def reported(hydra: DictConfig) -> bool:
-    """Whether a job's error goes to whoever launched it, and not straight to the user: the other jobs, or the other trials, go on."""
-    return elsewhere(hydra) or not hydra.sweeper._target_.endswith(".BasicSweeper")
+def errors_are_returned(hydra: DictConfig) -> bool:
+    """True if the launcher or tuner receives a job's error and continues with the other jobs."""
+    return in_own_process(hydra) or not hydra.sweeper._target_.endswith(".BasicSweeper")
 
 
 def enter_job() -> DictConfig:
-    """Make this process one that a job can run in, wherever it was started; Hydra's part of the job's configuration."""
+    """Prepare this process, which a launcher may have started, for a job; returns the `hydra` node of the job's configuration."""
     whole: Any = HydraConfig.instance().cfg
     hydra: DictConfig = whole.hydra
-    if elsewhere(hydra):
-        multiprocessing.set_start_method("spawn", force=True)  # joblib leaves one of its own that evaluation's processes do not know
-        enter(Path(hydra.runtime.cwd))  # relative paths mean what they meant where the command was given
-        torch.set_num_threads(cores())  # torch was imported before OMP_NUM_THREADS was set
+    if in_own_process(hydra):
+        multiprocessing.set_start_method("spawn", force=True)  # joblib sets one that evaluation's processes do not have
+        change_folder(Path(hydra.runtime.cwd))  # of the command: relative paths are relative to it
+        torch.set_num_threads(cores())  # the launcher set OMP_NUM_THREADS after torch was imported
     return hydra
 
 
-def enter(folder: Path) -> None:
-    """Make `folder` the current one. Raises RunError if this machine has none such."""
+def change_folder(folder: Path) -> None:
+    """Change the current folder. Raises RunError if this machine has no such folder."""
     try:
         os.chdir(folder)
     except OSError as error:
@@ -108,10 +110,10 @@ def enter(folder: Path) -> None:
 
 
 def lost_job(error: BaseException) -> str | None:
-    """The line for a job that ended without a word (killed, out of memory, out of time), None if `error` is none of these."""
+    """A line for a job whose process died (killed, out of memory or time) or a study without a score; None for other errors."""
     kind = type(error)
     if isinstance(error, ValueError) and "No trials are completed" in str(error):
         return "no trial gave a score; the errors above say why"
     if not any(k.__module__.startswith(("submitit.", "joblib.externals.loky", "ray.exceptions")) for k in kind.__mro__):
         return None
-    return f"a job ended without a result ({kind.__name__}: {first_line(error)[:300]}); the same command goes on with what is not finished"
+    return f"a job ended without a result ({kind.__name__}: {first_line(error)[:300]}); the same command continues with unfinished runs"

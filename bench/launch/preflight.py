@@ -1,4 +1,4 @@
-"""Everything that can be found wrong before anything starts."""
+"""Checks before the first job starts: devices, folders, optional packages, data sets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from bench.config.schema import Config
 from bench.errors import RunError
+from bench.loggers import check_loggers
 from bench.training.device import device_of
 from envs.readers.obtain import ensure
 
 
 def preflight(configs: Iterable[Config], here: bool = True) -> None:
-    """Check devices (if the runs are done `here`) and folders, then make sure that all data sets are there.
+    """Check the runs, then download or record the data sets that are missing. here: the runs are trained on this machine.
 
     Raises ConfigError, RunError or DataError.
     """
@@ -21,13 +22,14 @@ def preflight(configs: Iterable[Config], here: bool = True) -> None:
     for config in configs:
         if here:
             device_of(config.device)
+            check_loggers(config.logger)
         _check_writable(Path(config.results_dir))
     for dataset in dict.fromkeys(d for config in configs for d in (config.dataset, config.pi_ref.dataset) if d):
         ensure(dataset)
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise RunError unless `folder` can be written, or made in a parent that can."""
+    """Raise RunError unless `folder` is writable, or can be created."""
     existing = next(p for p in [folder.absolute(), *folder.absolute().parents] if p.exists())
     if not existing.is_dir():
         raise RunError(f"results_dir = {folder}: {existing} is not a folder; choose another with results_dir=PATH")

@@ -1,16 +1,24 @@
-"""Logging back ends beside the run directory, one a file. They receive copies; no result is ever read from them."""
+"""Logging back ends beside the run directory, one per file. They receive copies of curves; no result is ever read from them."""
 
 from __future__ import annotations
 
-from bench.config.schema import Config
+from bench.config.extras import require_extra
+from bench.config.schema import Config, LoggerConfig
 from bench.loggers.base import Guarded, Logger, Several
 from bench.storage.rundir import RunDir
 
-__all__ = ["Logger", "make_logger"]
+__all__ = ["Logger", "check_loggers", "make_logger"]
+
+
+def check_loggers(logger: LoggerConfig) -> None:
+    """Raise RunError, with the command to install it, for a back end whose package is not installed."""
+    for name in ("tensorboard", "wandb"):
+        if getattr(logger, name):
+            require_extra(f"logger={name}", name, name)
 
 
 def make_logger(config: Config, run: RunDir) -> Logger:
-    """The back ends that `logger=` turns on. Files are written at once; a server has a thread of its own, and training never waits."""
+    """The back ends that `logger=` turns on. Files are written at once; a server has its own thread, so training never waits for it."""
     backends: list[Logger] = []
     if config.logger.jsonl:
         from bench.loggers.jsonl import Jsonl

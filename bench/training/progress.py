@@ -10,17 +10,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bench.config.redact import redact
 
-# Which job of how many this is; set by the sweeper.
-job_numbers: dict[str, int] = {}
 
+class JobCounter:
+    """Numbers the jobs of a sweep of `total` jobs for their labels."""
 
-def next_label(text: str, jobs: int = 1) -> str:
-    """`text` behind the number of the job, or of the first and the last of `jobs`, in a sweep."""
-    if "total" not in job_numbers:
-        return text
-    first = job_numbers.get("current", 0) + 1
-    job_numbers["current"] = last = first + jobs - 1
-    return f"[{first if jobs == 1 else f'{first}-{last}'}/{job_numbers['total']}] {text}"
+    def __init__(self, total: int) -> None:
+        self.total, self.started = total, 0
+
+    def label(self, text: str, jobs: int = 1) -> str:
+        """`text` behind the number of the next job, or behind those of the next `jobs` jobs: "[3/8] text", "[3-6/8] text"."""
+        first, self.started = self.started + 1, self.started + jobs
+        return f"[{first if jobs == 1 else f'{first}-{self.started}'}/{self.total}] {text}"
 
 
 class Reporter:

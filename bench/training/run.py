@@ -26,13 +26,13 @@ from bench.errors import RunError
 from bench.loggers import make_logger
 from bench.storage.rundir import Resumed, Row, RunDir, group_by_checkpoint
 from bench.training import pi_ref as reference_policy
-from bench.training import progress, signals
+from bench.training import signals
 from bench.training.capacity import members_that_fit
 from bench.training.device import apply_engine, arithmetic_of, build_population, device_of, precision_of, precision_on, processes_for
 from bench.training.loop import Loop, spell
 from bench.training.member_groups import out_of_memory
 from bench.training.population import populations, settings_of, split
-from bench.training.progress import Reporter, next_label
+from bench.training.progress import JobCounter, Reporter
 from bench.training.run_progress import RunInProgress
 from bench.training.shared import Shared
 from envs.data.logged_data import LoggedData
@@ -41,7 +41,7 @@ from envs.revision import code_revision
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari")
 
 
-def train_runs(configs: Sequence[Config], shared: Shared, wait: bool = True) -> list[Config]:
+def train_runs(configs: Sequence[Config], shared: Shared, wait: bool = True, jobs: JobCounter | None = None) -> list[Config]:
     """Train every run of `configs` to its end, from its last save on; finished runs are skipped.
 
     Runs that differ in seeds and batchable settings alone are trained as one population, up to `max_members` members. Each leaves the
@@ -55,18 +55,17 @@ def train_runs(configs: Sequence[Config], shared: Shared, wait: bool = True) -> 
     locked = []
     for kin in populations(configs):
         for group in split(kin, members_that_fit(kin, shared) if len(kin) > 1 else 1):
-            locked += _train_population(group, shared, wait and len(configs) == 1)
+            locked += _train_population(group, shared, wait and len(configs) == 1, jobs)
     if not wait:
         return locked
-    progress.job_numbers.clear()  # these runs had their numbers
     for config in locked:
         _train_population([config], shared, wait=True)
     return []
 
 
-def train_run(config: Config, shared: Shared) -> RunDir:
+def train_run(config: Config, shared: Shared, jobs: JobCounter | None = None) -> RunDir:
     """`train_runs` of one run; returns its directory."""
-    train_runs([config], shared)
+    train_runs([config], shared, jobs=jobs)
     return run_dir(config, shared)
 
 
@@ -77,12 +76,13 @@ def run_dir(config: Config, shared: Shared) -> RunDir:
     return RunDir(config, digest, arithmetic_of(device_of(config.device), config), None if other is None else other.trajectories.digest)
 
 
-def _train_population(configs: Sequence[Config], shared: Shared, wait: bool) -> list[Config]:
+def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, jobs: JobCounter | None = None) -> list[Config]:
     """Train runs as one population; returns those that another process has locked, unless `wait`."""
     config = configs[0]
     device = device_of(config.device)
     several = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
-    label = next_label(f"{config.algo.name} {config.dataset}{several}", len(configs))
+    label = f"{config.algo.name} {config.dataset}{several}"
+    label = jobs.label(label, len(configs)) if jobs else label
     with signals.deferred_signals(), Reporter(label) as reporter, precision_of(config, device, reporter.say):
         folders = [run_dir(c, shared) for c in configs]
         data = shared.data(config.dataset, config.eval.workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import cli
+from bench.config.compose import compose
+from bench.errors import EXIT_DIFFERENCE, RunError
+from bench.training.signals import Terminated
 from tests.helpers.cli import ID, TINY, bench, mistake
 from tests.helpers.paths import ROOT
 
@@ -87,10 +92,80 @@ def test_data_that_are_not_finite(tmp_path: Path, pendulum_data: Callable[..., A
     assert not (tmp_path / "results").exists()
 
 
-def test_help_names_the_groups(tmp_path: Path) -> None:
-    text = bench(tmp_path, "--help").stdout
-    for word in ("algo=NAME", "iw_sft_q", "suite=quick", "final_episodes"):
-        assert word in text
+def test_help_lists_keys_and_commands_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == 0
+    text = capsys.readouterr().out
+    known = compose().__dict__
+    for key, default in (("dataset", known["dataset"]), ("eval.every", 500), ("trainer.engine", "auto"), ("report.mixed", "false")):
+        assert f"  {key}={default}" in text
+    for words in ("algo=iw_sft_q", "suite=quick", "iw_sft_q, marwil", "tensorboard, wandb", "updates between evaluations"):
+        assert words in text
+    for name in cli.commands():
+        assert f"\n  {name} " in text
+    assert max(map(len, text.splitlines())) <= 100
+    code = "import sys; from bench.cli import run; run(['--help']); print({'torch', 'pandas', 'hydra'} & set(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n"
+
+
+def test_help_of_a_method_shows_its_keys(tmp_path: Path) -> None:
+    text = bench(tmp_path, "algo=iql", "--help").stdout
+    assert "expectile: " in text
+    assert "percentiles" not in text
+
+
+@pytest.mark.parametrize("name", list(cli.commands()))
+def test_every_command_has_a_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"Example:\n  python -m bench {name}" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["tabels", "results"], "error: no command 'tabels'; near names: tables; python -m bench --help lists commands and keys"),
+        (["tables"], "error: the following arguments are required: suite; see python -m bench tables --help"),
+        (["tables", "nowhere"], "error: nowhere: no finished run in it; expected nowhere/runs/*/run.json"),
+        (["compare", "nowhere", "nowhere"], "error: nowhere: neither a run directory (run.json) nor a suite (runs/)"),
+        (["verify", "nowhere"], "error: nowhere"),
+        (["merge", "none.csv"], "error: none.csv: No such file or directory"),
+        (["behaviour", "nobody"], "error: behaviour"),
+        (["record"], "error: record: expected ids or --all; built-in data sets are iwsft/"),
+        (["convert", "none.hdf5"], "error: convert: expected FILE.hdf5 and ID"),
+        (["convert", "none.hdf5", "mine/hopper-v0"], "error: none.hdf5"),
+        (["speed", "rounds=many"], "error: rounds: Value 'many' of type 'str' could not be converted to Integer"),
+    ],
+)
+def test_a_mistake_in_a_command_is_one_line(arguments: list[str], line: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And leaves nothing behind."""
+    assert cli.run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+    assert not (folder / "results").exists()
+
+
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def command(outcome: Any) -> int:
+        def dispatch(arguments: list[str]) -> int:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(cli, "dispatch", dispatch)
+        return cli.run([])
+
+    assert [command(0), command(EXIT_DIFFERENCE)] == [0, 1]
+    assert command(RunError("a mistake")) == 2
+    assert command(OSError(28, "No space left on device", "there")) == 2
+    assert command(KeyboardInterrupt()) == 130
+    assert command(Terminated(signal.SIGTERM)) == 75
+    capsys.readouterr()
+    assert command(ZeroDivisionError("a defect")) == 1
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_wandb_offline_beside_the_run_directory(folder: Path) -> None:

@@ -30,7 +30,7 @@ def mistake(folder: Path, *arguments: str) -> str:
     before = {p for p in folder.rglob("*") if "minari" not in p.parts}
     done = bench(folder, *arguments, code=2)
     assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if line and not line.endswith("runs, checked before the first one starts")]
+    lines = [line for line in done.stderr.splitlines() if line and not line.endswith("runs before the first one starts")]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     assert {p for p in folder.rglob("*") if "minari" not in p.parts} == before

@@ -45,8 +45,8 @@ def composed(*overrides: str) -> DictConfig:
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_every_launcher_composes_and_says_what_a_job_gets(name: str) -> None:
     whole = composed(f"hydra/launcher={name}")
-    assert launching.elsewhere(whole.hydra)
-    assert launching.reported(whole.hydra)
+    assert launching.in_own_process(whole.hydra)
+    assert launching.errors_are_returned(whole.hydra)
     assert launching.on_other_machines(whole.hydra) == (name in ("slurm", "ray"))
     given = OmegaConf.to_container(whole.hydra.job.env_set, resolve=True)
     assert all(isinstance(v, str) for v in given.values())  # type: ignore[union-attr]
@@ -63,14 +63,14 @@ def test_a_key_of_a_launcher_is_checked() -> None:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("hydra/launcher=joblib", "hydra-joblib-launcher is not installed; say make extra-joblib, or pip install 'iwsft-bench[joblib]'"),
-        ("hydra/launcher=slurm", "hydra-submitit-launcher is not installed; say make extra-slurm, or pip install 'iwsft-bench[slurm]'"),
+        ("hydra/launcher=joblib", "the package hydra-joblib-launcher is not installed; pip install 'iwsft-bench[joblib]'"),
+        ("hydra/launcher=slurm", "the package hydra-submitit-launcher is not installed; pip install 'iwsft-bench[slurm]'"),
         (
             "hydra/launcher=submitit_local",
-            "hydra-submitit-launcher is not installed; say make extra-slurm, or pip install 'iwsft-bench[slurm]'",
+            "the package hydra-submitit-launcher is not installed; pip install 'iwsft-bench[slurm]'",
         ),
-        ("hydra/launcher=ray", "hydra-ray-launcher is not installed; say make extra-ray, or pip install 'iwsft-bench[ray]'"),
-        ("hydra/sweeper=optuna", "hydra-optuna-sweeper is not installed; say make extra-optuna, or pip install 'iwsft-bench[optuna]'"),
+        ("hydra/launcher=ray", "the package hydra-ray-launcher is not installed; pip install 'iwsft-bench[ray]'"),
+        ("hydra/sweeper=optuna", "the package hydra-optuna-sweeper is not installed; pip install 'iwsft-bench[optuna]'"),
     ],
 )
 def test_a_plugin_that_is_not_installed(override: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +103,8 @@ def test_own_configs_come_before_a_plugins(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["hydra/launcher=joblib"], "error: hydra/launcher=joblib: this is a single run, which no launcher sees; add -m"),
-        (["hydra/sweeper=optuna"], "error: hydra/sweeper=optuna: this is a single run, which no sweeper sees; add -m"),
+        (["hydra/launcher=joblib"], "error: hydra/launcher=joblib: a single run has no launcher; add -m"),
+        (["hydra/sweeper=optuna"], "error: hydra/sweeper=optuna: a single run has no sweeper; add -m"),
         (["-m", "hydra/launcher=jobli"], "error: hydra/launcher=jobli: no such hydra/launcher; near names: joblib"),
     ],
 )
@@ -113,10 +113,10 @@ def test_mistakes(folder: Path, arguments: list[str], line: str) -> None:
 
 
 def trials(*overrides: str) -> list[list[str]]:
-    return tuning.trials_ahead(OverridesParser.create().parse_overrides(list(overrides)))
+    return tuning.first_trials(OverridesParser.create().parse_overrides(list(overrides)))
 
 
-def test_trials_ahead_use_every_choice_and_both_ends() -> None:
+def test_first_trials_use_every_choice_and_both_ends() -> None:
     found = trials("algo=sft", "algo.learning_rate=tag(log,interval(1e-5,1e-3))", "algo.batch_size=64,256", "seeds=[0,1]")
     assert found == [
         ["algo=sft", f"algo.learning_rate={rate}", f"algo.batch_size={size}", "seeds=[0,1]"]
@@ -128,8 +128,8 @@ def test_trials_ahead_use_every_choice_and_both_ends() -> None:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("algo.weighting.temperature=3", "hydra/sweeper=optuna: nothing to tune; give a key a range"),
-        ("dataset=a,b", "dataset: cannot be tuned, as its values are not measured alike"),
+        ("algo.weighting.temperature=3", "hydra/sweeper=optuna: no key is tuned; give one a range"),
+        ("dataset=a,b", "dataset: cannot be tuned, it changes what is measured"),
         ("seeds=[0],[1]", "seeds: cannot be tuned"),
         ("eval.final_episodes=range(1,3)", "eval.final_episodes: cannot be tuned"),
     ],
@@ -157,7 +157,7 @@ def test_the_objective_is_the_score_of_the_table(tmp_path: Path) -> None:
 
 def test_a_missing_seed_has_no_objective(tmp_path: Path) -> None:
     run: Any = _Folder(make_run(tmp_path / "suite", change=lambda rows: [r for r in rows if r["seed"] != 1]))
-    with pytest.raises(RunError, match="a seed has no score"):
+    with pytest.raises(RunError, match="a seed has no final episode"):
         tuning.objective(Config(seeds=[0, 1, 2]), run)
 
 
@@ -211,7 +211,7 @@ def test_the_cores_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_machine_without_the_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"has no folder .*/nowhere .*; sweep from one that all machines have"):
-        launching.enter(tmp_path / "nowhere")
+        launching.change_folder(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_machine_without_the_folder_is_named(tmp_path: Path) -> None:
 def test_a_job_that_died_is_one_line(module: str, name: str) -> None:
     kind = type(name, (RuntimeError,), {"__module__": module})
     line = launching.lost_job(kind("\n  Job 7 was killed\nand a long log\n"))
-    assert line == f"a job ended without a result ({name}: Job 7 was killed); the same command goes on with what is not finished"
+    assert line == f"a job ended without a result ({name}: Job 7 was killed); the same command continues with unfinished runs"
     assert launching.lost_job(RuntimeError("a defect")) is None
     assert launching.lost_job(ValueError("No trials are completed yet.")) == "no trial gave a score; the errors above say why"
 

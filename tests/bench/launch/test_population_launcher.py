@@ -16,7 +16,6 @@ from hydra.plugins.launcher import Launcher
 
 from bench import cli
 from bench.report.suite import rebuild
-from bench.training import progress
 from tests.helpers.cli import TINY, bench
 from tests.helpers.paths import ROOT
 from tests.helpers.runs import assert_alike
@@ -33,11 +32,10 @@ def folder(tmp_path: Path, pendulum_data: Callable[..., Any], monkeypatch: pytes
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def command() -> Callable[..., None]:
     """`python -m bench` in this process, without tables: it starts in no time."""
 
     def call(*arguments: str, code: int = 0) -> None:
-        monkeypatch.setattr(progress, "job_numbers", {})
         assert cli.run([*arguments, *TINY, "~hydra.callbacks.tables"]) == code
 
     return call

@@ -14,7 +14,8 @@ import pytest
 
 from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.schema import Config, EvalConfig, LoggerConfig
-from bench.loggers import make_logger, threaded
+from bench.errors import RunError
+from bench.loggers import check_loggers, make_logger, threaded
 from bench.loggers import wandb as wandb_logger
 from bench.loggers.base import Guarded, Several
 from bench.loggers.curves import flat_curves
@@ -218,12 +219,13 @@ def test_tensorboard_after_a_kill_repeats_and_misses_nothing(tmp_path: Path) -> 
     assert [(e.step, e.value) for e in events.Scalars("final/return_mean")] == [(20, 7)]
 
 
-def test_tensorboard_is_asked_for_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from algos.errors import ConfigError
-
-    monkeypatch.setattr("bench.config.schema.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"logger.tensorboard = True: expected the package tensorboard: pip install 'iwsft-bench\[tens"):
-        config_of(tmp_path, tensorboard=True).check()
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_missing_package_is_one_line_before_anything_starts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_loggers(config_of(tmp_path, **{name: True}).logger)
+    monkeypatch.setattr("bench.config.extras.find_spec", lambda package: None)
+    check_loggers(config_of(tmp_path).logger)
+    with pytest.raises(RunError, match=rf"^logger={name}: the package {name} is not installed; pip install 'iwsft-bench\[{name}\]'$"):
+        check_loggers(config_of(tmp_path, **{name: True}).logger)
 
 
 # Weights & Biases.

@@ -1,0 +1,52 @@
+"""The session of this process: everything that the jobs Hydra runs in it, one after another, have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from omegaconf import DictConfig
+
+from bench.config.schema import Config
+from bench.training.progress import JobCounter
+from bench.training.run import train_runs
+from bench.training.shared import Shared
+
+
+class Session:
+    """State of the jobs of this process.
+
+    shared: data sets and environments. sweep: the sweep in progress. jobs: the counter of its jobs. locked: runs that another process
+    trains.
+    """
+
+    def __init__(self) -> None:
+        self.shared = Shared()
+        self.sweep: DictConfig | None = None
+        self.jobs: JobCounter | None = None
+        self.locked: list[Config] = []
+
+    def start_sweep(self, sweep: DictConfig, jobs: int | None) -> None:
+        """Begin a sweep of `jobs` jobs, None if the number is not known."""
+        self.sweep, self.jobs = sweep, None if jobs is None else JobCounter(jobs)
+
+    def train(self, configs: Sequence[Config]) -> None:
+        """Train `configs`. In a sweep, runs that another process has locked are left for `end_sweep`; without one, wait for them."""
+        self.locked += train_runs(configs, self.shared, wait=self.jobs is None, jobs=self.jobs)
+
+    def end_sweep(self) -> None:
+        """Wait for the locked runs, and train what the other process left unfinished."""
+        self.jobs = None
+        while self.locked:
+            train_runs([self.locked.pop(0)], self.shared)
+        self.sweep = None
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.shared.close()
+
+
+@cache
+def session() -> Session:
+    """The session of this process."""
+    return Session()
