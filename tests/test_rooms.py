@@ -34,7 +34,7 @@ LIBRARIES = (
 PENDING_PACKAGES = {"importance", "files", "revision"}
 PENDING_IMPORTS = {("base", "batches")}
 PENDING_IMPORTS |= {("base", "networks")}
-PENDING_EFFECTS = {"bench.launch.callbacks", "bench.speed"}
+PENDING_EFFECTS = {"bench.launch.callbacks"}
 
 
 def place(module: str) -> tuple[str, str]:
