@@ -1,12 +1,44 @@
-"""The runner: configuration, training, evaluation, run directories, statistics and tables."""
+"""Benchmark of offline RL and imitation learning: train, evaluate and compare methods on logged data.
 
-import os
+    import bench
 
-from bench.training.process import keep_freed_memory
+    run = bench.train("iw_sft_q", "iwsft/hopper/medium-replay-v0", seeds=[0, 1], settings={"updates": 1000})
+    run.scores                                   # a data frame, one row a seed
+    policy = bench.load_policy(run, seed=0)      # a callable on one observation or a batch
+    bench.read_results("results/single")         # the leaderboard of a folder of runs
 
-# Read when torch loads its OpenMP runtime: how long a thread spins for its next piece of work before it sleeps. An update is hundreds of
-# short pieces. Never spinning made two threads slower than one; spinning without end made training ten times slower beside other processes.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+`import bench` has no side effects and loads nothing heavy: each name is imported when it is first used.
+"""
 
-keep_freed_memory()
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.api.data import data_from_arrays, data_from_dict, data_from_file, load_data
+    from bench.api.policy import Policy, load_policy
+    from bench.api.results import Run, load_run, read_episodes, read_results
+    from bench.api.train import evaluate, train
+
+__all__ = [
+    "Policy", "Run", "data_from_arrays", "data_from_dict", "data_from_file", "evaluate", "load_data", "load_policy", "load_run",
+    "read_episodes", "read_results", "train",
+]  # fmt: skip
+_MODULES = {
+    "data": ("data_from_arrays", "data_from_dict", "data_from_file", "load_data"),
+    "policy": ("Policy", "load_policy"),
+    "results": ("Run", "load_run", "read_episodes", "read_results"),
+    "train": ("evaluate", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"bench.api.{module}"), name)
+    raise AttributeError(f"module 'bench' has no attribute '{name}'; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

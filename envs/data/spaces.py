@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from envs.errors import DataError
+
 Leaf = tuple[tuple[str | int, ...], spaces.Space]
 
 
@@ -100,3 +102,26 @@ class Flattener:
             flatten_rows(leaf, np.asarray(part)[None], out[:, column : column + columns])
             column += columns
         return out[0]
+
+
+def flatten(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]:
+    """One observation of `space` or a batch of them as rows [B, width] float32, and True for a batch.
+
+    Every array of a batch has B as its first dimension. Raises DataError for other shapes.
+    """
+    columns, batched = [], []
+    for path, leaf in leaves(space):
+        part = observation
+        for name in path:
+            part = part[name]
+        array, shape = np.asarray(part), row_shape(leaf)
+        if array.shape not in (shape, (*array.shape[:1], *shape)):
+            where = "".join(f"[{name!r}]" for name in path)
+            raise DataError(f"observation{where} has shape {array.shape}: expected {shape} or (B, {', '.join(map(str, shape))})")
+        batched.append(array.shape != shape)
+        rows = array if batched[-1] else array[None]
+        columns.append(np.empty((len(rows), width(leaf)), np.float32))
+        flatten_rows(leaf, rows, columns[-1])
+    if len({len(c) for c in columns}) > 1 or len(set(batched)) > 1:
+        raise DataError(f"observation: its parts have {', '.join(str(len(c)) for c in columns)} rows; expected the same number in each")
+    return np.concatenate(columns, axis=1), batched[0]

@@ -1,0 +1,1 @@
+"""The Python API, one file an idea; `import bench` offers its names."""

@@ -1,0 +1,31 @@
+"""examples/quickstart.ipynb runs from its first cell to its last, in a kernel of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.helpers.paths import ROOT
+
+NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")  # the kernel's client, not ours
+def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "minari").mkdir()
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    said = ["".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in c.get("outputs", [])) for c in notebook.cells]
+    assert "100 episodes" in "\n".join(said)
+    difference = float(said[-1])
+    assert difference <= 1e-5
+    assert (tmp_path / "policy.pt").is_file()
+
+
+def test_it_is_committed_without_outputs() -> None:
+    assert all(not cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
