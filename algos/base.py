@@ -1,4 +1,4 @@
-"""The contract between a method and whoever trains it."""
+"""The contract of a method: its settings, the data that it sees, and what a population of it can do."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from algos.batches.random_blocks import Draws
 from algos.errors import ConfigError, require, require_positive
-from algos.networks.precision import hidden_in_bfloat16
 
 State = dict[str, Tensor]
-"""Everything that training changes, by name: parameters, optimiser, averages, counters. Saving it and loading it back is resuming.
-The first dimension is the member; what has no dimension is common to all."""
+"""Everything that training changes, by name: parameters, optimiser moments, averages, counters. Training resumes from a saved copy.
+The first dimension is the member; a tensor without dimensions is common to all members."""
 
 Metrics = dict[str, Tensor]
 """Named values, each [P]."""
 
+Draws = dict[str, Tensor]
+"""The random numbers of one update by name, each [P, ...]."""
 
 Engine = Callable[[int, Draws], Metrics]
-"""Does one update of a kind, given its random numbers."""
+"""Performs one update from its phase and its random numbers; algos/engines.py has others than `Algo.step`."""
 
 
 class Episodes(Protocol):
-    """Logged data, as a method sees it: N steps of E episodes, flat and ragged (actions in the unit box)."""
+    """Logged data as a method sees them: N steps of E episodes, concatenated. Continuous actions are scaled to [-1, 1]."""
 
     @property
     def observations(self) -> Tensor: ...  # [N, obs] float32
     @property
     def actions(self) -> Tensor: ...  # [N, act] float32
     @property
-    def num_actions(self) -> int: ...  # of discrete actions, whose numbers `actions` [N, 1] holds; 0 means continuous ones
+    def num_actions(self) -> int: ...  # discrete actions to choose from, `actions` [N, 1] holds their numbers; 0: continuous actions
     @property
     def rewards(self) -> Tensor: ...  # [N] float32
     @property
     def next_observations(self) -> Tensor: ...  # [N, obs] float32
     @property
-    def terminated(self) -> Tensor: ...  # [N] bool, do not bootstrap
+    def terminated(self) -> Tensor: ...  # [N] bool, no bootstrapping after this step
     @property
     def offsets(self) -> Tensor: ...  # [E + 1] int64
     @property
@@ -77,16 +77,15 @@ class MethodConfig:
 class Algo(ABC):
     """A population of P learners of one method on one data set.
 
-    Members share the data and nothing else: each has its own parameters, initialisation and sampling stream, so member k of a
-    population equals the same member trained alone. What happens in update number t depends on (state, data, seeds, t) only.
-    The configuration of members that differ in more than their seeds comes from algos.members.stacked.
+    Members share the data and nothing else: each has its own parameters, initialisation and random numbers, so member k of a population
+    equals the same member trained alone. Update number t depends on (state, data, seeds, t) only.
+    For members that differ in more than their seeds, algos.members.stacked makes the configuration.
     """
 
     state: State
     updates: int
-    actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # the kinds that the method can learn from
-    bfloat16: bool = False  # whether updates multiply hidden layers so (algos/networks/precision.py)
-    shapes_vary: bool = False  # from update to update; what is recorded or compiled once cannot be used again then
+    actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # kinds that the method learns from
+    shapes_vary: bool = False  # True if batches differ in shape, so that an update cannot be recorded or compiled once
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
         given = "discrete" if data.num_actions else "continuous"
@@ -95,42 +94,41 @@ class Algo(ABC):
         self.data = data
         self.seeds = list(seeds)
         self.device = data.observations.device
-        self.engine: Engine = self.step  # what does an update: algos/engines.py has others
+        self.engine: Engine = self.step
 
     @property
     def members(self) -> int:
-        """P."""
+        """P, the number of members."""
         return len(self.seeds)
 
     def scalar(self, value: float | Sequence[float]) -> Tensor:
-        """A setting as a tensor [P]: one for all members, or one each (algos/members.py: stacked)."""
+        """A setting as a tensor [P]: one value for all members, or one each (algos.members.stacked)."""
         values = value if isinstance(value, Sequence) else [value] * self.members
         return torch.tensor(values, dtype=torch.get_default_dtype(), device=self.device)
 
     def generators(self, stream: int) -> list[torch.Generator]:
-        """One CPU generator a member (so that every device starts alike), seeded by (seed, stream)."""
+        """One generator per member, seeded by (seed, stream); on the CPU, so that every device starts from the same numbers."""
         return [torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + stream) % 2**63) for seed in self.seeds]
 
     @property
     def parameters(self) -> int:
-        """Trained parameters a member, critics included."""
+        """Trained parameters per member, critics included."""
         return sum(p[0].numel() for p in self.policy().values())
 
     @torch.no_grad()
     def train(self, start: int, stop: int) -> Metrics:
-        """Do updates number `start` to `stop` - 1 on `self.state`; returns the last update's metrics."""
+        """Do updates number `start` to `stop` - 1 on `self.state`; return the metrics of the last one."""
         metrics: Metrics = {}
         for t in range(start, stop):
             self.before(t)
-            with hidden_in_bfloat16(self.bfloat16):
-                metrics = self.engine(self.phase(t), self.draws(t))
-        return {name: value.clone() for name, value in metrics.items()}  # an engine may use theirs again
+            metrics = self.engine(self.phase(t), self.draws(t))
+        return {name: value.clone() for name, value in metrics.items()}  # an engine may overwrite its own
 
-    def before(self, update: int) -> None:  # noqa: B027 (most methods have nothing to do here)
-        """What is done now and then, before update number `update`: in place on `self.state`, whatever the engine."""
+    def before(self, update: int) -> None:  # noqa: B027 (optional)
+        """Work before update number `update` that no engine records, such as refreshing a table; changes `self.state` in place."""
 
     def phase(self, update: int) -> int:
-        """Which kind of update number `update` is; updates of one kind are the same operations."""
+        """The phase of update number `update`; all updates of one phase are the same operations."""
         return 0
 
     @abstractmethod
@@ -139,25 +137,25 @@ class Algo(ABC):
 
     @abstractmethod
     def step(self, phase: int, draws: Draws) -> Metrics:
-        """One update of kind `phase`, in place on `self.state`. Reads nothing back to the host and makes no random number."""
+        """One update of phase `phase`, in place on `self.state`. Reads nothing back to the host and draws no random number."""
 
     @abstractmethod
     def act(self, observations: Tensor) -> Tensor:
         """Evaluation (mean) actions [P, B, act] in the unit box for `observations` [P, B, obs]."""
 
     def frozen(self) -> Algo:
-        """A copy that acts and has the policy of now, whatever is trained further."""
+        """A copy with the present policy, which training does not change, to act with."""
         found = copy(self)
         found.state = {name: value.clone() for name, value in self.state.items()}
         return found
 
     @abstractmethod
     def diagnostics(self) -> Metrics:
-        """What is logged at every evaluation."""
+        """Metrics that are computed at every evaluation."""
 
     @abstractmethod
     def policy(self) -> dict[str, Tensor]:
-        """The policy's named parameters, each [P, ...], views of `state`."""
+        """The named parameters of the policy, each [P, ...]: views of `state`."""
 
     def load_policy(self, parameters: Mapping[str, Tensor]) -> None:
         """Replace the policy by `parameters`, named and shaped as `policy` returns them."""

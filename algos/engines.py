@@ -1,7 +1,8 @@
-"""Ways to do an update other than operation by operation: recorded as a CUDA graph, or compiled.
+"""Ways to run an update other than operation by operation: recorded as a CUDA graph, or compiled; and in bfloat16.
 
-An engine is called with the kind of update and its random numbers and moves `algo.state` in place (algos/base.py). What an update reads
-beside them must not move in memory: the data, the settings and the state's tensors. A state that was replaced is recorded again.
+An engine is called with the phase of an update and its random numbers and changes `algo.state` in place (algos/base.py). All else that an
+update reads must stay at its place in memory: the data, the settings and the tensors of the state. If the state was replaced, updates are
+recorded again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from algos.base import Algo, Engine, Metrics
-from algos.batches.random_blocks import Draws
-from algos.networks.tracing import ordinary_operations
+from algos.base import Algo, Draws, Engine, Metrics
+from algos.networks.precision import hidden_in_bfloat16, ordinary_operations
 
 
 def skip_all_guards(guards: Sequence[Any]) -> list[bool]:
@@ -24,11 +24,11 @@ def skip_all_guards(guards: Sequence[Any]) -> list[bool]:
 
 
 OPTIONS: dict[str, Any] = {
-    "max_pointwise_cat_inputs": 0,  # a gradient's pieces are written where they belong, not looked for by every parameter
-    "guard_filter_fn": skip_all_guards,  # updates of a kind are the same operations on tensors of the same shapes
+    "max_pointwise_cat_inputs": 0,  # write each piece of a gradient to its place instead of a search by every parameter
+    "guard_filter_fn": skip_all_guards,  # updates of one phase are the same operations on the same shapes
 }
-PROCESS = os.getpid()  # that this was imported in
-WARM_UP = 3  # eager updates before a recording, as CUDA graphs want
+PROCESS = os.getpid()  # the process that imported this module
+WARM_UP = 3  # eager updates before a recording, which CUDA graphs need
 
 
 class Graph(Protocol):
@@ -38,7 +38,7 @@ class Graph(Protocol):
 
 
 class Recording(NamedTuple):
-    """A graph with the tensors that it reads anew and the ones that it writes."""
+    """A graph, the random numbers that it reads and the metrics that it writes."""
 
     graph: Graph
     draws: Draws
@@ -49,7 +49,7 @@ Recorder = Callable[[Callable[[], Metrics]], tuple[Graph, Metrics]]
 
 
 def record_cuda(update: Callable[[], Metrics]) -> tuple[Graph, Metrics]:
-    """`update` as a CUDA graph. Runs it a few times first."""
+    """Record `update` as a CUDA graph, after WARM_UP runs."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -63,7 +63,7 @@ def record_cuda(update: Callable[[], Metrics]) -> tuple[Graph, Metrics]:
 
 
 class Captured:
-    """Replays one recording for each kind of update: the host launches one graph instead of hundreds of kernels."""
+    """An engine that replays one recording per phase: the host launches one graph instead of hundreds of kernels."""
 
     def __init__(self, algo: Algo, record: Recorder = record_cuda) -> None:
         self.algo, self.record = algo, record
@@ -71,19 +71,19 @@ class Captured:
         self.recordings: dict[int, Recording] = {}
 
     def __call__(self, phase: int, draws: Draws) -> Metrics:
-        if self.algo.state is not self.state:  # somebody loaded another
+        if self.algo.state is not self.state:  # another state was loaded
             self.recordings.clear()
             self.state = self.algo.state
         if phase not in self.recordings:
-            self.recordings[phase] = self._recorded(phase, draws)
+            self.recordings[phase] = self._record(phase, draws)
         recording = self.recordings[phase]
         for name, value in draws.items():
             recording.draws[name].copy_(value)
         recording.graph.replay()
         return recording.metrics
 
-    def _recorded(self, phase: int, draws: Draws) -> Recording:
-        """Record an update of kind `phase`; the state is afterwards what it was."""
+    def _record(self, phase: int, draws: Draws) -> Recording:
+        """Record an update of phase `phase`; the state is restored afterwards."""
         inputs = {name: value.clone() for name, value in draws.items()}
         before = {name: value.clone() for name, value in self.state.items()}
         try:
@@ -95,7 +95,7 @@ class Captured:
 
 
 class Compiled:
-    """Traces an update of each kind, its gradients included, into one graph of operations and compiles that (torch.compile, inductor)."""
+    """An engine that traces an update of each phase, gradients included, and compiles the graph (torch.compile, inductor)."""
 
     def __init__(self, algo: Algo) -> None:
         self.algo = algo
@@ -104,10 +104,10 @@ class Compiled:
     def __call__(self, phase: int, draws: Draws) -> Metrics:
         names, state = list(self.algo.state), list(self.algo.state.values())
         if phase not in self.updates:
-            self.updates[phase] = self._compiled(phase, names, [x.clone() for x in state], draws)
+            self.updates[phase] = self._compile(phase, names, [x.clone() for x in state], draws)
         return self.updates[phase](state, {name: x.contiguous() for name, x in draws.items()})
 
-    def _compiled(self, phase: int, names: list[str], state: list[Tensor], draws: Draws) -> Callable[..., Metrics]:
+    def _compile(self, phase: int, names: list[str], state: list[Tensor], draws: Draws) -> Callable[..., Metrics]:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         algo = self.algo
@@ -121,13 +121,13 @@ class Compiled:
 
         with ordinary_operations():
             traced = make_fx(update)(state, {name: x.contiguous() for name, x in draws.items()})
-        # A compiler's helpers are not in a fork of the process that started them: there it works alone.
+        # A forked process lacks the compiler's helper threads of its parent.
         alone = {} if os.getpid() == PROCESS else {"compile_threads": 1}
         return torch.compile(traced, dynamic=False, options=OPTIONS | alone)
 
 
 class WithFallback:
-    """`engine` until it fails to get ready, which is said once; then operation by operation."""
+    """`engine`, or eager updates from the first failure to prepare it on; `say` receives one line about that."""
 
     def __init__(self, algo: Algo, engine: Engine, name: str, say: Callable[[str], Any]) -> None:
         self.algo, self.engine, self.name, self.say = algo, engine, name, say
@@ -142,7 +142,18 @@ class WithFallback:
             if phase in self.ready:
                 raise
             self.say(f"engine {self.name}: {type(error).__name__}: {str(error).strip().splitlines()[0]}; falling back to engine eager")
-            self.algo.engine = self.algo.step
-            return self.algo.step(phase, draws)
+            self.engine = self.algo.step
+            metrics = self.engine(phase, draws)
         self.ready.add(phase)
         return metrics
+
+
+class InBfloat16:
+    """`engine` with hidden layers multiplied in bfloat16 (algos/networks/precision.py)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __call__(self, phase: int, draws: Draws) -> Metrics:
+        with hidden_in_bfloat16():
+            return self.engine(phase, draws)

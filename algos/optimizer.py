@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from algos.networks.tracing import tracing
+from algos.networks.precision import tracing
 
 
 class Schedule(Enum):

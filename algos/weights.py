@@ -1,4 +1,4 @@
-"""Weighting rules: what multiplies the log-likelihood."""
+"""Weighting rules: the factor of a step's log-likelihood."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+LARGEST_DENSITY = 1e9  # clip of `probability_weights`: densities in many dimensions would overflow
 
 
 def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
@@ -17,11 +19,20 @@ def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Ten
 
 
 def step_weights(log_ratio: Tensor, temperature: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
-    """w_t = clip(exp(temperature * rho_t), minimum, maximum), one weight a step (arXiv 2507.12856, per-step clipping).
+    """w_t = clip(exp(temperature * rho_t), minimum, maximum), one weight per step (arXiv 2507.12856, per-step clipping).
 
     `log_ratio` [P, B], the rest [P]; returns [P, B].
     """
     return _clipped_exp(temperature.unsqueeze(-1) * log_ratio, minimum, maximum)
+
+
+def probability_weights(log_prob: Tensor, temperature: Tensor) -> Tensor:
+    """w_t = pi(a_t|s_t) ^ temperature; temperature 1 is DFT (Wu et al. 2025, arXiv 2508.05629, eq. 9).
+
+    DFT's probabilities are of tokens, at most 1; those of continuous actions are densities, here clipped at LARGEST_DENSITY.
+    `log_prob` [P, B], `temperature` [P]; returns [P, B].
+    """
+    return (temperature.unsqueeze(-1) * log_prob).exp().clamp(max=LARGEST_DENSITY)
 
 
 def advantage_weights(advantage: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
@@ -40,7 +51,10 @@ def mean_one(weights: Tensor, coefficient: Tensor) -> Tensor:
 
 
 class WeightSummary(NamedTuple):
-    """Diagnostics of weights, each [P]: effective sample size (Kish), as a share of the weights' number; extremes; share at a clip."""
+    """Diagnostics of weights, each [P].
+
+    ess_share: Kish's effective sample size over the number of weights. minimum, maximum: extremes. clipped_share: share at a clip.
+    """
 
     ess_share: Tensor
     minimum: Tensor
@@ -49,7 +63,7 @@ class WeightSummary(NamedTuple):
 
 
 def summarise(weights: Tensor, minimum: Tensor, maximum: Tensor) -> WeightSummary:
-    """Diagnostics of `weights` [P, M] under clips [P]. A minimum of 0 is no clip: exp never gets there but by underflow."""
+    """Diagnostics of `weights` [P, M] under clips [P]. A minimum of 0 clips nothing: exp is positive but for underflow."""
     w = weights.double()
     ess = w.sum(-1).square() / w.square().sum(-1).clamp(min=1e-300) / w.shape[-1]
     low, high = minimum.unsqueeze(-1), maximum.unsqueeze(-1)

@@ -1,1 +1,1 @@
-"""Batches of logged data: sampling, transitions, curation, returns, blocks of random numbers."""
+"""Batches of logged data: sampling, transitions, curation, returns, and blocks of random numbers."""

@@ -1,7 +1,7 @@
 """Batches of logged steps for a population, drawn from streams that depend on (seed, update) alone.
 
-No generator is carried along: the block of random numbers that update t reads is a function of the member's seed and t, so training
-resumes exactly where it was, and a member's stream does not depend on who trains beside it.
+No generator has a state: the random numbers of update t are a function of the member's seed and t. Training therefore resumes exactly, and
+a member's batches do not depend on the other members.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algos.base import Episodes
-from algos.batches.random_blocks import Blocks, Draws
+from algos.base import Draws, Episodes
+from algos.batches.random_blocks import Blocks
 
 BLOCK = 64  # updates whose random numbers are drawn at once
 TRAINING_STREAM = 0x5A3
 
 
 class Sampler(Enum):
-    """transitions: steps drawn one by one from the curated trajectories. trajectories: whole ones (the paper's, exact)."""
+    """transitions: steps drawn one by one from the curated trajectories. trajectories: whole ones, as in arXiv 2507.12856."""
 
     transitions = "transitions"
     trajectories = "trajectories"
 
 
 class LengthWeighting(Enum):
-    """per_step: every curated step counts the same. per_episode: every curated episode does, its log-likelihood divided by its length."""
+    """per_step: every curated step counts the same. per_episode: every curated episode does, its sum divided by its length."""
 
     per_step = "per_step"
     per_episode = "per_episode"
 
 
 class Batch(NamedTuple):
-    """L steps a member. All are [P, L].
+    """L steps per member. All fields are [P, L].
 
-    step: index into the data's steps. slot: index of the step's trajectory among the curated ones, and of its row in the batch
-    (`row`). coefficient: what the step's log-likelihood counts before any weight; 0 marks padding.
+    step: index into the data's steps. slot: index of the step's trajectory among the curated ones. row: index of the trajectory in the
+    batch. coefficient: factor of the step's log-likelihood before any weight; 0 for padding.
     """
 
     step: Tensor
@@ -49,7 +49,7 @@ class Batch(NamedTuple):
 
 
 class BatchStream:
-    """Batches of a curated multiset of episodes [M] for members `seeds`.
+    """Batches from a curated multiset of episodes [M] for members `seeds`.
 
     In expectation over batches both samplers give the same sum of coefficient * f(step): the mean of f over curated steps
     (per_step), or the mean over curated episodes of the mean over their steps (per_episode).
@@ -61,7 +61,7 @@ class BatchStream:
         self.device = data.offsets.device
         self.starts, self.lengths = data.offsets[curated], data.lengths[curated]  # [M]
         self.seeds, self.batch_size, self.sampler, self.length_weighting = list(seeds), batch_size, sampler, length_weighting
-        self.ends = self.lengths.cumsum(0)  # [M], in steps of the multiset laid out end to end
+        self.ends = self.lengths.cumsum(0)  # [M], of the multiset's episodes laid end to end
         self.total = int(self.ends[-1])
         self.blocks = Blocks(self._numbers, BLOCK, self.device)
 
@@ -76,22 +76,28 @@ class BatchStream:
 
     def batch(self, update: int) -> Batch:
         """The batch of update number `update`."""
-        return self.of(self.draws(update))
+        return self.from_draws(self.draws(update))
 
-    def of(self, random: Draws) -> Batch:
-        """The batch that random numbers stand for."""
-        draws = random["position"]
+    def from_draws(self, draws: Draws) -> Batch:
+        """The batch of the random numbers `draws`."""
+        uniform = draws["position"]
         if self.sampler is Sampler.trajectories:
-            return self._whole(draws[..., 0])
+            return self._whole(uniform[..., 0])
         if self.length_weighting is LengthWeighting.per_step:
-            position = (draws[..., 0] * self.total).long()
+            position = (uniform[..., 0] * self.total).long()
             slot = torch.searchsorted(self.ends, position, right=True)
             step = self.starts[slot] + position - (self.ends[slot] - self.lengths[slot])
         else:
-            slot = (draws[..., 0] * len(self.lengths)).long()
-            step = self.starts[slot] + (draws[..., 1] * self.lengths[slot]).long()
+            slot = (uniform[..., 0] * len(self.lengths)).long()
+            step = self.starts[slot] + (uniform[..., 1] * self.lengths[slot]).long()
         row = torch.arange(self.batch_size, device=self.device).expand_as(slot)
         return Batch(step, slot, row, torch.full(slot.shape, 1 / self.batch_size, device=self.device))
+
+    def spaced(self, most: int) -> Tensor:
+        """At most `most` evenly spaced steps of the multiset, as indices into the data's steps."""
+        position = torch.arange(0, self.total, -(-self.total // most), device=self.device)
+        slot = torch.searchsorted(self.ends, position, right=True)
+        return self.starts[slot] + position - (self.ends[slot] - self.lengths[slot])
 
     def _whole(self, uniform: Tensor) -> Batch:
         """Whole trajectories, laid end to end and padded to the longest member's number of steps."""

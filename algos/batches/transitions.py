@@ -1,6 +1,6 @@
-"""Batches of logged transitions for methods that learn values, and the random numbers that go with them.
+"""Batches of logged transitions for methods that learn values, with the random numbers that such a method needs.
 
-Like the batches of algos/batches/sampling.py they are functions of (seed, update) alone.
+Like the batches of algos/batches/sampling.py they depend on (seed, update) alone.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algos.base import Episodes
-from algos.batches.random_blocks import Blocks, Draws
+from algos.base import Draws, Episodes
+from algos.batches.random_blocks import Blocks
 from algos.batches.sampling import BatchStream, LengthWeighting, Sampler
 from algos.errors import ConfigError
 
 NOISE_STREAM = 0x2E15
-BLOCK = 16  # updates whose noise is drawn at once
+BLOCK = 16  # updates whose random numbers are drawn at once
 
 
 class Transitions(NamedTuple):
-    """B steps a member.
+    """B transitions per member.
 
-    step: [P, B] index into the data. observations, next_observations: [P, B, obs]. actions: [P, B, act]. rewards: [P, B]. live: [P, B],
-    0 where the environment terminated and 1 elsewhere, the end of an episode that was cut off included: what multiplies a bootstrapped
-    value. noise: the method's random numbers by name, each [P, *shape].
+    step: [P, B], index into the data. observations, next_observations: [P, B, obs]. actions: [P, B, act]. rewards: [P, B]. live: [P, B],
+    factor of a bootstrapped value: 0 where the environment terminated, else 1, also at the end of a truncated episode.
+    noise: the method's random numbers by name, each [P, *shape].
     """
 
     step: Tensor
@@ -40,20 +40,20 @@ class Transitions(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """A member's random numbers of one update: standard normal, or uniform in [-1, 1)."""
+    """Shape and kind of a member's random numbers of one update: standard normal, or uniform in [-1, 1)."""
 
     shape: tuple[int, ...]
     uniform: bool = False
 
 
 class RewardScaling(Enum):
-    """return_range: rewards times 1000 / (largest - smallest episode return), as IQL's code does for locomotion."""
+    """return_range: rewards times 1000 / (largest - smallest episode return), as in IQL's code for locomotion."""
 
     none = "none"
     return_range = "return_range"
 
     def factor(self, data: Episodes) -> float:
-        """What rewards are multiplied by. Raises ConfigError if all episodes have the same return."""
+        """The factor of rewards. Raises ConfigError if all episodes have the same return."""
         if self is RewardScaling.none:
             return 1.0
         spread = float(data.returns.max() - data.returns.min())
@@ -82,7 +82,6 @@ class TransitionStream:
         self.has_next[data.offsets[1:] - 1] = False
         everything = torch.arange(len(data.lengths), device=data.offsets.device)
         self.steps = BatchStream(data, everything, seeds, batch_size, Sampler.transitions, LengthWeighting.per_step)
-
         self.blocks = Blocks(self._noises, BLOCK, rewards.device)
 
     def draws(self, update: int) -> Draws:
@@ -91,11 +90,11 @@ class TransitionStream:
 
     def batch(self, update: int) -> Transitions:
         """The batch of update number `update`."""
-        return self.of(self.draws(update))
+        return self.from_draws(self.draws(update))
 
-    def of(self, random: Draws) -> Transitions:
-        """The batch that random numbers stand for."""
-        return self.gather(self.steps.of(random).step, {name: random[name] for name in self.noise})
+    def from_draws(self, draws: Draws) -> Transitions:
+        """The batch of the random numbers `draws`."""
+        return self.gather(self.steps.from_draws(draws).step, {name: draws[name] for name in self.noise})
 
     def gather(self, step: Tensor, noise: Mapping[str, Tensor]) -> Transitions:
         """The transitions at `step` [P, B]."""
@@ -105,11 +104,11 @@ class TransitionStream:
         return Transitions(step, observations, data.actions[step], self.rewards[step], next_observations, live, noise)
 
     def normalise(self, observations: Tensor) -> Tensor:
-        """`observations` [..., obs] as the networks see them."""
+        """`observations` [..., obs], normalised for the networks."""
         return (observations - self.shift) / self.scale if self.normalises else observations
 
     def next_actions(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """The actions [P, B, act] logged after `step` [P, B], and 1 where the episode goes on there, 0 at its last step: [P, B]."""
+        """The actions [P, B, act] logged one step after `step` [P, B]; and [P, B], 0 at an episode's last step, which has none, else 1."""
         next_step = (step + 1).clamp(max=len(self.data.actions) - 1)
         return self.data.actions[next_step], self.has_next[step].to(self.rewards.dtype)
 
@@ -118,13 +117,14 @@ class TransitionStream:
         members = []
         for seed in self.seeds:
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, NOISE_STREAM, update])))
-            members.append({name: _draw(rng, wanted) for name, wanted in self.noise.items()})
+            members.append({name: _draw(rng, noise) for name, noise in self.noise.items()})
         return {name: torch.from_numpy(np.stack([m[name] for m in members])) for name in self.noise}
 
     def _noises(self, block: int) -> Draws:
+        """[BLOCK, P, *shape] of the updates of block number `block`."""
         rows = [self._noise(update) for update in range(block * BLOCK, (block + 1) * BLOCK)]
         return {name: torch.stack([row[name] for row in rows]) for name in self.noise}
 
 
-def _draw(rng: np.random.Generator, wanted: Noise) -> np.ndarray:
-    return 2 * rng.random(wanted.shape, np.float32) - 1 if wanted.uniform else rng.standard_normal(wanted.shape, np.float32)
+def _draw(rng: np.random.Generator, noise: Noise) -> np.ndarray:
+    return 2 * rng.random(noise.shape, np.float32) - 1 if noise.uniform else rng.standard_normal(noise.shape, np.float32)

@@ -77,18 +77,18 @@ class AWACConfig(LearnerConfig):
 
 
 class AWAC(Learner):
+    config: AWACConfig
     policy_net: GaussianPolicy
 
     def __init__(self, config: AWACConfig, data: Episodes, seeds: Sequence[int]) -> None:
-        self.config = config
         super().__init__(config, data, seeds)
         self.policy_net = GaussianPolicy(self.observation_width, self.action_width, self.hidden)
         self.critic = QEnsemble(self.observation_width, self.action_width, self.hidden, config.critics)
         self.add("policy", self.policy_net.init(self.generators(0)))
         self.add("critic", self.critic.init(self.generators(1)))
-        self.state["target"] = self.state["critic"].clone()
+        self.state["target_critic"] = self.state["critic"].clone()
         if config.next_action is NextAction.target:
-            self.state["policy_target"] = self.state["policy"].clone()
+            self.state["target_policy"] = self.state["policy"].clone()
         self.temperature, self.max_weight = self.scalar(config.temperature), self.scalar(config.max_weight)
         self.target_rate = self.scalar(config.target_rate)
 
@@ -120,15 +120,15 @@ class AWAC(Learner):
         return advantage_weights(advantage, 1 / self.temperature, self.max_weight)
 
     def update(self, state: State, batch: Transitions) -> Metrics:
-        next_actions = self.sample(state.get("policy_target", state["policy"]), batch.next_observations, batch.noise["next"])
-        target = self.backup(batch, self.critic(state["target"], batch.next_observations, next_actions).amin(1))
+        next_actions = self.sample(state.get("target_policy", state["policy"]), batch.next_observations, batch.noise["next"])
+        target = self.backup(batch, self.critic(state["target_critic"], batch.next_observations, next_actions).amin(1))
         critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
         advantage = self.advantage(state, batch)
         weights = self.weights(advantage)
         policy_loss = self.minimise(state, "policy", lambda flat: self.likelihood_losses(flat, batch, weights))
-        polyak(state["target"], state["critic"], self.target_rate)
-        if "policy_target" in state:
-            polyak(state["policy_target"], state["policy"], self.target_rate)
+        polyak(state["target_critic"], state["critic"], self.target_rate)
+        if "target_policy" in state:
+            polyak(state["target_policy"], state["policy"], self.target_rate)
         return {
             "loss": policy_loss, "critic_loss": critic_loss,
             "q_target": target.mean(-1), "advantage": advantage.mean(-1), "weight": weights.mean(-1),

@@ -32,8 +32,8 @@ from algos.batches.transitions import Transitions
 from algos.errors import require, require_positive, require_share
 from algos.learner import Learner, LearnerConfig
 from algos.members import batchable
-from algos.networks.actors import Actor
 from algos.networks.critics import ValueNetwork
+from algos.networks.policies import Actor
 from algos.weights import advantage_weights
 
 CHUNK = 16_384  # steps a member in one forward pass over all data
@@ -79,9 +79,10 @@ class AWRConfig(LearnerConfig):
 
 
 class AWR(Learner):
+    config: AWRConfig
+
     def __init__(self, config: AWRConfig, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)
-        self.config = config
         self.policy_net = config.actor.make(self.observation_width, self.action_width, self.hidden)
         self.value = ValueNetwork(self.observation_width, self.hidden)
         self.add("policy", self.policy_net.init(self.generators(0)))

@@ -100,8 +100,9 @@ class CFGRLConfig(IQLConfig):
 
 
 class CFGRL(IQL):
+    config: CFGRLConfig
+
     def __init__(self, config: CFGRLConfig, data: Episodes, seeds: Sequence[int]) -> None:
-        self.steps = config.steps
         super().__init__(config, data, seeds)
         self.unconditional, self.guidance = self.scalar(config.unconditional), self.scalar(config.guidance)
 
@@ -109,12 +110,12 @@ class CFGRL(IQL):
         return FlowPolicy(self.observation_width, self.action_width, self.hidden)
 
     def noise(self) -> dict[str, Noise]:
-        return {"start": Noise((self.settings.batch_size, self.action_width)), "time": Noise((self.settings.batch_size,), uniform=True)}
+        return {"start": Noise((self.config.batch_size, self.action_width)), "time": Noise((self.config.batch_size,), uniform=True)}
 
     def policy_losses(self, flat: Tensor, batch: Transitions, advantage: Tensor) -> Tensor:
         """[P]: flow matching of the better actions with the flag, of all without."""
         start, params = batch.noise["start"], self.params(flat)
-        time = ((batch.noise["time"] + 1) / 2 * (self.steps + 1)).floor().clamp(max=self.steps) / self.steps
+        time = ((batch.noise["time"] + 1) / 2 * (self.config.steps + 1)).floor().clamp(max=self.config.steps) / self.config.steps
         x = (1 - time).unsqueeze(-1) * start + time.unsqueeze(-1) * batch.actions
         wanted = batch.actions - start
         better, every = (
@@ -131,4 +132,4 @@ class CFGRL(IQL):
         start = torch.from_numpy(np.stack([g.standard_normal((1, self.action_width)) for g in streams])).to(observations)
         start = start.expand(-1, observations.shape[1], -1)
         normalised = self.stream.normalise(observations)
-        return self.policy_net.act(self.params(self.state["policy"]), normalised, start, self.guidance, self.steps)
+        return self.policy_net.act(self.params(self.state["policy"]), normalised, start, self.guidance, self.config.steps)

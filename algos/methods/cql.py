@@ -46,13 +46,14 @@ class CQLConfig(SACConfig):
 
 
 class CQL(SAC):
+    config: CQLConfig
+
     def __init__(self, config: CQLConfig, data: Episodes, seeds: Sequence[int]) -> None:
-        self.samples = config.samples
         super().__init__(config, data, seeds)
         self.alpha = self.scalar(config.alpha)
 
     def noise(self) -> dict[str, Noise]:
-        shape = self.samples, self.settings.batch_size, self.action_width
+        shape = self.config.samples, self.config.batch_size, self.action_width
         return super().noise() | {"random": Noise(shape, uniform=True), "many_own": Noise(shape), "many_next": Noise(shape)}
 
     def proposals(self, state: State, batch: Transitions) -> tuple[Tensor, Tensor]:
@@ -60,7 +61,7 @@ class CQL(SAC):
         random = batch.noise["random"]
         actions, densities = [random], [torch.full(random.shape[:-1], -self.action_width * math.log(2), device=self.device)]
         for name, observations in (("many_own", batch.observations), ("many_next", batch.next_observations)):
-            drawn, log_prob = self.sample(state["policy"], observations.repeat(1, self.samples, 1), batch.noise[name].flatten(1, 2))
+            drawn, log_prob = self.sample(state["policy"], observations.repeat(1, self.config.samples, 1), batch.noise[name].flatten(1, 2))
             actions.append(drawn.view_as(random))
             densities.append(log_prob.view(random.shape[:-1]))
         return torch.cat(actions, 1), torch.cat(densities, 1).to(random.dtype)
@@ -75,12 +76,12 @@ class CQL(SAC):
         entropy_weight = self.entropy_weight(state)
         log_prob = self.sample(state["policy"], batch.observations, batch.noise["own"])[1]
         next_actions = self.sample(state["policy"], batch.next_observations, batch.noise["next"])[0]
-        target = self.backup(batch, self.critic(state["target"], batch.next_observations, next_actions).amin(1))
+        target = self.backup(batch, self.critic(state["target_critic"], batch.next_observations, next_actions).amin(1))
         actions, densities = self.proposals(state, batch)
         self.minimise(state, "log_entropy_weight", lambda flat: self.entropy_losses(flat, log_prob))
         policy_loss = self.minimise(state, "policy", lambda flat: self.policy_losses(flat, state, batch, entropy_weight))
         critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target, actions, densities))
-        polyak(state["target"], state["critic"], self.target_rate)
+        polyak(state["target_critic"], state["critic"], self.target_rate)
         return {
             "loss": policy_loss, "critic_loss": critic_loss, "q_target": target.mean(-1),
             "entropy": -log_prob.mean(-1), "entropy_weight": entropy_weight[:, 0],

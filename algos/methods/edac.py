@@ -63,10 +63,10 @@ class EDAC(SAC):
         entropy_weight = self.entropy_weight(state)
         policy_loss = self.minimise(state, "policy", lambda flat: self.policy_losses(flat, state, batch, entropy_weight))
         next_actions, density = self.sample(state["policy"], batch.next_observations, batch.noise["next"])
-        q = self.critic(state["target"], batch.next_observations, next_actions).amin(1)
+        q = self.critic(state["target_critic"], batch.next_observations, next_actions).amin(1)
         target = self.backup(batch, q - entropy_weight * density)
         critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
-        polyak(state["target"], state["critic"], self.target_rate)
+        polyak(state["target_critic"], state["critic"], self.target_rate)
         return {
             "loss": policy_loss, "critic_loss": critic_loss, "q_target": target.mean(-1),
             "entropy": -log_prob.mean(-1), "entropy_weight": entropy_weight[:, 0],

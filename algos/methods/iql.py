@@ -27,8 +27,8 @@ from algos.batches.transitions import Transitions
 from algos.errors import require, require_positive, require_share
 from algos.learner import Learner, LearnerConfig
 from algos.members import batchable
-from algos.networks.actors import Actor
 from algos.networks.critics import QEnsemble, ValueNetwork, expectile_losses, polyak, td_losses
+from algos.networks.policies import Actor
 from algos.weights import advantage_weights
 
 
@@ -60,16 +60,17 @@ class IQLConfig(LearnerConfig):
 
 
 class IQL(Learner):
+    config: IQLConfig
+
     def __init__(self, config: IQLConfig, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)
-        self.config = config
         self.policy_net = self.make_policy()
         self.critic = QEnsemble(self.observation_width, self.action_width, self.hidden, config.critics)
         self.value = ValueNetwork(self.observation_width, self.hidden)
         self.add("policy", self.policy_net.init(self.generators(0)))
         self.add("critic", self.critic.init(self.generators(1)))
         self.add("value", self.value.init(self.generators(2)))
-        self.state["target"] = self.state["critic"].clone()
+        self.state["target_critic"] = self.state["critic"].clone()
         self.expectile, self.temperature = self.scalar(config.expectile), self.scalar(config.temperature)
         self.max_weight, self.target_rate = self.scalar(config.max_weight), self.scalar(config.target_rate)
 
@@ -89,14 +90,14 @@ class IQL(Learner):
         return self.minimise(state, "policy", lambda flat: self.likelihood_losses(flat, batch, weights))
 
     def update(self, state: State, batch: Transitions) -> Metrics:
-        q = self.critic(state["target"], batch.observations, batch.actions).amin(1)
+        q = self.critic(state["target_critic"], batch.observations, batch.actions).amin(1)
         value = state["value"].clone() if self.config.value_used is ValueUsed.old else state["value"]
         value_loss = self.minimise(state, "value", lambda flat: self.value_losses(flat, batch, q))
         advantage = q - self.value(value, batch.observations)
         target = self.backup(batch, self.value(value, batch.next_observations))
         policy_loss = self.policy_step(state, batch, advantage)
         critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
-        polyak(state["target"], state["critic"], self.target_rate)
+        polyak(state["target_critic"], state["critic"], self.target_rate)
         return {
             "loss": policy_loss, "critic_loss": critic_loss, "value_loss": value_loss,
             "q": q.mean(-1), "advantage": advantage.mean(-1),

@@ -1,14 +1,14 @@
-"""ReBRAC: TD3 with both penalties apart (Tarasov et al. 2023, arXiv 2305.09836), the variant of its authors' code.
+"""ReBRAC: TD3 with a penalty in each loss (Tarasov et al. 2023, arXiv 2305.09836), the variant of its authors' code.
 
-TD3+BC (td3_bc.py) but for
+TD3 (td3.py) with
 
-    L_Q's target:  r + discount * live * (min_k Qbar_k(s', a') - critic_penalty * |a' - a'_data|^2)
+    y = r + discount * live * (min_k Qbar_k(s', a') - critic_penalty * |a' - a'_data|^2)      (the target of Q)
     L_pi = mean ( policy_penalty * |pi(s) - a|^2 - min_k Q_k(s, pi(s)) / mean |min_k Q_k(s, pi(s))| )
 
 with squared norms (sums over action dimensions), LayerNorm after each ReLU of the critics, three hidden layers, batches of 1024.
-Two things differ from the code. The last step of an episode that was cut off has no a'_data: its penalty in the target is 0 (the code
-drops the step). The target policy moves towards the policy after its step (the code's: before).
-Both penalties were tuned for each data set; conf/domains.yaml has the paper's.
+Two details differ from the code. The last step of a truncated episode has no a'_data, so its penalty in the target is 0 (the code drops the
+step). The target policy moves towards the policy after its step (the code's: before).
+The paper tunes both penalties for each data set; conf/domains.yaml has its values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from algos.base import Episodes, State
 from algos.batches.transitions import Transitions
 from algos.errors import require
 from algos.members import batchable
-from algos.methods.td3_bc import TD3, TD3Config
+from algos.methods.td3 import TD3, TD3Config
 
 
 @dataclass
@@ -51,9 +51,9 @@ class ReBRAC(TD3):
 
     def next_values(self, state: State, batch: Transitions) -> Tensor:
         actions = self.next_actions(state, batch)
-        logged, there = self.stream.next_actions(batch.step)
-        penalty = (actions - logged).square().sum(-1) * there
-        q = self.critic(state["target"], batch.next_observations, actions).amin(1)
+        logged, has_next = self.stream.next_actions(batch.step)
+        penalty = (actions - logged).square().sum(-1) * has_next
+        q = self.critic(state["target_critic"], batch.next_observations, actions).amin(1)
         return q - self.critic_penalty.unsqueeze(1) * penalty
 
     def policy_losses(self, flat: Tensor, state: State, batch: Transitions) -> Tensor:

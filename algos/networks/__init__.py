@@ -1,1 +1,1 @@
-"""Networks and policies of a population; the first dimension of every parameter is the member."""
+"""Networks for populations: perceptrons, policies, critics, and how they multiply fast."""

@@ -1,4 +1,4 @@
-"""Value networks for a population: the first dimension is the member; an ensemble's parameters are flat, [P, K * N]."""
+"""Value networks for a population and their losses. The first dimension is the member; parameters are flat, an ensemble's [P, K * N]."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class QEnsemble:
         return self.each(flat, torch.cat([observations, actions], -1).unsqueeze(1).expand(-1, self.size, -1, -1))
 
     def each(self, flat: Tensor, inputs: Tensor) -> Tensor:
-        """Q [P, K, B] where every network has its own inputs [P, K, B, obs + act]."""
+        """Q [P, K, B] for inputs [P, K, B, obs + act], different ones for each network."""
         members = len(flat)
         params = Layout(self.net.shapes).views(flat.reshape(members * self.size, -1))
         return self.net(params, inputs.reshape(members * self.size, *inputs.shape[2:])).view(members, self.size, -1)

@@ -1,4 +1,4 @@
-"""Networks for a population: the first dimension of every parameter, input and output is the member."""
+"""Multilayer perceptrons for a population: the first dimension of every parameter, input and output is the member."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.networks.fast_mlp import dense, dtypes
-from algos.networks.precision import hidden_dtype
-from algos.networks.products import linear
-from algos.networks.tracing import tracing
+from algos.networks.fast_mlp import dense, dtypes, linear
+from algos.networks.precision import hidden_dtype, tracing
 
 Params = Mapping[str, Tensor]
 """Named parameters, each [P, ...]."""
@@ -22,7 +20,7 @@ Params = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Layout:
-    """Named parameters as views of one tensor [P, N], so that an optimiser or an average is a handful of operations on one tensor."""
+    """Names and shapes of parameters in one flat tensor [P, N], so that an optimiser step is a few operations on one tensor."""
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -41,7 +39,7 @@ class Layout:
 
 
 class Views(Mapping[str, Tensor]):
-    """Named parameters [P, *shape] in `flat` [P, N], made when one is asked for: all by one split, whose gradient is one concatenation."""
+    """Named parameters [P, *shape] as views of `flat` [P, N], made at first use by one split, whose gradient is one concatenation."""
 
     def __init__(self, layout: Layout, flat: Tensor) -> None:
         self.layout, self.flat = layout, flat
@@ -64,7 +62,7 @@ class Views(Mapping[str, Tensor]):
 
 @dataclass(frozen=True)
 class MLP:
-    """Linear layers with ReLU between them, where wanted LayerNorm after each ReLU; `sizes` are the widths from input to output."""
+    """Linear layers with ReLU between them, and LayerNorm after each ReLU if `layer_norm`; `sizes` are the widths from input to output."""
 
     sizes: tuple[int, ...]
     layer_norm: bool = False
@@ -77,7 +75,7 @@ class MLP:
         return linear + tuple((f"{i}.{kind}", (size,)) for i, size in norms for kind in ("norm_scale", "norm_shift"))
 
     def init(self, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        """Uniform in +-1/sqrt(fan-in), PyTorch's default for linear layers; member k is drawn from generators[k] alone."""
+        """Initial parameters, uniform in +-1/sqrt(fan-in) as PyTorch's linear layers; member k is drawn from generators[k] alone."""
         fan_in = {f"{i}": size for i, size in enumerate(self.sizes[:-1])}
         members = len(generators)
         return {
@@ -88,7 +86,7 @@ class MLP:
         }
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
-        """[P, B, in] -> [P, B, out]. Views of a flat tensor have to begin with this network's parameters."""
+        """[P, B, in] -> [P, B, out]. If `params` are views of a flat tensor, it must begin with the parameters of this network."""
         if isinstance(params, Views) and not self.layer_norm and not tracing():
             return dense(params.flat, x, self.sizes)
         last = len(self.sizes) - 2

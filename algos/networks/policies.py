@@ -1,4 +1,4 @@
-"""Stochastic policies: their likelihood is what every method of the family weighs."""
+"""Policies for a population: all have `net`, `layout`, `init` and `mean`; the first dimension of parameters is the member."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from algos.base import Episodes
@@ -45,7 +47,7 @@ class GaussianPolicy:
         return self.net(params, observations).tanh()
 
     def log_std(self, params: Params) -> Tensor:
-        """[P, 1, act]."""
+        """[P, 1, act], clamped to [-5, 2]."""
         return params["log_std"].clamp(LOG_STD_MIN, LOG_STD_MAX).unsqueeze(1)
 
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
@@ -79,7 +81,7 @@ class NetworkPolicy(ABC):
 
 @dataclass(frozen=True)
 class CategoricalPolicy(NetworkPolicy):
-    """softmax(net(obs)) over `num_actions` discrete actions, which are their numbers, [..., 1]; the Gaussian's place in the family."""
+    """softmax(net(obs)) over `num_actions` discrete actions; an action is its number, [..., 1]."""
 
     observation_width: int
     num_actions: int
@@ -90,7 +92,7 @@ class CategoricalPolicy(NetworkPolicy):
         return MLP((self.observation_width, *self.hidden, self.num_actions))
 
     def mean(self, params: Params, observations: Tensor) -> Tensor:
-        """[P, B, obs] -> [P, B, 1], the likeliest action (there is no mean of numbers that only name)."""
+        """[P, B, obs] -> [P, B, 1], the likeliest action."""
         return self.net(params, observations).argmax(-1, keepdim=True).float()
 
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
@@ -103,8 +105,75 @@ class CategoricalPolicy(NetworkPolicy):
         return (p.exp() * (p - q)).sum(-1)
 
 
+@dataclass(frozen=True)
+class DeterministicPolicy(NetworkPolicy):
+    """a = tanh(net(obs)), in the unit box."""
+
+    observation_width: int
+    action_width: int
+    hidden: tuple[int, ...]
+
+    @property
+    def net(self) -> MLP:
+        return MLP((self.observation_width, *self.hidden, self.action_width))
+
+    def mean(self, params: Params, observations: Tensor) -> Tensor:
+        """[P, B, obs] -> [P, B, act]."""
+        return self.net(params, observations).tanh()
+
+    def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
+        """-|a - mean|^2 [P, B], the log-likelihood of a Gaussian of variance 1/2 up to a constant: regression maximises it."""
+        return -(actions - self.mean(params, observations)).square().sum(-1)
+
+
+@dataclass(frozen=True)
+class SquashedGaussianPolicy(NetworkPolicy):
+    """a = tanh(u), u ~ Normal(mean(obs), exp(log_std(obs))): the policy of soft actor-critic (Haarnoja et al. 2018, appendix C).
+
+    log_std is the second half of the network's output plus `log_std_offset`, clamped to [log_std_min, log_std_max].
+    """
+
+    observation_width: int
+    action_width: int
+    hidden: tuple[int, ...]
+    log_std_min: float
+    log_std_max: float
+    log_std_offset: float = 0.0
+
+    @property
+    def net(self) -> MLP:
+        return MLP((self.observation_width, *self.hidden, 2 * self.action_width))
+
+    def mean(self, params: Params, observations: Tensor) -> Tensor:
+        """The action of the mean u: [P, B, obs] -> [P, B, act]."""
+        return self.net(params, observations).chunk(2, -1)[0].tanh()
+
+    def sample(self, params: Params, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions [P, B, act] from standard normal `noise` [P, B, act], differentiable, and their log-density [P, B].
+
+        log pi(a) = sum_i log N(u_i) - log(1 - tanh(u_i)^2), the last term as 2 (log 2 - u - softplus(-2 u)), exact for large u.
+        """
+        mean, log_std = self.net(params, observations).chunk(2, -1)
+        log_std = (log_std + self.log_std_offset).clamp(self.log_std_min, self.log_std_max)
+        u = mean + log_std.exp() * noise
+        log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
+        return u.tanh(), (log_normal - 2 * (math.log(2) - u - F.softplus(-2 * u))).sum(-1)
+
+
+class Actor(Enum):
+    """The policy of a method that maximises a weighted log-likelihood."""
+
+    gaussian = "gaussian"
+    deterministic = "deterministic"
+
+    def make(self, observation_width: int, action_width: int, hidden: tuple[int, ...]) -> GaussianPolicy | DeterministicPolicy:
+        """The policy for observations and actions of these widths."""
+        kind = GaussianPolicy if self is Actor.gaussian else DeterministicPolicy
+        return kind(observation_width, action_width, hidden)
+
+
 def policy_for(data: Episodes, hidden: Sequence[int]) -> GaussianPolicy | CategoricalPolicy:
-    """The policy class for the actions of `data`."""
+    """The policy for the actions of `data`: Gaussian, or categorical if they are discrete."""
     observation_width, discrete = data.observations.shape[1], data.num_actions
     if discrete:
         return CategoricalPolicy(observation_width, discrete, tuple(hidden))

@@ -3,7 +3,7 @@
 A product [B, a] x [a, b] takes 2 B a b operations. Only matrix products count, as is usual; everything else is a few per cent of them.
 Forward through a network takes F = 2 B sum(a b). Backward, the weights' gradients take F again and the inputs' gradients another F, less
 the first layer's, which no method needs. The formula counts products with a single unit as well, of which a CPU does one twice and another
-as a sum (algos/networks/products.py): half a per cent.
+as a sum (algos/networks/fast_mlp.py): half a per cent.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def counted(work: Work, members: int = 1) -> float:
 
 def refreshed_steps(config: Any, algo: Any) -> int:
     """Steps of the distinct curated trajectories if the method refreshes trajectory weights, else 0."""
-    return len(algo.kept) if isinstance(config, WeightedBCConfig) and algo.uses_table else 0
+    return len(algo.weights.ratios.steps) if isinstance(config, WeightedBCConfig) and algo.weights.uses_table else 0
 
 
 def batched(members: int, batch: int, width: int, device: str, dtype: torch.dtype = torch.float32) -> Work:

@@ -78,7 +78,7 @@ def shares(o: ProfileOptions) -> tuple[dict[str, float], float]:
     updates = -(-o.updates // max(cycle, rare)) * max(cycle, rare)
     algo.train(0, first)
     wall = _wall(algo, first, updates, o.device)
-    marks = marked(Adam, "step", OPTIMISER), marked(algo, "draws", SAMPLING), marked(algo.stream, "of", SAMPLING)
+    marks = marked(Adam, "step", OPTIMISER), marked(algo, "draws", SAMPLING), marked(algo.stream, "from_draws", SAMPLING)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with marks[0], marks[1], marks[2], profiler(activities=activities) as found:
         profiled = _wall(algo, first + updates, updates, o.device)

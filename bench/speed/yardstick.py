@@ -20,7 +20,7 @@ from torch.distributions import Normal
 
 from algos.base import Episodes
 from algos.batches.curation import SCORES, strata
-from algos.methods.weighted_bc import CHUNK
+from algos.importance import CHUNK
 from algos.networks.policies import LOG_STD_MAX, LOG_STD_MIN
 from bench.speed.workload import Work, Workload, configured, data_for, rhythm
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from algos.base import Algo
-from algos.engines import Captured, Compiled, WithFallback
+from algos.engines import Captured, Compiled, InBfloat16, WithFallback
 from algos.errors import ConfigError
 from algos.networks.precision import has_bfloat16
 from bench.config.schema import Config
@@ -90,18 +90,19 @@ def arithmetic_of(device: torch.device, config: Config) -> str:
 def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
     """Give `algo` the precision and the engine that `config` asks for; where an engine cannot be had, say why and do updates one operation
     at a time."""
-    algo.bfloat16 = algo.device.type == "cpu" and precision_on(algo.device, config.trainer.precision) == "bf16"
     name, on_gpu = config.trainer.engine, algo.device.type == "cuda"
     if name == "auto":
         name = "captured" if on_gpu and not algo.shapes_vary else "eager"
     if name == "eager":
-        return
-    if algo.shapes_vary:
+        pass
+    elif algo.shapes_vary:
         say(f"trainer.engine = {name}: batches of whole trajectories differ in shape; falling back to eager")
     elif name == "captured" and not on_gpu:
         say("trainer.engine = captured: CUDA graphs need a GPU; falling back to eager")
     else:
         algo.engine = WithFallback(algo, Captured(algo) if name == "captured" else Compiled(algo), name, say)
+    if not on_gpu and precision_on(algo.device, config.trainer.precision) == "bf16":
+        algo.engine = InBfloat16(algo.engine)
 
 
 def processes_for(config: Config, device: torch.device, members: int) -> int:

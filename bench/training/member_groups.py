@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from algos.base import Algo, Metrics, State
-from algos.batches.random_blocks import Draws
+from algos.base import Algo, Draws, Metrics, State
 from algos.members import joined
 
 

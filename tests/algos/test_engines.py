@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from algos.base import Metrics
-from algos.engines import Captured, Compiled
+from algos.engines import Captured, Compiled, InBfloat16
 from algos.members import stacked
 from algos.methods.iql import IQL
 from bench.training.member_groups import places
@@ -109,8 +109,7 @@ def test_compiled_updates_are_the_same(name: str) -> None:
 def test_compiled_updates_with_hidden_layers_in_bfloat16() -> None:
     """The same but for rounding between operations that are compiled into one."""
     exact, straight, compiled = (small("iql", episodes_of(), (3, 8), "algo.hidden=[16,16,16]") for _ in range(3))
-    straight.bfloat16 = compiled.bfloat16 = True
-    compiled.engine = Compiled(compiled)
+    straight.engine, compiled.engine = InBfloat16(straight.step), InBfloat16(Compiled(compiled))
     for algo in (exact, straight, compiled):
         algo.train(0, 100)
     rounding = (straight.state["policy"] - exact.state["policy"]).norm()

@@ -14,9 +14,8 @@ from algos.base import MethodConfig
 from algos.batches.transitions import RewardScaling
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import WeightedBC
-from algos.networks.actors import Actor
 from algos.networks.mlp import Layout
-from algos.networks.policies import GaussianPolicy
+from algos.networks.policies import Actor, GaussianPolicy
 from algos.registry import build, methods
 from bench.config.domains import _table
 from bench.storage.rundir import digest_of
@@ -115,7 +114,7 @@ def test_what_others_see(name: str) -> None:
     assert algo.parameters == sum(algo.state[part].shape[1] for part in trained)
     policy = algo.policy()
     shift, scale = policy.pop("observation_shift", torch.zeros(2, OBS)), policy.pop("observation_scale", torch.ones(2, OBS))
-    assert algo.settings.normalize_observations == bool((shift != 0).any())
+    assert algo.config.normalize_observations == bool((shift != 0).any())
     if name == "cfgrl":
         return
     again = algo.policy_net.mean(policy, (observations - shift.unsqueeze(1)) / scale.unsqueeze(1))

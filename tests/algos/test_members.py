@@ -72,7 +72,7 @@ def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def family(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
-    temperature, clips = (1.0, (0.09, 0.12)) if kind is Kind.probability else (20.0, (0.99, 2.0))  # both clips bind now and then
+    temperature, clips = 1.0 if kind is Kind.probability else 20.0, (0.99, 2.0)  # both clips bind now and then
     return WeightedBCConfig(
         "iw", UPDATES, 16, [16, 16], Start.pi_ref, 1e-3, warmup=3, sampler=sampler, curation=Curation([50, 75]),
         weighting=Weighting(kind, temperature, *clips, refresh_every=4),
@@ -84,7 +84,8 @@ def family(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
 def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, sampler: Sampler) -> None:
     config = family(kind, sampler)
     members = changed(config)
-    idle = {Kind.trajectory: {"weighting.minimum"}, Kind.probability: {"weighting.ema_rate"}}.get(kind, set())
+    of_ratios = {"weighting.minimum", "weighting.maximum", "weighting.ema_rate"}
+    idle = {Kind.trajectory: {"weighting.minimum"}, Kind.probability: of_ratios}.get(kind, set())
     reference = WeightedBC(WeightedBCConfig(hidden=config.hidden), small_data, [SEED])
     reference.train(0, 5)
     pi_ref = reference.policy()

@@ -74,7 +74,7 @@ def test_fine_tuning_starts_at_the_reference(small_data: Trajectories) -> None:
     algo = WeightedBC(config_of(Kind.trajectory, Sampler.transitions), small_data, [0], reference)
     assert all(torch.equal(algo.policy()[k], v) for k, v in reference.items())
     algo.train(0, 20)
-    frozen = algo.net.layout.flatten(reference)
-    assert algo.reference is not None
-    assert torch.equal(algo.reference, frozen)
+    frozen = algo.policy_net.layout.flatten(reference)
+    assert algo.pi_ref is not None
+    assert torch.equal(algo.pi_ref, frozen)
     assert not torch.equal(algo.state["policy"], frozen)

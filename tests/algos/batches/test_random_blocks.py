@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from algos.batches.random_blocks import Blocks, Draws
+from algos.base import Draws
+from algos.batches.random_blocks import Blocks
 from algos.batches.sampling import BLOCK, BatchStream, LengthWeighting, Sampler
 from algos.batches.transitions import Noise, TransitionStream
 from envs.data.trajectories import Trajectories
@@ -35,8 +36,8 @@ def test_the_next_block_is_made_by_a_thread_while_one_is_used() -> None:
     maker = Maker()
     blocks = Blocks(maker, SIZE, CPU, prefetch=True)
     assert [int(blocks.row(update)["x"]) for update in range(3 * SIZE)] == list(range(3 * SIZE))
-    assert blocks.ahead is not None
-    blocks.ahead[1].result(timeout=10)
+    assert blocks.next is not None
+    blocks.next[1].result(timeout=10)
     assert maker.made == [(0, True), (1, False), (2, False), (3, False)]  # each once
 
 

@@ -8,7 +8,6 @@ import torch
 
 from algos.batches.sampling import BLOCK, BatchStream, LengthWeighting, Sampler
 from algos.methods.weighted_bc import Curation, Kind, WeightedBC, WeightedBCConfig, Weighting
-from algos.weights import trajectory_weights
 from envs.data.trajectories import Trajectories
 
 
@@ -21,18 +20,20 @@ def algo_of(data: Trajectories, sampler: Sampler, lengths: LengthWeighting, batc
     reference = WeightedBC(WeightedBCConfig(hidden=[8]), data, [3])
     algo = WeightedBC(config, data, [0], reference.policy())
     algo.state["q"] += 0.3 * torch.randn(algo.state["q"].shape, generator=torch.Generator().manual_seed(1))
-    if algo.uses_table:
-        algo.state["weights"] = trajectory_weights(algo._mean_log_ratio(), algo.temperature, algo.maximum)
+    if algo.weights.uses_table:
+        algo.state["weights"] = algo.weights.of_trajectories(algo.state)
     return algo
 
 
 def exact(algo: WeightedBC, data: Trajectories, weighting: LengthWeighting) -> float:
     """The loss over all curated episodes, by plain loops."""
-    assert algo.reference is not None
+    assert algo.pi_ref is not None
     sums, weights, lengths = [], [], []
     for e in algo.curated.tolist():
         steps = torch.arange(int(data.offsets[e]), int(data.offsets[e + 1]))
-        log_pi, log_q, log_ref = (algo._log_prob(p, steps)[0].double() for p in (algo.state["policy"], algo.state["q"], algo.reference))
+        log_pi, log_q, log_ref = (
+            algo.likelihood.all_of(p, steps)[0].double() for p in (algo.state["policy"], algo.state["q"], algo.pi_ref)
+        )
         sums.append(float(log_pi.sum()))
         weights.append(float((2.0 * (log_q - log_ref).mean()).exp()))
         lengths.append(len(steps))
@@ -44,7 +45,7 @@ def exact(algo: WeightedBC, data: Trajectories, weighting: LengthWeighting) -> f
 @pytest.mark.parametrize("sampler", list(Sampler))
 def test_loss_and_gradient_in_expectation(small_data: Trajectories, sampler: Sampler, lengths: LengthWeighting) -> None:
     algo = algo_of(small_data, sampler, lengths)
-    direction = torch.randn(algo.net.layout.size, generator=torch.Generator().manual_seed(2))
+    direction = torch.randn(algo.policy_net.layout.size, generator=torch.Generator().manual_seed(2))
 
     def loss_and_slope(batch_of: int) -> tuple[float, float]:
         params = {k: v.detach().requires_grad_() for k, v in algo.policy().items()}

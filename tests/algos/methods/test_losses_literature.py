@@ -60,7 +60,7 @@ def iql(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
         step(opt_q, ((q1 - target) ** 2 + (q2 - target) ** 2).mean())
         soft_update(qbar, q, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "value": v.flat(), "policy": pi.flat(), "target": qbar.flat()}
+    return do, lambda: {"critic": q.flat(), "value": v.flat(), "policy": pi.flat(), "target_critic": qbar.flat()}
 
 
 def td3_bc(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
@@ -84,7 +84,7 @@ def td3_bc(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
             soft_update(qbar, q, 0.005)
             soft_update(pibar, pi, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target": qbar.flat(), "policy_target": pibar.flat()}
+    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target_critic": qbar.flat(), "target_policy": pibar.flat()}
 
 
 def rebrac(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
@@ -111,7 +111,7 @@ def rebrac(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
             soft_update(qbar, q, 0.005)
             soft_update(pibar, pi, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target": qbar.flat(), "policy_target": pibar.flat()}
+    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target_critic": qbar.flat(), "target_policy": pibar.flat()}
 
 
 def awac(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
@@ -136,7 +136,7 @@ def awac(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
         step(opt_pi, (-gaussian(pi, b.observations).log_prob(b.actions).sum(-1) * weights).mean())
         soft_update(qbar, q, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target": qbar.flat()}
+    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target_critic": qbar.flat()}
 
 
 def crr(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
@@ -163,7 +163,7 @@ def crr(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
         soft_update(qbar, q, 0.005)
         soft_update(pibar, pi, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target": qbar.flat(), "policy_target": pibar.flat()}
+    return do, lambda: {"critic": q.flat(), "policy": pi.flat(), "target_critic": qbar.flat(), "target_policy": pibar.flat()}
 
 
 class Squashed:
@@ -218,7 +218,7 @@ def cql(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
         opt_pi.step()
         soft_update(qbar, q, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "policy": pi_net.flat(), "target": qbar.flat(), "log_entropy_weight": log_alpha.detach()}
+    return do, lambda: {"critic": q.flat(), "policy": pi_net.flat(), "target_critic": qbar.flat(), "log_entropy_weight": log_alpha.detach()}
 
 
 def edac(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
@@ -251,7 +251,7 @@ def edac(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
         step(opt_q, loss)
         soft_update(qbar, q, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "policy": pi_net.flat(), "target": qbar.flat(), "log_entropy_weight": log_alpha.detach()}
+    return do, lambda: {"critic": q.flat(), "policy": pi_net.flat(), "target_critic": qbar.flat(), "log_entropy_weight": log_alpha.detach()}
 
 
 def awr(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
@@ -338,7 +338,7 @@ def cfgrl(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
         step(opt_q, ((q(b.observations, b.actions) - target) ** 2).mean(1).sum())
         soft_update(qbar, q, 0.005)
 
-    return do, lambda: {"critic": q.flat(), "value": v.flat(), "policy": flow.flat(), "target": qbar.flat()}
+    return do, lambda: {"critic": q.flat(), "value": v.flat(), "policy": flow.flat(), "target_critic": qbar.flat()}
 
 
 CASES = [
@@ -384,8 +384,9 @@ def test_dft_is_its_papers_loss() -> None:
     data = episodes_of(1, count=30)
     pi_ref = WeightedBC(WeightedBCConfig(hidden=config.hidden), data, (3, 8)).policy()
     algo = WeightedBC(config, data, (3, 8), pi_ref)
-    algo.data, algo.state = doubled(data), {k: v.double() if v.is_floating_point() else v for k, v in algo.state.items()}
-    nets = [Net(algo.net.net, algo.state["policy"][k]) for k in range(2)]
+    algo.data = algo.likelihood.data = doubled(data)
+    algo.state = {k: v.double() if v.is_floating_point() else v for k, v in algo.state.items()}
+    nets = [Net(algo.policy_net.net, algo.state["policy"][k]) for k in range(2)]
     optimizers = [adam(net, 4e-5) for net in nets]
     for t in range(UPDATES):
         batch = algo.stream.batch(t)

@@ -69,7 +69,7 @@ def test_iql(k: int) -> None:
     b = view(batch, k)
     found = algo.update(algo.state, batch)
     new = algo.state
-    q = q_values(algo, old["target"][k], b.s, b.a).min(0)
+    q = q_values(algo, old["target_critic"][k], b.s, b.a).min(0)
     u = q - forward(algo.value.net, old["value"][k], b.s)[:, 0]
     near(found["value_loss"], k, np.mean(np.abs(0.7 - (u < 0)) * u**2))
     adv = q - forward(algo.value.net, new["value"][k], b.s)[:, 0]
@@ -84,8 +84,8 @@ def test_iql(k: int) -> None:
 def test_td3(name: str, k: int) -> None:
     algo, batch, old = case(name)
     b = view(batch, k)
-    a2 = np.clip(mean_of(algo, old["policy_target"][k], b.s2) + np.clip(0.2 * b.noise["next"], -0.5, 0.5), -1, 1)
-    value = q_values(algo, old["target"][k], b.s2, a2).min(0)
+    a2 = np.clip(mean_of(algo, old["target_policy"][k], b.s2) + np.clip(0.2 * b.noise["next"], -0.5, 0.5), -1, 1)
+    value = q_values(algo, old["target_critic"][k], b.s2, a2).min(0)
     if name == "rebrac":
         ends = algo.data.offsets.numpy()[1:] - 1
         logged = algo.data.actions.numpy()[np.minimum(b.step + 1, len(algo.data.actions) - 1)]
@@ -109,8 +109,8 @@ def test_awac_and_crr(name: str, k: int) -> None:
     algo, batch, old = case(name)
     b = view(batch, k)
     found = algo.update(algo.state, batch)
-    a2 = drawn(algo, old["policy_target" if name == "crr" else "policy"][k], b.s2, b.noise["next"])
-    y = b.r + 0.99 * b.live * q_values(algo, old["target"][k], b.s2, a2).min(0)
+    a2 = drawn(algo, old["target_policy" if name == "crr" else "policy"][k], b.s2, b.noise["next"])
+    y = b.r + 0.99 * b.live * q_values(algo, old["target_critic"][k], b.s2, a2).min(0)
     near(found["critic_loss"], k, ((q_values(algo, old["critic"][k], b.s, b.a) - y) ** 2).mean(1).sum())
     after = algo.state["critic"][k]
     own = [q_values(algo, after, b.s, drawn(algo, old["policy"][k], b.s, noise)).min(0) for noise in b.noise["own"]]
@@ -157,7 +157,7 @@ def test_cql(k: int) -> None:
     policy = old["policy"][k]
     a, log_p = squashed(algo, policy, b.s, b.noise["own"])
     near(found["loss"], k, np.mean(e * log_p - q_values(algo, old["critic"][k], b.s, a).min(0)))
-    y = b.r + 0.99 * b.live * q_values(algo, old["target"][k], b.s2, squashed(algo, policy, b.s2, b.noise["next"])[0]).min(0)
+    y = b.r + 0.99 * b.live * q_values(algo, old["target_critic"][k], b.s2, squashed(algo, policy, b.s2, b.noise["next"])[0]).min(0)
     q = q_values(algo, old["critic"][k], b.s, b.a)
     terms = [(x, np.full(len(b.s), ACT * math.log(0.5))) for x in b.noise["random"]]
     terms += [squashed(algo, policy, s, x) for s, name in ((b.s, "many_own"), (b.s2, "many_next")) for x in b.noise[name]]
@@ -178,7 +178,7 @@ def test_edac_and_sac_n(name: str, k: int) -> None:
     a, log_p = squashed(algo, old["policy"][k], b.s, b.noise["own"])
     near(found["loss"], k, np.mean(e * log_p - q_values(algo, old["critic"][k], b.s, a).min(0)))
     a2, log_p2 = squashed(algo, algo.state["policy"][k], b.s2, b.noise["next"])
-    y = b.r + 0.99 * b.live * (q_values(algo, old["target"][k], b.s2, a2).min(0) - e * log_p2)
+    y = b.r + 0.99 * b.live * (q_values(algo, old["target_critic"][k], b.s2, a2).min(0) - e * log_p2)
     expected = ((q_values(algo, old["critic"][k], b.s, b.a) - y) ** 2).mean(1).sum()
     if name == "edac":
         shift = 1e-6 * np.eye(ACT)
@@ -232,8 +232,8 @@ def test_target_networks_move_by_their_rate_a_member() -> None:
     torch.testing.assert_close(target, torch.tensor([[0.5, 1.0, 1.5], [0.4, 0.5, 0.6]]))
     algo, batch, old = case("iql")
     algo.update(algo.state, batch)
-    expected = 0.995 * old["target"].numpy() + 0.005 * algo.state["critic"].numpy()
-    np.testing.assert_allclose(algo.state["target"].numpy(), expected, atol=1e-9)
+    expected = 0.995 * old["target_critic"].numpy() + 0.005 * algo.state["critic"].numpy()
+    np.testing.assert_allclose(algo.state["target_critic"].numpy(), expected, atol=1e-9)
 
 
 def test_expectile_differs_from_member_to_member() -> None:
@@ -246,11 +246,11 @@ def test_policy_of_td3_waits_for_its_turn() -> None:
     start = snapshot(algo)
     algo.train(0, 1)
     assert torch.equal(algo.state["policy"], start["policy"])
-    assert torch.equal(algo.state["target"], start["target"])
+    assert torch.equal(algo.state["target_critic"], start["target_critic"])
     assert not torch.equal(algo.state["critic"], start["critic"])
     algo.train(1, 2)
     assert not torch.equal(algo.state["policy"], start["policy"])
-    assert not torch.equal(algo.state["target"], start["target"])
+    assert not torch.equal(algo.state["target_critic"], start["target_critic"])
     assert int(algo.state["policy.steps"]) == 1
 
 
@@ -278,7 +278,7 @@ def test_time_limits_bootstrap_and_terminations_do_not(name: str) -> None:
     ends = [(np.array([True]), np.array([False])), (np.array([False]), np.array([True]))]
     data = from_episodes([(zeros, np.zeros((1, ACT)), np.array([2.0]), *flags) for flags in ends])
     algo = small(name, data, (3, 8), "algo.reward_scaling=none")
-    algo.state["target"] += 1.0  # whatever the networks are, a value that is not 0
+    algo.state["target_critic"] += 1.0  # whatever the networks are, a value that is not 0
     if "value" in algo.state:
         algo.state["value"] += 1.0
     seen: list[tuple[Tensor, Tensor]] = []

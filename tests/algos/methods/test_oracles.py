@@ -60,9 +60,9 @@ def member(oracle: Oracle, weighting: Weighting) -> WeightedBC:
         length_weighting=LengthWeighting.per_episode, weighting=weighting,
     )  # fmt: skip
     algo = WeightedBC(config, data_of(oracle), [0], parameters(oracle, "ref"))
-    algo.state["policy"] = algo.net.layout.flatten(parameters(oracle, "policy"))
+    algo.state["policy"] = algo.policy_net.layout.flatten(parameters(oracle, "policy"))
     if "q" in algo.state:
-        algo.state["q"] = algo.net.layout.flatten(parameters(oracle, "q"))
+        algo.state["q"] = algo.policy_net.layout.flatten(parameters(oracle, "q"))
     return algo
 
 
@@ -125,7 +125,7 @@ def test_moving_average_of_q(oracle: Oracle) -> None:
     algo = member(oracle, Weighting(Kind.trajectory))
     algo.update(algo.state, every_episode_once(algo))
     for name, value in parameters(oracle, "q_after_ema").items():
-        np.testing.assert_allclose(algo.net.layout.views(algo.state["q"])[name].numpy(), value.numpy(), **TOLERANCE)
+        np.testing.assert_allclose(algo.policy_net.layout.views(algo.state["q"])[name].numpy(), value.numpy(), **TOLERANCE)
 
 
 def test_curation_multiset(oracle: Oracle) -> None:

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from algos.methods.weighted_bc import Kind, Start, WeightedBC, WeightedBCConfig, Weighting
-from algos.networks.fast_mlp import Dense, dense, forward, layers
+from algos.networks.fast_mlp import IN_ONE_PIECE, NARROW, Dense, dense, forward, input_gradient, layers, linear, weight_gradient
 from algos.networks.mlp import MLP, Layout
-from algos.networks.precision import hidden_dtype, hidden_in_bfloat16
-from algos.networks.products import IN_ONE_PIECE, NARROW, input_gradient, linear, weight_gradient
-from algos.networks.tracing import ordinary_operations
+from algos.networks.precision import hidden_dtype, hidden_in_bfloat16, ordinary_operations
 from bench.storage.rundir import RunDir
 from bench.training import device as execution
 from bench.training.device import apply_engine, arithmetic, arithmetic_of, precision_of, precision_on
@@ -128,7 +126,7 @@ def test_weights_compare_what_was_rounded_alike() -> None:
     config = WeightedBCConfig("iw", 20, 8, [16, 16, 16], Start.pi_ref, weighting=weighting)
     algo = WeightedBC(config, data, [3, 8], pi_ref=WeightedBC(WeightedBCConfig(hidden=config.hidden), data, [3, 8]).policy())
     with hidden_in_bfloat16():
-        weights = algo.weights(algo.state, algo.stream.of(algo.draws(0)))
+        weights = algo.weights(algo.state, algo.stream.from_draws(algo.draws(0)))
     torch.testing.assert_close(weights, torch.ones_like(weights), rtol=0, atol=1e-5)
 
 
@@ -141,7 +139,7 @@ def test_a_processor_without_it_is_left_at_float32_with_a_reason(monkeypatch: py
     assert lines == ["trainer.precision = bf16: this processor is no faster with it; falling back to float32"]
     algo = small("iql", episodes_of())
     apply_engine(algo, asked, lines.append)
-    assert not algo.bfloat16
+    assert algo.engine == algo.step
     assert arithmetic_of(CPU, asked) == arithmetic("cpu", "float32") == "cpu"
     monkeypatch.setattr(execution, "has_bfloat16", lambda: True)
     with precision_of(asked, CPU, lines.append):

@@ -52,7 +52,7 @@ def paired(method: str, data: Trajectories) -> tuple[Any, Any]:
 
 def networks(plain: Any) -> dict[str, nn.Module]:
     """The yardstick's networks under the names that the suite gives their parameters."""
-    found = {"policy": "actor", "q": "q", "critic": "critic", "value": "value", "target": "target", "policy_target": "actor_target"}
+    found = {"policy": "actor", "q": "q", "critic": "critic", "value": "value", "target_critic": "target", "target_policy": "actor_target"}
     return {name: getattr(plain, attribute) for name, attribute in found.items() if hasattr(plain, attribute)}
 
 

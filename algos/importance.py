@@ -1,0 +1,191 @@
+"""Importance weights of logged actions: how much likelier a moving average q of the policy makes them than pi_ref (arXiv 2507.12856).
+
+    rho_t = log pi_q(a_t|s_t) - log pi_ref(a_t|s_t),   q <- (1 - ema_rate) q + ema_rate theta before every gradient step
+
+algos/weights.py turns log-ratios into weights. log pi_ref is computed once. Trajectory weights need whole trajectories: if batches are
+single transitions, the weights are in a table that is refreshed every so many updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from algos.base import Episodes, Metrics, State
+from algos.batches.sampling import Batch
+from algos.errors import require
+from algos.members import batchable
+from algos.networks.mlp import Params
+from algos.networks.precision import hidden_in_bfloat16
+from algos.weights import mean_one, probability_weights, step_weights, summarise, trajectory_weights
+
+CHUNK = 16_384  # steps per member in one forward pass without gradient
+
+
+class Kind(Enum):
+    """The quantity that a weight is computed from."""
+
+    none = "none"  # w = 1
+    trajectory = "trajectory"  # the mean of rho_t over the trajectory
+    step = "step"  # rho_t
+    probability = "probability"  # pi_theta(a_t|s_t)
+
+    @property
+    def is_ratio(self) -> bool:
+        """True if the weight compares q with pi_ref."""
+        return self in (Kind.trajectory, Kind.step)
+
+
+@dataclass
+class Weighting:
+    """How a curated log-likelihood is weighted. Clips, `ema_rate` and `refresh_every` are of ratios."""
+
+    kind: Kind = Kind.none
+    temperature: float = batchable(10.0)
+    minimum: float = batchable(0.0)  # of a step's weight; a trajectory's has no lower clip
+    maximum: float = batchable(1000.0)
+    normalize: bool = True  # scale the weights of a batch to mean 1
+    ema_rate: float = batchable(0.1)
+    refresh_every: int = 100  # updates between refreshes of the table of trajectory weights
+
+    def check(self, key: str) -> None:
+        """Raise ConfigError for a value that cannot be used."""
+        require(0 <= self.temperature < float("inf"), f"{key}.temperature", self.temperature, "a number of at least 0")
+        require(self.maximum > 0, f"{key}.maximum", self.maximum, "a positive number")
+        require(0 <= self.minimum < self.maximum, f"{key}.minimum", self.minimum, f"0 to {key}.maximum = {self.maximum}")
+        require(0 < self.ema_rate <= 1, f"{key}.ema_rate", self.ema_rate, "a number above 0, at most 1")
+        require(self.refresh_every > 0, f"{key}.refresh_every", self.refresh_every, "a positive number")
+
+
+@dataclass
+class StepLikelihood:
+    """Log-likelihoods of logged actions under a policy."""
+
+    policy_net: Any  # of algos/networks/policies.py
+    data: Episodes
+
+    def __call__(self, params: Params, step: Tensor) -> Tensor:
+        """[P, B] for the steps `step` [P, B]."""
+        log_prob: Tensor = self.policy_net.log_prob(params, self.data.observations[step], self.data.actions[step])
+        return log_prob
+
+    @torch.no_grad()
+    def all_of(self, flat: Tensor, steps: Tensor) -> Tensor:
+        """[P, K] for the same steps `steps` [K] of every member, under flat parameters [P, N]; in chunks, without gradient."""
+        params = self.policy_net.layout.views(flat)
+        found = flat.new_empty(len(flat), len(steps))  # allocated first: small results between large pieces would fragment memory
+        for part, chunk in zip(found.split(CHUNK, 1), steps.split(CHUNK), strict=True):
+            part.copy_(self(params, chunk.expand(len(flat), -1)))
+        return found
+
+
+class LogRatios:
+    """log pi_q - log pi_ref of the steps of curated trajectories `curated` [M] (episode numbers, with repetition)."""
+
+    def __init__(self, likelihood: StepLikelihood, pi_ref: Tensor, curated: Tensor) -> None:
+        data, device = likelihood.data, curated.device
+        self.likelihood = likelihood
+        episodes, self.slot = torch.unique(curated, return_inverse=True)  # [U] distinct episodes, [M] positions among them
+        self.lengths = data.lengths[episodes]
+        self.episode = torch.repeat_interleave(torch.arange(len(episodes), device=device), self.lengths)  # [K], of every distinct step
+        first = self.lengths.cumsum(0) - self.lengths
+        self.steps = torch.arange(len(self.episode), device=device) + (data.offsets[episodes] - first)[self.episode]  # [K]
+        self.position = torch.full((len(data.actions),), -1, device=device)  # of a step of the data among `steps`
+        self.position[self.steps] = torch.arange(len(self.steps), device=device)
+        self.log_pi_ref = likelihood.all_of(pi_ref, self.steps)  # [P, K]
+
+    def at(self, log_q: Tensor, step: Tensor) -> Tensor:
+        """[P, B], given log pi_q at the steps `step` [P, B]."""
+        return log_q - self.log_pi_ref.gather(1, self.position[step])
+
+    def trajectory_means(self, q: Tensor) -> Tensor:
+        """[P, M]: the mean over the steps of each curated trajectory, under flat parameters `q` [P, N]."""
+        ratio = self.likelihood.all_of(q, self.steps) - self.log_pi_ref
+        sums = torch.zeros(len(q), len(self.lengths), device=q.device).index_add(1, self.episode, ratio)
+        return (sums / self.lengths)[:, self.slot]
+
+
+class StepWeights:
+    """The weight of every step of a batch.
+
+    scalar: makes a tensor [P] of a setting. pi_ref: flat parameters [P, N], which a ratio needs. trajectories: the number of whole
+    trajectories per batch, or None if batches are single transitions.
+    """
+
+    def __init__(
+        self,
+        weighting: Weighting,
+        likelihood: StepLikelihood,
+        curated: Tensor,
+        pi_ref: Tensor | None,
+        scalar: Callable[[float], Tensor],
+        trajectories: int | None,
+    ) -> None:
+        w = weighting
+        self.weighting, self.kind, self.likelihood, self.trajectories = w, w.kind, likelihood, trajectories
+        self.temperature, self.minimum, self.maximum, self.ema_rate = map(scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))
+        self.uses_table = w.kind is Kind.trajectory and trajectories is None
+        self.slots = len(curated)
+        if w.kind.is_ratio:
+            assert pi_ref is not None
+            self.ratios = LogRatios(likelihood, pi_ref, curated)
+
+    def initial_state(self, policy: Tensor) -> State:
+        """The entries of the state: q starts as the policy [P, N]; the table of trajectory weights is [P, M]."""
+        table = {"weights": torch.ones(len(policy), self.slots, device=policy.device)} if self.uses_table else {}
+        return {"q": policy.clone(), **table} if self.kind.is_ratio else {}
+
+    def refresh(self, update: int, state: State) -> None:
+        """Recompute the table, in place, if it is due before update number `update`."""
+        if self.uses_table and update % self.weighting.refresh_every == 0:
+            state["weights"].copy_(self.of_trajectories(state))
+
+    def of_trajectories(self, state: State) -> Tensor:
+        """[P, M]: the weight of every curated trajectory under q."""
+        return trajectory_weights(self.ratios.trajectory_means(state["q"]), self.temperature, self.maximum)
+
+    @torch.no_grad()
+    def __call__(self, state: State, batch: Batch) -> Tensor:
+        """[P, L]: the weight of every step of `batch`."""
+        if self.kind is Kind.none:
+            return torch.ones_like(batch.coefficient)
+        views = self.likelihood.policy_net.layout.views
+        if self.kind is Kind.probability:
+            weights = probability_weights(self.likelihood(views(state["policy"]), batch.step), self.temperature)
+        elif self.uses_table:
+            weights = state["weights"].gather(1, batch.slot)
+        else:
+            with hidden_in_bfloat16(False):  # log pi_ref was not rounded either
+                ratio = self.ratios.at(self.likelihood(views(state["q"]), batch.step), batch.step)
+            weights = self._of_ratios(ratio, batch)
+        return mean_one(weights, batch.coefficient) if self.weighting.normalize else weights
+
+    def _of_ratios(self, ratio: Tensor, batch: Batch) -> Tensor:
+        """[P, L] from log-ratios [P, L]: of single steps, or of whole trajectories."""
+        if self.kind is Kind.step:
+            return step_weights(ratio, self.temperature, self.minimum, self.maximum)
+        real = (batch.coefficient > 0).to(ratio.dtype)  # 0 for padding
+        zeros = torch.zeros(len(ratio), self.trajectories or 0, device=ratio.device)
+        mean = zeros.scatter_add(1, batch.row, ratio * real) / zeros.scatter_add(1, batch.row, real)
+        return trajectory_weights(mean, self.temperature, self.maximum).gather(1, batch.row)
+
+    @torch.no_grad()
+    def diagnostics(self, state: State, steps: Tensor) -> Metrics:
+        """Summary of the weights before they are normalised (algos.weights.WeightSummary): of trajectories, or of the steps `steps` [K]."""
+        minimum, maximum = torch.zeros_like(self.minimum), self.maximum
+        if self.kind is Kind.none:
+            return {}
+        if self.kind is Kind.trajectory:
+            weights = self.of_trajectories(state)
+        elif self.kind is Kind.probability:
+            weights = probability_weights(self.likelihood.all_of(state["policy"], steps), self.temperature)
+            maximum = torch.full_like(maximum, torch.inf)
+        else:
+            ratio = self.ratios.at(self.likelihood.all_of(state["q"], steps), steps.expand(len(state["q"]), -1))
+            weights, minimum = step_weights(ratio, self.temperature, self.minimum, self.maximum), self.minimum
+        return {f"weight_{name}": value for name, value in summarise(weights, minimum, maximum)._asdict().items()}
