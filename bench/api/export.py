@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from algos.networks.tracing import ordinary_operations
+from algos.networks.precision import ordinary_operations
 from bench.api.policy import Policy
 from bench.errors import RunError
 
