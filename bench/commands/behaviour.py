@@ -8,7 +8,6 @@ Example:
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ def run(arguments: Namespace) -> None:
     from bench.config.extras import require_extra
 
     require_extra("behaviour", "behaviour", "sbx", "envpool")
+    from envs.files import write_json
     from envs.recorded.measure import measure
     from envs.recorded.policy import SNAPSHOTS
     from envs.recorded.train import SETTINGS, Settings, train
@@ -34,4 +34,4 @@ def run(arguments: Namespace) -> None:
     settings = SETTINGS[arguments.name] if arguments.steps is None else Settings(SETTINGS[arguments.name].env, arguments.steps)
     train(arguments.name, settings, arguments.folder or SNAPSHOTS)
     if arguments.folder is None:
-        (SNAPSHOTS / f"{arguments.name}.json").write_text(json.dumps(measure(arguments.name), indent=1) + "\n")
+        write_json(SNAPSHOTS / f"{arguments.name}.json", measure(arguments.name))

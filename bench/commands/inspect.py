@@ -22,7 +22,8 @@ def run(arguments: Namespace) -> None:
     from bench.config.extras import REPORT, require_extra
 
     require_extra("inspect", "report", *REPORT)
-    from envs.inspect.facts import facts_of, show
+    from envs.inspect.console import show
+    from envs.inspect.facts import facts_of
     from envs.inspect.page import write
     from envs.readers.load import load
 

@@ -1,7 +1,7 @@
-"""A reference for data sets that bring none: a measured random policy is 0, the data set's own best episodes are 100.
+"""A reference for data sets without one: score 0 is a measured random policy, 100 the mean of the data's best episodes.
 
-Labelled `measured`, it shares no column with references that somebody published: its 100 is not an expert's, and differs between data
-sets of one environment.
+It is reference set `measured`, which tables keep apart from published references: its 100 is not an expert's return, and differs between
+data sets of one environment.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from envs.files import write_json
 
 EPISODES = 20  # of the random policy
 BEST = 0.05  # share of the data's episodes, by return, whose mean is 100
-SEED = 0x5EED
+SEED = 0x5EED  # of the random policy and its episodes
 
 
 def measured_reference(data: LoggedData, environments: Evaluator) -> Reference | None:
-    """The reference of `data`, measured in `environments` (of its spec) once and kept; None if the best episodes are no better than random.
+    """The reference of `data`; None if its best episodes are no better than random.
 
-    Raises DataError if the environment fails.
+    environments: an evaluator of data.env_spec. The random policy is measured once and kept in Minari's root. Raises DataError if an
+    environment fails.
     """
-    random = _kept(data, environments)
+    random = _random_return(data, environments)
     returns = np.sort(data.trajectories.returns.numpy())
     best = float(returns[-max(1, round(BEST * len(returns))) :].mean())
     return Reference("measured", random, best) if best > random else None
 
 
-def _kept(data: LoggedData, environments: Evaluator) -> float:
-    """The random policy's mean return, from the cache beside the data sets where it is there."""
+def _random_return(data: LoggedData, environments: Evaluator) -> float:
+    """Mean return of the random policy, from the cache in Minari's root if it is there."""
     packages = {p: _version(p) for p in ("gymnasium", "gymnasium-robotics", "mujoco")}
     bounds = [data.action_low.tolist(), data.action_high.tolist(), data.trajectories.num_actions]
     key = hashlib.sha256(json.dumps([data.env_spec, bounds, packages, EPISODES, SEED]).encode()).hexdigest()[:32]
@@ -59,7 +60,7 @@ def _version(package: str) -> str | None:
 
 
 def random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
-    """[EPISODES] raw returns of actions drawn uniformly within the bounds."""
+    """[EPISODES] raw returns of the random policy: actions uniform within the bounds."""
     rng = np.random.Generator(np.random.PCG64(SEED))
 
     def act(observations: np.ndarray) -> np.ndarray:

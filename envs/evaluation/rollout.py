@@ -1,7 +1,6 @@
-"""Vectorised evaluation: many environments in a few processes, stepped together under one batched policy.
+"""Vectorised evaluation: many environments in a few processes, stepped together by one batched policy.
 
-Every environment has its episodes, each with its own seed, fixed in advance. Taking the first N that finish would favour short ones.
-The policy is any callable on NumPy arrays, so the processes that step environments import neither torch nor a policy.
+Every environment plays its own list of episodes, with seeds fixed in advance: the first N episodes to finish would favour short ones.
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.data.environments import import_packages
 from envs.data.trust import check_spec
 from envs.errors import DataError
+from envs.evaluation.worker import work
 
 
 class Returns(NamedTuple):
@@ -30,8 +31,8 @@ class Returns(NamedTuple):
 def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarray:
     """[len(seeds), episodes] environment seeds for the evaluation of members `seeds` after `update` updates.
 
-    They depend on the member's seed, the update and the episode: successive evaluations do not replay the same starts, every method
-    sees the same starts, and training's random streams have no part in it.
+    A seed depends on the member's seed, the update and the episode alone: every method starts from the same states, and two evaluations
+    of one member do not.
     """
     evaluation_stream = 0xE7A1
     return np.array(
@@ -40,76 +41,25 @@ def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarra
     )
 
 
-class _Slot:
-    """One environment working through its list of episode seeds."""
-
-    def __init__(self, env_spec: str) -> None:
-        from envs.data.environments import make
-        from envs.data.spaces import Flattener
-
-        self.env = make(env_spec)
-        self.flat = Flattener(self.env.observation_space)
-
-    def start(self, seeds: Sequence[int]) -> np.ndarray:
-        self.waiting = list(seeds)
-        self.results: list[tuple[float, int]] = []
-        return self._next()
-
-    def _next(self) -> np.ndarray:
-        self.total, self.length = 0.0, 0
-        self.running = bool(self.waiting)
-        return self.flat(self.env.reset(seed=int(self.waiting.pop(0)))[0]) if self.running else np.zeros(self.flat.width)
-
-    def step(self, action: np.ndarray) -> np.ndarray:
-        observation, reward, terminated, truncated, _ = self.env.step(action)
-        self.total, self.length = self.total + float(reward), self.length + 1
-        if terminated or truncated:
-            self.results.append((self.total, self.length))
-            return self._next()
-        return self.flat(observation)
-
-
-def _work(pipe: Connection, spec_json: str) -> None:
-    """A process: `start` gives its slots their seeds, `step` moves the running ones on, until all lists are done."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked; this one ends with its pipe
-    slots: list[_Slot] = []
-    try:
-        while True:
-            command, payload = pipe.recv()
-            if command == "start":
-                slots += [_Slot(spec_json) for _ in range(len(payload) - len(slots))]
-                active = slots[: len(payload)]
-                observations = np.stack([slot.start(seeds) for slot, seeds in zip(active, payload, strict=True)]).astype(np.float32)
-            else:
-                for i, slot in enumerate(active):
-                    if slot.running:
-                        observations[i] = slot.step(payload[i])
-            running = any(slot.running for slot in active)
-            pipe.send((observations, None if running else [slot.results for slot in active]))
-    except (EOFError, ConnectionError):
-        return
-    except Exception as error:
-        pipe.send((f"{type(error).__name__}: {error}", None))
-
-
 class Evaluator:
-    """Processes that keep environments of one spec open between evaluations. Use as a context manager, or call `close`."""
+    """Processes that keep environments of one spec open between evaluations. A context manager; otherwise call `close`."""
 
     def __init__(self, env_spec: str, workers: int | None = None) -> None:
-        """`env_spec`: Gymnasium's JSON of a spec. `workers`: processes, all cores unless told."""
-        check_spec("environment", env_spec)  # whoever it comes from: a cache may have been tampered with
+        """env_spec: Gymnasium's JSON. workers: processes, by default one per core. Raises DataError for a spec that cannot be used."""
+        check_spec("environment", env_spec)  # again: the spec may come from a cache that was changed
+        import_packages(env_spec)
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        # When a process ends that multiprocessing or joblib started, children are told to end by a signal, which these block, and waited
-        # for, before `atexit` has its turn; what has an `exitpriority` comes before that.
-        Finalize(self, _hang_up, (self._pipes,), exitpriority=10)
-        # Schedulers signal every process of a job; these go on until the one that asked has saved, and inherit what is blocked here.
+        # multiprocessing and joblib end a process's children by a signal, which these block, and wait for them before `atexit` runs. A
+        # finalizer with an `exitpriority` runs earlier.
+        Finalize(self, _close_pipes, (self._pipes,), exitpriority=10)
+        # Schedulers signal every process of a job. Workers inherit the blocked signals and serve until the main process has saved.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
         try:
             for _ in range(workers or os.cpu_count() or 1):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, env_spec), daemon=True)
+                process = context.Process(target=work, args=(theirs, env_spec), daemon=True)
                 process.start()
                 theirs.close()
                 self._pipes.append(ours)
@@ -125,8 +75,8 @@ class Evaluator:
     ) -> Returns:
         """Play `seeds` [environments, episodes], row i in environment i, one after another.
 
-        `act` maps observations [environments, obs] float32 to actions [environments, act] in the environment's units; rows of
-        environments that are done are ignored. Raises DataError if an environment fails.
+        act: maps observations [environments, obs] float32 to actions [environments, act] in the environment's units; rows of finished
+        environments are ignored. on_step: called after each step. Raises DataError if an environment fails.
         """
         shares = [np.arange(len(seeds))[k :: len(self._pipes)] for k in range(len(self._pipes))]
         busy = [(pipe, rows) for pipe, rows in zip(self._pipes, shares, strict=True) if len(rows)]
@@ -135,17 +85,17 @@ class Evaluator:
             pipe.send(("start", [seeds[row].tolist() for row in rows]))
         observations: np.ndarray | None = None
         while busy:
-            going = []
+            running = []
             for pipe, rows in busy:
                 received, results = self._receive(pipe)
                 if observations is None:
                     observations = np.zeros((len(seeds), received.shape[1]), np.float32)
                 observations[rows] = received
                 if results is None:
-                    going.append((pipe, rows))
+                    running.append((pipe, rows))
                 else:
                     returns[rows], lengths[rows] = np.moveaxis(np.asarray(results, np.float64), 2, 0)
-            busy = going
+            busy = running
             if busy:
                 assert observations is not None
                 actions = act(observations)
@@ -165,7 +115,8 @@ class Evaluator:
         return received, results
 
     def close(self) -> None:
-        _hang_up(self._pipes)
+        """End the processes."""
+        _close_pipes(self._pipes)
         for process in self._processes:
             process.join(timeout=5)
 
@@ -176,7 +127,7 @@ class Evaluator:
         self.close()
 
 
-def _hang_up(pipes: Sequence[Connection]) -> None:
-    """Every process ends when its pipe does."""
+def _close_pipes(pipes: Sequence[Connection]) -> None:
+    """Close the pipes, which ends their processes."""
     for pipe in pipes:
         pipe.close()

@@ -1,1 +1,1 @@
-"""Facts about a data set, in print and as a page."""
+"""Facts of a data set, on the console and as a page."""

@@ -1,31 +1,25 @@
-"""What is in a data set: `python -m bench inspect ID` prints it and writes a page (html and png).
-
-python -m bench inspect iwsft/hopper/medium-replay-v0
-python -m bench inspect d4rl/hopper-medium-replay-v2@top:5% --folder pages
-"""
+"""Facts of a data set, and flags for those that hurt training."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from envs.data.logged_data import LoggedData
+from envs.inspect.columns import deviations, parts, twins
 
-PERCENTILES = (90, 95, 98)  # the cut-offs of the methods' own configurations
+PERCENTILES = (90, 95, 98)  # of curation, as in the methods' configurations
 SATURATED = 0.99  # of the unit box
-ENTRIES = 1 << 20  # numbers looked at in one go: the data may be larger than memory
-FEW = 5  # episodes in the best stratum
+FEW = 5  # episodes in the best stratum that call for a flag
 
 
 @dataclass
 class Facts:
-    """Everything that is printed: rows of (name, value) by section, and what will hurt training."""
+    """Rows (name, value) by section, and flags: sentences on what will hurt training."""
 
     dataset: str
     sections: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -36,7 +30,7 @@ class Facts:
 
 
 def facts_of(data: LoggedData) -> Facts:
-    """The facts of `data`."""
+    """The facts of `data`. The data may be larger than memory: arrays are read in pieces."""
     facts = Facts(data.dataset)
     _overview(facts, data)
     _episodes(facts, data)
@@ -49,7 +43,7 @@ def facts_of(data: LoggedData) -> Facts:
 
 def _spread(values: np.ndarray) -> str:
     low, middle, high = np.percentile(values, (0, 50, 100))
-    return f"mean {values.mean():.6g}, std {values.std():.4g}, least {low:.6g}, median {middle:.6g}, most {high:.6g}"
+    return f"mean {values.mean():.6g}, std {values.std():.4g}, min {low:.6g}, median {middle:.6g}, max {high:.6g}"
 
 
 def _overview(facts: Facts, data: LoggedData) -> None:
@@ -57,7 +51,7 @@ def _overview(facts: Facts, data: LoggedData) -> None:
     facts.add(section, "episodes", f"{t.num_episodes:,}")
     facts.add(section, "steps", f"{t.num_steps:,}")
     facts.add(section, "observations", f"{data.observation_width} wide")
-    facts.add(section, "actions", f"{t.num_actions} discrete ones" if t.num_actions else f"{data.action_width} wide")
+    facts.add(section, "actions", f"{t.num_actions}, discrete" if t.num_actions else f"{data.action_width} wide")
     facts.add(section, "environment", json.loads(data.env_spec)["id"] if data.env_spec else "none")
     if not data.env_spec:
         facts.flags.append("no environment: policies trained on these data cannot be evaluated")
@@ -66,8 +60,8 @@ def _overview(facts: Facts, data: LoggedData) -> None:
     facts.add(section, "digest", t.digest)
     returns = t.returns.numpy()
     if data.reference is None:
-        facts.add(section, "reference scores", "none in the data set: results are raw returns")
-        facts.flags.append("no reference scores: results can only be compared as raw returns, or with a measured reference")
+        facts.add(section, "reference scores", "none in the data set")
+        facts.flags.append("no reference scores: results are scored with a measured reference, which differs between data sets")
         return
     reference = data.reference
     facts.add(section, "reference scores", f"{reference.name}: random {reference.random:.6g}, expert {reference.expert:.6g}")
@@ -92,13 +86,15 @@ def _episodes(facts: Facts, data: LoggedData) -> None:
     if open_ended.any():
         facts.flags.append(f"{int(open_ended.sum())} episodes (the first is {int(open_ended.argmax())}) end without a flag")
     if inside:
-        facts.flags.append(f"{inside} terminations or truncations stand before their episode's last step")
+        facts.flags.append(f"{inside} terminations or truncations are set before their episode's last step")
     repeated = (t.next_observations[last] == t.observations[last]).all(1).numpy()
     cut_off = int((repeated & ~terminated).sum())
-    more = f"; {cut_off} of them cut off, where methods bootstrap from it" if cut_off else ""
+    more = f"; {cut_off} of them truncated, where methods bootstrap from it" if cut_off else ""
     facts.add(section, "last observation repeated", _share(int(repeated.sum()), len(repeated)) + more)
     if cut_off:
-        facts.flags.append(f"{cut_off} episodes that were cut off repeat their last observation: what followed it is not in the data")
+        facts.flags.append(
+            f"{cut_off} truncated episodes repeat their last observation: the one after it is missing, so bootstrapping is approximate"
+        )
     if np.ptp(returns) == 0:
         facts.flags.append(f"every return is {returns[0]:.6g}: curation by return cannot tell episodes apart")
 
@@ -111,10 +107,10 @@ def _actions(facts: Facts, data: LoggedData) -> None:
         if (counts == 0).any():
             facts.flags.append(f"actions {', '.join(map(str, np.flatnonzero(counts == 0)))} are never taken")
         return
-    saturated = sum((np.abs(part) >= SATURATED).sum(0) for part in _parts(actions)) / len(actions)
+    saturated = sum((np.abs(part) >= SATURATED).sum(0) for part in parts(actions)) / len(actions)
     facts.add(section, "at the bounds", f"{saturated.mean():.2%} of entries; by column {', '.join(f'{v:.1%}' for v in saturated)}")
     facts.add(section, "out of bounds (clipped on load)", f"{data.clipped:.3%} of entries")
-    facts.add(section, "standard deviation by column", ", ".join(f"{v:.3g}" for v in _deviations(actions)))
+    facts.add(section, "standard deviation by column", ", ".join(f"{v:.3g}" for v in deviations(actions)))
     if saturated.mean() > 0.3:
         facts.flags.append(f"{saturated.mean():.0%} of action entries are at the bounds, where a Gaussian fits badly")
     if data.clipped > 0.001:
@@ -126,11 +122,11 @@ def _actions(facts: Facts, data: LoggedData) -> None:
 def _observations(facts: Facts, data: LoggedData) -> None:
     section, observations = "observations", data.trajectories.observations.numpy()
     facts.add(section, "not finite", "none (such data are refused on load)")
-    std, span = _deviations(observations), np.ptp(observations, 0)
+    std, span = deviations(observations), np.ptp(observations, 0)
     constant = np.flatnonzero(span == 0)
     facts.add(section, "constant columns", ", ".join(map(str, constant)) or "none")
-    twins = _twins(observations, np.setdiff1d(np.arange(observations.shape[1]), constant))
-    facts.add(section, "columns that repeat another", ", ".join(f"{b} is {a}" for a, b in twins) or "none")
+    repeated = twins(observations, np.setdiff1d(np.arange(observations.shape[1]), constant))
+    facts.add(section, "columns that repeat another", ", ".join(f"{b} is {a}" for a, b in repeated) or "none")
     varying = std[span > 0]
     if len(varying):
         facts.add(section, "standard deviations", f"{varying.min():.3g} to {varying.max():.3g}")
@@ -142,33 +138,9 @@ def _observations(facts: Facts, data: LoggedData) -> None:
     largest = float(max(observations.max(), -observations.min()))
     facts.add(section, "largest magnitude", f"{largest:.6g}")
     if constant.size:
-        facts.flags.append(f"{constant.size} observation columns are constant: they say nothing in training, and anything in evaluation")
-    if twins:
-        facts.flags.append(f"{len(twins)} observation columns repeat another one")
-
-
-def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """`rows` in pieces."""
-    step = max(1, ENTRIES // rows.shape[1])
-    return (rows[start : start + step] for start in range(0, len(rows), step))
-
-
-def _deviations(rows: np.ndarray) -> np.ndarray:
-    """Standard deviation of every column, in double precision."""
-    mean = sum(part.sum(0, dtype=np.float64) for part in _parts(rows)) / len(rows)
-    return np.sqrt(sum(np.square(part - mean).sum(0) for part in _parts(rows)) / len(rows))
-
-
-def _twins(observations: np.ndarray, columns: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of equal columns, each with the first of its kind."""
-    first: dict[bytes, int] = {}
-    found = []
-    for column in columns.tolist():
-        key = hashlib.sha256(np.ascontiguousarray(observations[:, column]).data).digest()
-        if key in first:
-            found.append((first[key], column))
-        first.setdefault(key, column)
-    return found
+        facts.flags.append(f"{constant.size} observation columns are constant: no information in training, and they may vary in evaluation")
+    if repeated:
+        facts.flags.append(f"{len(repeated)} observation columns repeat another one")
 
 
 def _duplicates(facts: Facts, data: LoggedData) -> None:
@@ -177,7 +149,7 @@ def _duplicates(facts: Facts, data: LoggedData) -> None:
     episodes_seen: set[bytes] = set()
     for a, b in pairwise(t.offsets.tolist()):
         rows = np.concatenate([t.observations[a:b].numpy(), t.actions[a:b].numpy(), t.rewards[a:b].numpy()[:, None]], 1)
-        steps_seen.update(hash(row.tobytes()) for row in rows)  # 64 bits, not the row: a chance collision is one in billions
+        steps_seen.update(hash(row.tobytes()) for row in rows)  # 64 bits in place of the row: a collision is one in billions
         episodes_seen.add(hashlib.sha256(rows.tobytes()).digest())
     steps, episodes = t.num_steps - len(steps_seen), t.num_episodes - len(episodes_seen)
     facts.add(section, "steps that repeat another", _share(steps, t.num_steps))
@@ -203,26 +175,8 @@ def _strata(facts: Facts, data: LoggedData) -> None:
     if counts[-1] < FEW:
         facts.flags.append(f"only {counts[-1]} episodes reach percentile {PERCENTILES[-1]}: few for quality weighting")
     if len(set(counts)) < len(counts):
-        facts.flags.append("several cut-offs keep the same episodes (equal returns): the quality weighting has fewer levels than it says")
+        facts.flags.append("several cut-offs keep the same episodes (equal returns): quality weighting has fewer levels than cut-offs")
 
 
 def _share(count: int, total: int) -> str:
     return f"{count:,} ({count / total:.1%})"
-
-
-def show(facts: Facts) -> None:
-    """Print the facts."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
-    console.print(facts.dataset, style="bold")
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for section, rows in facts.sections.items():
-        for k, (name, value) in enumerate(rows):
-            table.add_row(section if k == 0 else "", name, value)
-    console.print(table)
-    for flag in facts.flags:
-        console.print(f"! {flag}")
-    if not facts.flags:
-        console.print("nothing found that will hurt training")

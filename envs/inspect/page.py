@@ -1,4 +1,4 @@
-"""The page of `envs.inspect.facts`: one html file and the figure beside it."""
+"""The page of a data set: an HTML file with its facts, and a figure beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envs.data.logged_data import LoggedData
 from envs.files import write_atomic
 from envs.inspect.facts import PERCENTILES, Facts
 
-COLUMNS = 24  # actions or observations drawn at most
+COLUMNS = 24  # of actions or observations in the figure, at most
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.05rem; margin: 1.6rem 0 .3rem }
@@ -31,7 +31,7 @@ p.fine { background: #eaf6ee; border-left: 4px solid #2d8a4e; padding: .6rem .8r
 
 
 def write(data: LoggedData, facts: Facts, folder: Path) -> Path:
-    """Write `<name>.html` and `<name>.png` into `folder`, each whole or not at all. Raises OSError."""
+    """Write `<name>.html` and `<name>.png` into `folder`, each whole or absent; returns the page. Raises OSError."""
     name = re.sub(r"[^\w.-]+", "-", data.dataset)
     picture, page = folder / f"{name}.png", folder / f"{name}.html"
     write_atomic(picture, _drawn(data))
@@ -91,7 +91,7 @@ def _histogram(ax: Any, values: np.ndarray) -> None:
     if high > low:
         ax.hist(values, np.linspace(low, high, 51), color="#7aa6d1")
         return
-    ax.bar([0], [len(values)], width=0.2, color="#7aa6d1")  # one value: its name in place of an axis around it
+    ax.bar([0], [len(values)], width=0.2, color="#7aa6d1")  # one value: a label in place of an axis
     ax.set(xlim=(-1, 1), xticks=[0], xticklabels=[f"{low:.6g}"])
 
 
@@ -105,7 +105,7 @@ def _returns(ax: Any, returns: np.ndarray) -> None:
 
 
 def _samples(ax: Any, data: LoggedData) -> None:
-    """Reward so far in the worst, the middle and the best episodes."""
+    """Cumulative reward in the worst, middle and best episodes."""
     t = data.trajectories
     order = np.argsort(t.returns.numpy(), kind="stable")
     spots = {"worst": order[:3], "middle": order[len(order) // 2 - 1 : len(order) // 2 + 2], "best": order[-3:]}
@@ -114,7 +114,7 @@ def _samples(ax: Any, data: LoggedData) -> None:
             rewards = t.rewards[int(t.offsets[e]) : int(t.offsets[e + 1])].numpy().astype(np.float64)
             ax.plot(np.arange(1, len(rewards) + 1), rewards.cumsum(), color=color, linewidth=1, label=name if k == 0 else None)
             ax.plot(len(rewards), rewards.sum(), "o", markersize=3, color=color)
-    ax.set(title="sample episodes", xlabel="step", ylabel="reward so far")
+    ax.set(title="sample episodes", xlabel="step", ylabel="cumulative reward")
     ax.legend(frameon=False, fontsize=8)
 
 

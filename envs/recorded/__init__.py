@@ -1,1 +1,1 @@
-"""Behaviour policies that make the built-in data: how they were trained, what they score, and how they are recorded."""
+"""Built-in data: behaviour policies, their training and measurement, and recording."""

@@ -1,4 +1,4 @@
-"""Episodes of behaviour policies, run over all cores: the one source of the built-in data and of their reference scores."""
+"""Episodes of behaviour policies, run on all cores, for the built-in data and their reference scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from envs.recorded.policy import BehaviourPolicy, load_snapshot
 
 RANDOM = -1  # in place of a snapshot number: actions uniform in the environment's bounds
 SEED = 0  # of every built-in data set
-SCRIPTED: dict[str, Any] = {"PointMaze": pointmaze, "FrankaKitchen": kitchen, "AdroitHand": hands}  # by how environment ids begin
+SCRIPTED: dict[str, Any] = {"PointMaze": pointmaze, "FrankaKitchen": kitchen, "AdroitHand": hands}  # by the beginning of environment ids
 
 
 class Job(NamedTuple):
@@ -31,7 +31,7 @@ class Job(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """observations [T + 1, obs] float64 (or a dict of such), actions [T, act] float32, rewards and log_prob [T] float64, flags [T] bool."""
+    """observations [T + 1, obs] float64 (or a dict), actions [T, act] float32, rewards and log_prob [T] float64, flags [T] bool."""
 
     job: Job
     seed: int
@@ -51,7 +51,7 @@ def _env(env_id: str) -> Any:
 
 
 def spec_of(env_id: str) -> Any:
-    """Gymnasium's spec of an environment of the built-in data."""
+    """Gymnasium's spec of an environment of the built-in data. Raises DataError if its package is not installed."""
     for start, module in SCRIPTED.items():
         if env_id.startswith(start):
             return module.spec_of(env_id)
@@ -66,7 +66,7 @@ def _policy(name: str, snapshot: int) -> BehaviourPolicy:
 
 
 def _controller(job: Job, env: Any) -> Any:
-    """The policy of `job`, after the environment's reset: something with BehaviourPolicy's `act`."""
+    """The policy of `job`, an object with BehaviourPolicy's `act`; the environment was just reset."""
     for start, module in SCRIPTED.items():
         if job.env_id.startswith(start):
             return module.Controller(env, job.snapshot)
@@ -74,7 +74,7 @@ def _controller(job: Job, env: Any) -> Any:
 
 
 def seeds_of(job: Job) -> tuple[int, np.random.Generator]:
-    """The environment's seed and the stream of action noise of an episode, from the episode's own key alone."""
+    """The environment's seed and the random stream of action noise of an episode; both depend on `job` alone."""
     key = (SEED, *job.env_id.encode(), job.snapshot - RANDOM, job.episode)
     env_seed, noise_seed = np.random.SeedSequence(key).generate_state(2)
     return int(env_seed), np.random.Generator(np.random.PCG64(int(noise_seed)))
@@ -107,21 +107,21 @@ def run_episode(job: Job) -> Episode:
 
 
 def _joined(rows: Sequence[Any]) -> Any:
-    """Observations, or dicts of such, as arrays [T + 1, ...]."""
+    """Observations, or dicts of observations, as arrays [T + 1, ...]."""
     return {k: _joined([row[k] for row in rows]) for k in rows[0]} if isinstance(rows[0], dict) else np.asarray(rows)
 
 
 def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:
-    """The episodes of `jobs` (which may be endless), in order, run a little ahead on `workers` processes (all cores unless told)."""
+    """The episodes of `jobs` (possibly endless), in order, on `workers` processes (by default one per core)."""
     workers = workers or os.cpu_count() or 1
     if workers == 1:
         yield from map(run_episode, jobs)
         return
     jobs = iter(jobs)
-    # Ctrl-C is for the process that asked; the pool ends with it.
+    # Ctrl-C is for the main process; the pool ends with it.
     with multiprocessing.get_context("spawn").Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        ahead = deque(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 4 * workers))
-        while ahead:
-            episode = ahead.popleft().get()
-            ahead.extend(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 1))
+        started = deque(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 4 * workers))
+        while started:
+            episode = started.popleft().get()
+            started.extend(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 1))
             yield episode

@@ -1,7 +1,7 @@
-"""Adroit hands that hold still, with noise of several strengths: u ~ Normal(0, noise), action = tanh(u), the middle of every joint's range.
+"""Adroit hands that hold still, with noise at several levels: u ~ Normal(0, noise), action = tanh(u).
 
-The simplest behaviour there is: nobody's policy for these hands is at hand. The data show that the domain works from end to end and
-what curation makes of chance; a method that solves the tasks needs D4RL's or Minari's data.
+An action of 0 is the middle of every joint's range. The simplest behaviour, for lack of a trained policy: the data show that the domain
+works and that curation selects by chance. A method that solves the tasks needs D4RL's or Minari's data.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ ENVIRONMENTS = {
     "pen": "AdroitHandPen-v1",
     "relocate": "AdroitHandRelocate-v1",
 }
-NOISE = (2.0, 1.0, 0.5, 0.25, 0.1)  # the "snapshots" of a recipe, the steadiest one last
+NOISE = (2.0, 1.0, 0.5, 0.25, 0.1)  # standard deviation of u by level
 
 
 def spec_of(env_id: str) -> Any:
-    """Gymnasium-Robotics' spec."""
+    """Gymnasium-Robotics' spec. Raises DataError if it is not installed."""
     return find_spec(env_id)
 
 
 class Controller:
-    """The hand of one episode of `env`, with noise of strength number `strength`."""
+    """The hand of one episode of `env`, with noise of level `level`."""
 
-    def __init__(self, env: Any, strength: int) -> None:
-        self.log_std = np.full(env.action_space.shape, np.log(NOISE[strength]))
+    def __init__(self, env: Any, level: int) -> None:
+        self.log_std = np.full(env.action_space.shape, np.log(NOISE[level]))
 
     def act(self, observation: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """One action [act] in (-1, 1) and its log-density there (as in `envs.recorded.policy`)."""

@@ -1,8 +1,4 @@
-"""Measure the snapshots of a behaviour policy: `python -m bench behaviour hopper`.
-
-Writes the mean return of every snapshot, the snapshot called medium and the reference returns (random policy and final snapshot)
-into the record beside the snapshots.
-"""
+"""Measurement of a behaviour policy: mean return of every snapshot, the medium snapshot, reference returns."""
 
 from __future__ import annotations
 
@@ -14,16 +10,16 @@ from envs.recorded.policy import record_of
 
 EPISODES = 20
 REFERENCE_EPISODES = 100
-MEASURED_FROM = 1_000_000  # episode numbers that no data set uses: the references are not measured on the data themselves
+MEASURED_FROM = 1_000_000  # first episode number: no data set uses these, so references are not measured on the data
 
 
 def nearest_to_share(returns: list[float], share: float) -> int:
-    """The snapshot whose mean return is nearest to `share` of the last one's."""
+    """The number of the snapshot whose mean return is nearest to `share` of the last snapshot's."""
     return int(np.abs(np.asarray(returns) - share * returns[-1]).argmin())
 
 
 def measure(name: str) -> dict:
-    """The record of `name` with what was measured in it (returns are raw and undiscounted)."""
+    """The record of `name` with the measurements added; returns are raw and undiscounted."""
     record = record_of(name)
     env_id, last = record["settings"]["env"], len(record.get("snapshot_updates") or record["settings"]["pull"]) - 1
     counts = dict.fromkeys(range(last), EPISODES) | {last: REFERENCE_EPISODES, RANDOM: REFERENCE_EPISODES}

@@ -1,8 +1,8 @@
-"""A waypoint controller for point mazes, pulled to its way by several strengths.
+"""A waypoint controller for point mazes, which pulls a random walk towards the goal at several levels.
 
-It goes from the centre of a cell to the centre of the next on the shortest way to the goal (D4RL's maze2d and Minari's pointmaze data
-come from such a controller). The reward is sparse: 1 when the goal is reached, which ends the episode. The return is then the success,
-and so is any curation score that uses it: the setting of the theory of arXiv 2507.12856.
+The controller goes from cell centre to cell centre on the shortest way to the goal, as those of D4RL's maze2d and Minari's pointmaze data.
+The reward is 1 when the goal is reached, which ends the episode. The return is then success, 0 or 1: the setting of the theory of
+arXiv 2507.12856.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import numpy as np
 from envs.data.environments import find_spec
 from envs.recorded.policy import squashed
 
-# The action is tanh(u), u ~ Normal(pull * u of the controller, NOISE): without any pull a random walk. The "snapshots" of a recipe, the
-# strongest one last. (Noise strong enough to lead astray would put most actions at the bounds instead.)
+# By level: the action is tanh(u), u ~ Normal(pull * u of the controller, NOISE). A pull of 0 is a random walk. Levels of noise, in place of
+# pull, would put most actions at the bounds.
 PULL = (0.0, 0.02, 0.05, 0.1, 0.4)
 NOISE = 1.0
-GAIN, DAMPING = 10.0, 1.0  # of the distance to the waypoint and of the velocity
+GAIN, DAMPING = 10.0, 1.0  # factors of the distance to the waypoint and of the velocity
 ENVIRONMENTS = {"umaze": "PointMaze_UMaze-v3", "medium": "PointMaze_Medium-v3"}
 
 
 def spec_of(env_id: str) -> Any:
-    """Gymnasium-Robotics' spec with an episode that ends at its goal."""
+    """Gymnasium-Robotics' spec with episodes that end at the goal. Raises DataError if it is not installed."""
     spec = find_spec(env_id)
     spec.kwargs.update(continuing_task=False)
     return spec
 
 
 class Controller:
-    """The controller of one episode of `env`, with pull number `strength`."""
+    """The controller of one episode of `env`, with pull of level `level`."""
 
-    def __init__(self, env: Any, strength: int) -> None:
-        self.maze, self.pull, self.log_std = env.unwrapped.maze, PULL[strength], np.full(2, np.log(NOISE))
+    def __init__(self, env: Any, level: int) -> None:
+        self.maze, self.pull, self.log_std = env.unwrapped.maze, PULL[level], np.full(2, np.log(NOISE))
         self.distances: dict[tuple[int, int], dict[tuple[int, int], int]] = {}
 
     def _distance(self, goal: tuple[int, int]) -> dict[tuple[int, int], int]:
-        """Cells on the way to `goal`, by free cell."""
+        """Number of cells from each free cell to `goal`."""
         if goal not in self.distances:
             found, queue = {goal: 0}, deque([goal])
             while queue:
@@ -70,5 +70,5 @@ class Controller:
     def act(self, observation: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """One action [2] in (-1, 1) and its log-density there (as in `envs.recorded.policy`)."""
         position, velocity = observation["observation"][:2], observation["observation"][2:]
-        wanted = GAIN * (self._waypoint(position, observation["desired_goal"]) - position) - DAMPING * velocity
-        return squashed(self.pull * np.arctanh(np.clip(wanted, -0.95, 0.95)), self.log_std, rng)
+        target = GAIN * (self._waypoint(position, observation["desired_goal"]) - position) - DAMPING * velocity
+        return squashed(self.pull * np.arctanh(np.clip(target, -0.95, 0.95)), self.log_std, rng)

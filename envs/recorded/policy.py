@@ -1,7 +1,7 @@
 """A behaviour policy: u ~ Normal(mean(obs), exp(log_std)), action = tanh(u) on the unit box, with its exact log-density.
 
-In NumPy and one observation at a time on purpose: an episode is then a function of (snapshot, seed) alone, whatever the number of
-processes that record side by side, and the recorder's processes need not import torch.
+In NumPy, one observation at a time: an episode is a function of (snapshot, seed) alone, for any number of recording processes, and these
+need not import torch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-# The mean is rounded to this grid, far below anything that matters: last-digit differences between processors' matrix kernels then
-# do not grow into another episode, and the same seeds give the same data elsewhere.
+# The mean is rounded to this grid. Differences in the last digit between processors' matrix kernels then do not grow into another episode:
+# the same seeds give the same data on other machines.
 GRID = 2.0**16
 
 
@@ -33,7 +33,7 @@ def squashed(mean: np.ndarray, log_std: np.ndarray, rng: np.random.Generator) ->
 
 @dataclass(frozen=True)
 class BehaviourPolicy:
-    """Layers as (weight [in, out], bias [out]) in float64, tanh between them; log_std [act]."""
+    """Layers (weight [in, out], bias [out]) in float64 with tanh between them; log_std [act]."""
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
     log_std: np.ndarray
@@ -59,5 +59,5 @@ def load_snapshot(name: str, snapshot: int) -> BehaviourPolicy:
 
 
 def record_of(name: str) -> dict:
-    """What is known of the snapshots of `name`: settings, packages, measured returns, the medium snapshot, reference returns."""
+    """The record of the snapshots of `name`: settings, packages, measured returns, the medium snapshot, reference returns."""
     return json.loads((SNAPSHOTS / f"{name}.json").read_text())

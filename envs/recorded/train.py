@@ -1,15 +1,13 @@
-"""Train a behaviour policy and keep snapshots of it on the way: `python -m bench behaviour hopper`.
+"""Training of a behaviour policy, with snapshots on the way.
 
-PPO (Schulman et al. 2017, arXiv 1707.06347) from SBX on EnvPool. This is how the committed snapshots were made; nothing else in
-the suite needs it, so its packages are the optional extra `behaviour`.
+PPO (Schulman et al. 2017, arXiv 1707.06347) from SBX on EnvPool, which extra `behaviour` installs. The committed snapshots were made so.
 
-The policy draws u ~ Normal(mean(obs), exp(log_std)) and the environment receives tanh(u): actions stay inside the bounds without
-clipping, so that the logged action has an exact density (see `envs.recorded.policy`).
+The policy draws u ~ Normal(mean(obs), exp(log_std)) and the environment receives tanh(u): actions stay inside the bounds without clipping,
+so a logged action has an exact density (`envs.recorded.policy`).
 """
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -17,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from envs.files import write_json
+from envs.files import write_atomic, write_json
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that determines a training run of a behaviour policy (steps are environment steps)."""
+    """The settings that determine the training of a behaviour policy. steps: environment steps. rollout: steps per environment."""
 
     env: str
     steps: int
@@ -52,9 +50,9 @@ SETTINGS = {
 
 
 def snapshot_rollouts(total: int, count: int) -> list[int]:
-    """After which of `total` PPO updates a snapshot is taken: the first, the last, and quadratically spaced ones between.
+    """The numbers of the PPO updates, of `total`, after which snapshots are taken: the first, the last, quadratically spaced ones between.
 
-    A policy changes most at the start, so equal spacing would leave a gap exactly where medium-replay data come from.
+    A policy changes most at the start: equal spacing would leave a gap in the part that medium-replay data come from.
     """
     return sorted({round(1 + (total - 1) * (k / (count - 1)) ** 2) for k in range(count)})
 
@@ -95,7 +93,7 @@ def _vector_env(settings: Settings) -> Any:
             self.pool.close()
 
         def get_attr(self, attr_name: str, indices: Any = None) -> list:
-            return [None] * self.num_envs  # nothing here has attributes of its own (render_mode)
+            return [None] * self.num_envs  # such as render_mode, which EnvPool lacks
 
         def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
             raise AttributeError(attr_name)
@@ -106,7 +104,7 @@ def _vector_env(settings: Settings) -> Any:
         def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
             return [False] * self.num_envs
 
-    # The observation clip could not be folded into the first layer, so there is none.
+    # Without a clip of observations, which could not be folded into the first layer.
     return VecNormalize(VecMonitor(Pool()), gamma=settings.gamma, clip_obs=np.inf)
 
 
@@ -122,7 +120,10 @@ def _folded(params: Any, mean: np.ndarray, var: np.ndarray) -> dict[str, np.ndar
 
 
 def train(name: str, settings: Settings, folder: Path) -> None:
-    """Train and write `<name>.safetensors` (arrays [snapshot, ...]), `<name>.curve.csv` and `<name>.json` into `folder`."""
+    """Train and write `<name>.safetensors` (arrays [snapshot, ...]), `<name>.curve.csv` and `<name>.json` into `folder`.
+
+    Raises ImportError without the packages of extra `behaviour`.
+    """
     from sbx import PPO
     from stable_baselines3.common.callbacks import BaseCallback
 
@@ -162,10 +163,9 @@ def train(name: str, settings: Settings, folder: Path) -> None:
         policy_kwargs={"net_arch": [settings.hidden] * 2, "ortho_init": True, "log_std_init": settings.log_std_init},
     )  # fmt: skip
     model.learn(updates * settings.num_envs * settings.rollout, callback=Keep())
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: np.stack([t[k] for t in taken]) for k in taken[0]}, folder / f"{name}.safetensors")
-    with open(folder / f"{name}.curve.csv", "w", newline="") as f:
-        csv.writer(f, lineterminator="\n").writerows([("update", "step", "return_mean_last_100", "length_mean_last_100"), *curve])
+    write_atomic(folder / f"{name}.safetensors", save({k: np.stack([t[k] for t in taken]) for k in taken[0]}))
+    rows = [("update", "step", "return_mean_last_100", "length_mean_last_100"), *curve]
+    write_atomic(folder / f"{name}.curve.csv", "".join(",".join(map(str, row)) + "\n" for row in rows))
     packages = {p: version(p) for p in ("sbx-rl", "stable-baselines3", "envpool", "jax", "numpy")}
     steps = [u * settings.num_envs * settings.rollout for u in due]
     record = {"settings": asdict(settings), "snapshot_updates": due, "snapshot_steps": steps, "packages": packages,

@@ -44,7 +44,7 @@ from bench.training.parallel import MemberProcesses
 from bench.training.run import run_dir, train_runs
 from bench.training.shared import Shared
 from envs import files
-from envs.evaluation import rollout
+from envs.evaluation import rollout, worker
 from tests.helpers.episodes import random_episodes, write_minari
 
 ID = "test/pendulum/random-v0"
@@ -64,13 +64,11 @@ class InProcess:
     """Steps environments here: the evaluator's own slots, without its processes."""
 
     def __init__(self, env_spec: str) -> None:
-        from gymnasium.envs.registration import EnvSpec
-
-        self.spec = EnvSpec.from_json(env_spec)
-        self.slots: list[rollout._Slot] = []
+        self.spec = env_spec
+        self.slots: list[worker.Slot] = []
 
     def run(self, act: Callable[[np.ndarray], np.ndarray], seeds: np.ndarray, on_step: Callable[[], None]) -> rollout.Returns:
-        self.slots += [rollout._Slot(self.spec) for _ in range(len(seeds) - len(self.slots))]
+        self.slots += [worker.Slot(self.spec) for _ in range(len(seeds) - len(self.slots))]
         active = self.slots[: len(seeds)]
         observations = np.stack([slot.start(row.tolist()) for slot, row in zip(active, seeds, strict=True)]).astype(np.float32)
         while any(slot.running for slot in active):

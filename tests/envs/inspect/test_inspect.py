@@ -105,7 +105,7 @@ def few(episodes):
         (repeated_episode, "1 episodes repeat another one, step by step"),
         (equal_returns, "every return is 0"),
         (open_end, "1 episodes (the first is 4) end without a flag"),
-        (early_flag, "1 terminations or truncations stand before"),
+        (early_flag, "1 terminations or truncations are set before"),
         (below_random, "is below that of a random policy"),
         (few, "only 1 episodes reach percentile 98"),
     ],
