@@ -223,12 +223,3 @@ def test_a_hand_without_reference_scores_brings_none(small_sets, monkeypatch):
     assert data.reference is None  # measured where it is needed, under a name of its own
     spread = [data.trajectories.actions[data.trajectories.offsets[k] : data.trajectories.offsets[k + 1]].std() for k in range(5)]
     assert all(a > b for a, b in pairwise(spread))  # from the noisiest to the steadiest
-
-
-def test_importing_the_robots_says_nothing():
-    """Gymnasium-Robotics' notice on Adroit's rewards is in docs/data.md; the first line a user sees is ours."""
-    script = "import sys; import envs; import gymnasium_robotics; print('here')"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
-    plain = subprocess.run([sys.executable, "-c", "import gymnasium_robotics"], capture_output=True, text=True, timeout=60)
-    assert plain.stderr.startswith("AdroitHand")  # else there is nothing left to silence

@@ -1,0 +1,80 @@
+"""Environments by id and by saved specification; Gymnasium-Robotics is imported only for its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+from envs.data.environments import find_spec, import_packages, make
+from envs.errors import DataError
+from envs.readers.load import load
+from tests.helpers.logged import ragged, record_random, write
+from tests.helpers.paths import ROOT
+
+
+def said(code: str) -> tuple[str, str]:
+    """Standard output and error of `code`."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture
+def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that makes a package unimportable."""
+
+    def hide(package: str) -> None:
+        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+
+    return hide
+
+
+def test_locomotion_does_not_import_the_robots() -> None:
+    code = "import sys; from envs.data.environments import find_spec, make; make(find_spec('Hopper-v5').to_json())"
+    assert said(f"{code}; print('gymnasium_robotics' in sys.modules)")[0] == "False\n"
+
+
+def test_the_notice_on_adroits_rewards_is_left_out() -> None:
+    """docs/data.md has it; the first line that a user sees is the suite's."""
+    code = "from envs.data.environments import find_spec; print(find_spec('AdroitHandDoor-v1').id)"
+    assert said(code) == ("AdroitHandDoor-v1\n", "")
+    assert said("import gymnasium_robotics")[1].startswith("AdroitHand")  # else this test shows nothing
+
+
+def test_a_spec_is_a_copy() -> None:
+    find_spec("Hopper-v5").kwargs["x"] = 1
+    assert find_spec("Hopper-v5").kwargs == {}
+
+
+def test_an_environment_that_nobody_registers() -> None:
+    with pytest.raises(DataError, match="environment 'Hoper-v5' is not registered: Environment `Hoper` doesn't exist"):
+        find_spec("Hoper-v5")
+
+
+def test_without_gymnasium_robotics_its_environments_name_the_extra(hide: Callable[[str], None]) -> None:
+    spec = find_spec("FrankaKitchen-v1").to_json()
+    hide("gymnasium_robotics")
+    with pytest.raises(DataError, match=r"'FrankaKitchen-v1' .* run: pip install 'iwsft-bench\[robotics\]'"):
+        import_packages(spec)
+    assert make(gymnasium.spec("InvertedPendulum-v5").to_json()).spec.id == "InvertedPendulum-v5"
+
+
+def test_a_data_set_of_the_robots_names_the_extra(minari_root: Path, hide: Callable[[str], None]) -> None:
+    record_random("hand/pen-v0", "AdroitHandPen-v1", episodes=1, steps=3)
+    hide("gymnasium_robotics")
+    with pytest.raises(DataError, match=r"AdroitHandPen-v1.* run: pip install 'iwsft-bench\[robotics\]'"):
+        load("hand/pen-v0")
+
+
+def test_a_data_set_in_arrow_format_names_the_extra(minari_root: Path, hide: Callable[[str], None]) -> None:
+    write("test/arrow-v0", ragged(0), data_format="arrow")
+    hide("pyarrow")
+    with pytest.raises(DataError, match=r"test/arrow-v0: its files are in arrow format; run: pip install 'iwsft-bench\[arrow\]'"):
+        load("test/arrow-v0")
