@@ -1,4 +1,4 @@
-"""What a logging back end is, several of them as one, and one whose failures stop nothing."""
+"""The interface of logging back ends, several back ends as one, and a back end whose failures stop nothing."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from bench.storage.rundir import Row
 
 
 class Logger(Protocol):
-    """Where curves and summaries go. Called at evaluation stops only."""
+    """A destination of curves and summaries. Called at evaluations only."""
 
     def log(self, update: int, rows: Sequence[Row]) -> None:
-        """One row a seed: seed, update and metrics. After a resume the first call may repeat an update that was logged before the kill."""
+        """Log one row per seed: seed, update and metrics. After a resume the first call may repeat an update logged before the kill."""
 
     def finish(self, summary: Row) -> None:
-        """The run directory is complete; `summary` is what the last evaluation gave."""
+        """Log the metrics of the last evaluation; the run directory is complete."""
 
 
 class Several:
-    """Back ends as one; none is as good as any."""
+    """Back ends as one; without any, logging does nothing."""
 
     def __init__(self, backends: Sequence[Logger]) -> None:
         self.backends = backends
@@ -37,7 +37,7 @@ class Several:
 
 
 class Guarded:
-    """The back end that `make` makes. Whatever fails there is said once, and the back end is left out from then on."""
+    """The back end that `make` returns. At its first failure, prints one line and drops it."""
 
     def __init__(self, name: str, make: Callable[[], Logger]) -> None:
         self.name = name
@@ -56,9 +56,22 @@ class Guarded:
         try:
             step()
         except Exception as error:  # a service's library may raise anything
-            say(self.name, f"{first_line(error)}; going on without it")
+            say(self.name, f"{first_line(error)}; continuing without it")
             self.backend = None
 
 
 def say(name: str, line: str) -> None:
+    """Print a line of back end `name` on standard error, without secrets."""
     print(redact(f"{name}: {line}"), file=sys.stderr, flush=True)
+
+
+def flat_curves(rows: Sequence[Row]) -> dict[str, float]:
+    """The metrics of one evaluation by name: `seed_3/loss` for each seed, and `loss`, the mean over the seeds that have it."""
+    found: dict[str, float] = {}
+    columns: dict[str, list[float]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key not in ("seed", "update") and isinstance(value, int | float):
+                found[f"seed_{row['seed']}/{key}"] = value
+                columns.setdefault(key, []).append(value)
+    return found | {key: sum(values) / len(values) for key, values in columns.items()}

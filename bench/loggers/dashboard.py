@@ -1,9 +1,6 @@
-"""A project's dashboard at Weights & Biases: a workspace and a report of the runs that
-`logger=wandb` sent, by suite, data set and method.
+"""A project's dashboard at Weights & Biases: a workspace and a report of the runs that `logger=wandb` sent.
 
-    python -m bench dashboard --suite baselines --entity my-team
-
-Needs the extra `dashboard` (wandb's own library for workspaces and reports), an account and the network.
+Needs the extra `dashboard` (wandb's library for workspaces and reports), an account and the network.
 """
 
 from __future__ import annotations
@@ -11,6 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from bench.config.extras import require_extra
 from bench.errors import RunError, first_line
 from bench.loggers.wandb import has_account, unreachable
 
@@ -22,24 +20,21 @@ WEIGHTS = (
     ("Largest weight", "weight_maximum"), ("Share of weights at a clip", "weight_clipped_share"),
 )  # fmt: skip
 FINAL = (("Score, last iterate", "score_mean"), ("Return, last iterate", "return_mean"))
-MEDIA = (("Learning curves", "figures/curve"), ("Importance weights", "figures/weights"))
 OFFLINE = "without one, look at offline runs with `wandb leet RUN_DIR/wandb/offline-run-*`; `wandb sync` sends them later"
 
 
 def libraries() -> tuple[Any, Any]:
-    """wandb-workspaces' two modules: workspaces, reports. Raises RunError where the package is absent."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is written for an older pydantic
-            import wandb_workspaces.reports.v2 as reports
-            import wandb_workspaces.workspaces as workspaces
-    except ImportError as error:
-        raise RunError(f"the package {error.name} is not installed: pip install 'iwsft-bench[dashboard]'") from error
+    """The modules `workspaces` and `reports` of wandb-workspaces. Raises RunError if it is not installed."""
+    require_extra("dashboard", "dashboard", "wandb", "wandb_workspaces")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations of pydantic
+        import wandb_workspaces.reports.v2 as reports
+        import wandb_workspaces.workspaces as workspaces
     return workspaces, reports
 
 
 def panels(reports: Any) -> dict[str, list[Any]]:
-    """The panels by section; every line is a method's mean over its runs on what is shown, with the standard error of it."""
+    """The panels by section. A line or bar is the mean of a method over the runs shown, with its standard error."""
 
     def line(title: str, key: str) -> Any:
         return reports.LinePlot(
@@ -55,7 +50,6 @@ def panels(reports: Any) -> dict[str, list[Any]]:
         "Results": [bar(*entry) for entry in FINAL],
         "Curves": [line(*entry) for entry in CURVES],
         "Importance weights": [line(*entry) for entry in WEIGHTS],
-        "Figures": [reports.MediaBrowser(title=title, media_keys=[key]) for title, key in MEDIA],
     }
 
 
@@ -66,19 +60,19 @@ def workspace(entity: str, project: str, suite: str | None) -> Any:
         groupby=[workspaces.Config(key) for key in (SUITE, DATASET, METHOD)],
         filters=workspaces.And(workspaces.Config(SUITE) == suite) if suite else "",
     )
-    sections = [workspaces.Section(name=name, panels=found, is_open=name != "Figures") for name, found in panels(reports).items()]
+    sections = [workspaces.Section(name=name, panels=found, is_open=True) for name, found in panels(reports).items()]
     name = f"{NAME}: {suite}" if suite else NAME
     return workspaces.Workspace(entity=entity, project=project, name=name, sections=sections, runset_settings=runs)
 
 
 def report(entity: str, project: str, suite: str | None) -> Any:
-    """The report: the same panels in a page that can be read from top to bottom."""
+    """The report: the same panels as one page of text."""
     workspaces, reports = libraries()
     condition = workspaces.And(workspaces.Config(SUITE) == suite) if suite else ""
     blocks: list[Any] = [
         reports.P(
-            "Scores are 100 (return - random) / (expert - random). Tables with intervals and tests are made of raw runs, not of what "
-            "stands here: see report.html in the suite's folder."
+            "Scores are 100 (return - random) / (expert - random). Tables with intervals and tests are computed from raw runs, not "
+            "from this page: see report.html in the suite's folder."
         )
     ]
     for name, found in panels(reports).items():
@@ -89,7 +83,7 @@ def report(entity: str, project: str, suite: str | None) -> Any:
 
 
 def build(entity: str | None, project: str, suite: str | None) -> list[str]:
-    """Save both; returns their addresses. Raises RunError where that cannot be."""
+    """Save workspace and report; returns their addresses. Raises RunError without account, network or permission."""
     libraries()
     if not has_account():
         raise RunError(f"no wandb account: set WANDB_API_KEY or run `wandb login`; {OFFLINE}")
@@ -104,5 +98,5 @@ def build(entity: str | None, project: str, suite: str | None) -> list[str]:
         return [made(entity, project, suite).save().url for made in (workspace, report)]
     except RunError:
         raise
-    except Exception as error:  # the service's library raises anything, SystemExit aside
+    except Exception as error:  # wandb raises errors of many types
         raise RunError(f"wandb: {first_line(error)}; are --entity and --project right, and may this account write there?") from error

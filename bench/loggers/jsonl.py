@@ -1,4 +1,4 @@
-"""log.jsonl: one JSON object a line, a line a row; what other programs read as it grows."""
+"""log.jsonl: a line per row, a JSON object each, for programs that read it while it grows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.storage.rundir import Row
 
 
 class Jsonl:
-    """Appends to `path`. A line that a kill cut off, and lines that a resumed run repeats, are dropped before the first new one."""
+    """Appends to `path`. Before its first line, removes a line cut off by a kill and the lines that a resumed run will repeat."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,9 +20,9 @@ class Jsonl:
 
     def log(self, update: int, rows: Sequence[Row]) -> None:
         if not self.opened:
-            write_atomic(self.path, "".join(line for line in _lines(self.path) if _before(line, update)))
+            write_atomic(self.path, "".join(line for line in _lines(self.path) if _is_older(line, update)))
             self.opened = True
-        with open(self.path, "a") as f:  # one write: a kill leaves whole lines, or one cut off at the end
+        with open(self.path, "a") as f:  # one write: a kill leaves whole lines and at most one cut off, the last
             f.write("".join(json.dumps({k: _plain(v) for k, v in row.items()}) + "\n" for row in rows))
 
     def finish(self, summary: Row) -> None: ...
@@ -32,8 +32,8 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines(keepends=True) if path.exists() else []
 
 
-def _before(line: str, update: int) -> bool:
-    """Whether a line is whole and older than `update`."""
+def _is_older(line: str, update: int) -> bool:
+    """True for a whole line of an update before `update`."""
     try:
         return line.endswith("\n") and json.loads(line)["update"] < update
     except (ValueError, KeyError, TypeError):
@@ -41,5 +41,5 @@ def _before(line: str, update: int) -> bool:
 
 
 def _plain(value: object) -> object:
-    """`value`, null for a number that JSON does not have."""
+    """`value`, or None for a number that JSON cannot express."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""TensorBoard's event files in <run>/tensorboard: `tensorboard --logdir results/quick/runs` shows a suite."""
+"""TensorBoard's event files in the run directory: `tensorboard --logdir results/quick/runs` shows a suite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from bench.config.redact import redact
 from bench.config.schema import Config
-from bench.loggers.curves import flat_curves
+from bench.loggers.base import flat_curves
 from bench.storage.rundir import Row
 
 
@@ -26,22 +26,22 @@ class TensorBoard:
         writer = self._open(update)
         for name, value in flat_curves(rows).items():
             writer.add_scalar(name, value, update)
-        writer.flush()  # before the checkpoint: a resumed run has no gap
+        writer.flush()  # before the checkpoint is saved: a resumed run has no gap
         self.last = update
 
     def _open(self, update: int) -> Any:
-        """The writer; events from `update` on that an earlier process left are hidden, for they come again."""
+        """The writer; hides events of an earlier process from `update` on, which this one repeats."""
         if self.writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(str(self.folder), purge_step=update)
             settings = redact(OmegaConf.to_yaml(OmegaConf.structured(self.config)))
-            self.writer.add_text("config", "".join(f"    {line}\n" for line in settings.splitlines()), 0)  # Markdown for code
+            self.writer.add_text("config", "".join(f"    {line}\n" for line in settings.splitlines()), 0)  # indented: code in Markdown
         return self.writer
 
     def finish(self, summary: Row) -> None:
         if self.writer is None:
-            return  # every row was logged before the resume
+            return  # resumed after the last evaluation: an earlier process logged it
         for name, value in summary.items():
             self.writer.add_scalar(f"final/{name}", value, self.last)
         self.writer.close()

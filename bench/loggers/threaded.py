@@ -1,4 +1,4 @@
-"""A back end on a thread of its own: what it does late, or never, delays nothing."""
+"""A back end on a thread of its own: however slow it is, training does not wait for it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from bench.loggers.base import Guarded, Logger, say
 from bench.storage.rundir import Row
 
-WAITING = 1000  # calls that wait for a slow back end at most; later ones are left out
-PATIENCE = 60.0  # seconds that finishing may take, for all runs of a process that did not come through in time together
+WAITING = 1000  # calls that may wait for a slow back end; later ones are dropped
+PATIENCE = 60.0  # seconds that `finish` may wait in vain, summed over all runs of a process
 
 _spent: dict[str, float] = {}  # seconds waited in vain, by back end
 
 
 class Threaded:
-    """The back end that `make` makes, made and called on a daemon thread. `finish` waits, but no longer than PATIENCE in all."""
+    """The back end that `make` returns, created and called on a daemon thread. `finish` waits for it, PATIENCE seconds at most."""
 
     def __init__(self, name: str, make: Callable[[], Logger]) -> None:
         self.name, self.make = name, make
@@ -37,14 +37,14 @@ class Threaded:
         if self.thread.is_alive():
             waited = time.monotonic() - begun
             _spent[self.name] = _spent.get(self.name, 0.0) + waited
-            say(self.name, f"not done {waited:.0f} s after the run's end; going on without it")
+            say(self.name, f"not finished {waited:.0f} s after the end of the run; continuing without it")
 
     def _put(self, name: str, *arguments: Any) -> None:
         try:
             self.calls.put_nowait((name, arguments))
         except Full:
             if not self.full:
-                say(self.name, f"{WAITING} calls behind; some are left out")
+                say(self.name, f"{WAITING} calls behind; later ones are dropped")
             self.full = True
 
     def _work(self) -> None:

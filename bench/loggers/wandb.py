@@ -1,8 +1,7 @@
-"""Weights & Biases: online with an account, else offline. A run that goes on after a kill goes on there, under the same id.
+"""Weights & Biases: online with an account, otherwise offline. A resumed run continues under the same id.
 
-Sent: settings (without secrets), curves and weights' diagnostics, the table of final returns, figures, videos, checkpoint and policies.
-group, job type and tags are suite, data set and method, so that a project sorts itself. Not sent: the machine, its user, its packages,
-the command line and the code.
+Sent: settings without secrets, curves and diagnostics of weights, the table of final returns, checkpoint and policies. Group, job type and
+tags are suite, data set and method, by which a project is sorted. Not sent: the machine, its user and packages, the command line, code.
 """
 
 from __future__ import annotations
@@ -22,26 +21,25 @@ from typing import Any
 from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config, LoggerConfig
 from bench.errors import first_line
-from bench.loggers.base import say
-from bench.loggers.curves import flat_curves
-from bench.storage.rundir import Row, films, read_csv
+from bench.loggers.base import flat_curves, say
+from bench.storage.rundir import Row, read_csv
 
-TAG = 64  # characters that wandb takes
-GROUP = 128
-ANSWER = 10  # seconds for a server to answer at all
+TAG, GROUP = 64, 128  # characters that wandb accepts
+ANSWER = 10  # seconds for a server to answer
 PATIENCE = 30  # seconds for wandb to start, and to finish
 SENT = ("config.yaml", "run.json", "episodes.csv", "curve.csv", "checkpoint.safetensors", "policy.safetensors")
 _starting = Lock()  # runs of one process start one after another
-_live: set[str] = set()  # ids of the runs that are open
-_offline: list[str] = []  # why this process does not ask the server again
+_live: set[str] = set()  # ids of open runs
+_offline: list[str] = []  # reasons for which this process stays offline
 
 
 def server() -> str:
+    """The address of wandb's server."""
     return os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
 
 
 def has_account() -> bool:
-    """Whether there is a key for wandb's server, in WANDB_API_KEY or ~/.netrc."""
+    """True if WANDB_API_KEY or ~/.netrc has a key for the server."""
     host = urllib.parse.urlsplit(server()).hostname or ""
     try:
         return bool(os.environ.get("WANDB_API_KEY") or netrc.netrc(os.environ.get("NETRC") or Path.home() / ".netrc").authenticators(host))
@@ -50,7 +48,7 @@ def has_account() -> bool:
 
 
 def unreachable() -> str | None:
-    """Why wandb's server does not answer, or None if it does, whatever it says. wandb itself would try for a minute, and keep the id."""
+    """The reason for which the server does not answer; None if it answers anything. wandb itself would try for a minute."""
     try:
         urllib.request.urlopen(server(), timeout=ANSWER).close()
     except urllib.error.HTTPError:
@@ -61,9 +59,9 @@ def unreachable() -> str | None:
 
 
 def start(logger: LoggerConfig, folder: Path, **arguments: Any) -> Any:
-    """A wandb run kept below `folder`, offline if the server cannot be had. wandb.init's `arguments` say which."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nothing about this process to wandb's makers, nor lines where that fails
-    os.environ.setdefault("WANDB_SILENT", "true")  # what matters is said here
+    """Start a wandb run with its files below `folder`, offline if the server fails; `arguments` go to wandb.init."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # no crash reports to wandb
+    os.environ.setdefault("WANDB_SILENT", "true")
     import wandb
 
     settings = wandb.Settings(
@@ -80,25 +78,25 @@ def start(logger: LoggerConfig, folder: Path, **arguments: Any) -> Any:
     mode = os.environ.get("WANDB_MODE", "online" if has_account() else "offline")
     with _starting:
         if mode == "online" and not _offline and (reason := unreachable()):
-            _go_offline(reason)
+            _stay_offline(reason)
         if mode != "online" or _offline:
             return init("offline" if mode == "online" else mode)
         try:
             return init(mode)
-        except Exception as error:  # of whatever kind: what was to be sent is kept
-            _go_offline(first_line(error))
+        except Exception as error:  # wandb raises errors of many types
+            _stay_offline(first_line(error))
             if not _live:
-                wandb.teardown()  # else the id stays taken
+                wandb.teardown()  # releases the id
             return init("offline")
 
 
-def _go_offline(reason: str) -> None:
+def _stay_offline(reason: str) -> None:
     _offline.append(reason)
-    say("wandb", f"{reason}; going on offline, `wandb sync` sends it later")
+    say("wandb", f"{reason}; logging offline, `wandb sync` sends it later")
 
 
 class Wandb:
-    """One run of the suite as a run of wandb, with id `run_id`."""
+    """One run of the suite as a run of wandb with id `run_id`."""
 
     def __init__(self, config: Config, folder: Path, run_id: str) -> None:
         self.folder, self.logger = folder, config.logger
@@ -110,45 +108,39 @@ class Wandb:
         _live.add(run_id)
 
     def log(self, update: int, rows: Sequence[Row]) -> None:
-        if update >= self.run.step:  # a server has what a resumed run repeats
+        if update >= self.run.step:  # the server already has what a resumed run repeats
             self.run.log(flat_curves(rows), step=update)
 
     def finish(self, summary: Row) -> None:
         try:
             self.run.summary.update(summary)
-            self._share_results()
+            self._send_final_returns()
             if self.logger.artifact:
-                self._share_files()
-        finally:  # what a server has not got by then stays in the folder, whatever came in between
-            self.run.finish()
+                self._send_files()
+        finally:
+            self.run.finish()  # what is not sent by then stays in the folder
             _live.discard(self.run.id)
 
-    def _share_results(self) -> None:
-        """The final returns as a table, the run's figures, its videos."""
+    def _send_final_returns(self) -> None:
         import wandb
-
-        from bench.loggers.media import run_figures
 
         episodes = read_csv(self.folder / "episodes.csv")
         last = max(int(row["update"]) for row in episodes)
         final = [row for row in episodes if int(row["update"]) == last]
         data = [[int(r["seed"]), int(r["episode"]), float(r["return"]), int(r["length"])] for r in final]
-        found: dict[str, Any] = {"final_episodes": wandb.Table(columns=["seed", "episode", "return", "length"], data=data)}
-        found |= {f"figures/{name}": wandb.Image(picture) for name, picture in run_figures(self.folder).items()}
-        found |= {f"films/{path.stem}": wandb.Image(str(path)) for path in films(self.folder)}  # wandb.Video does not take WebP
-        self.run.log(found, step=max(last, self.run.step))
+        table = wandb.Table(columns=["seed", "episode", "return", "length"], data=data)
+        self.run.log({"final_episodes": table}, step=max(last, self.run.step))
 
-    def _share_files(self) -> None:
-        """What it takes to tabulate, verify and go on with the run."""
+    def _send_files(self) -> None:
         import wandb
 
         artifact = wandb.Artifact(f"run-{self.run.id}", "run")
         for name in SENT:
             if (self.folder / name).is_file():
-                artifact.add_file(str(self.folder / name), policy="immutable")  # read where it lies, when it is sent
+                artifact.add_file(str(self.folder / name), policy="immutable")  # uploaded from where it is, without a copy
         self.run.log_artifact(artifact)
 
 
 def tags(*words: str) -> list[str]:
-    """The words as wandb takes them: each once, none too long."""
+    """The words as wandb accepts them: unique, TAG characters at most."""
     return list(dict.fromkeys(word[:TAG] for word in words))

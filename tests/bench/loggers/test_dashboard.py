@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import pytest
 
 from bench import cli
-from bench.errors import RunError
 from bench.loggers import dashboard
 
 pytest.importorskip("wandb_workspaces", reason="needs the extra `dashboard`")
@@ -34,7 +32,7 @@ def test_the_workspace_groups_runs_and_shows_curves_and_weights() -> None:
     model = json.loads(dashboard.workspace("me", "bench", "quick")._to_model().model_dump_json(by_alias=True))
     assert (model["entity"], model["project"], model["displayName"]) == ("me", "bench", "Methods by data set: quick")
     sections = {s["name"]: s["panels"] for s in model["spec"]["section"]["panelBankConfig"]["sections"]}
-    assert list(sections) == ["Results", "Curves", "Importance weights", "Figures"]
+    assert list(sections) == ["Results", "Curves", "Importance weights"]
     shown = {m for panels in sections.values() for p in panels for m in p["config"].get("metrics") or ()}
     assert {"summary_metrics.score_mean", "return_mean", "loss", "weight_ess_share", "kl_q_pi_ref"} <= shown
     assert {p["config"]["groupBy"] for p in sections["Curves"]} == {"algo.value.name"}
@@ -92,9 +90,7 @@ def test_whatever_the_service_says_is_one_line_without_the_key(monkeypatch: pyte
     assert error_of(capsys, "--entity", "me").startswith("error: wandb: key <redacted> may not write; are --entity")
 
 
-def test_without_the_library_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports", None)
-    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
-    with pytest.raises(RunError, match=r"is not installed: pip install 'iwsft-bench\[dashboard\]'"):
-        dashboard.libraries()
+def test_without_the_library_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr("bench.config.extras.find_spec", lambda name: None if name == "wandb_workspaces" else object())
+    line = "error: dashboard: the package wandb_workspaces is not installed; pip install 'iwsft-bench[dashboard]'\n"
+    assert error_of(capsys) == line

@@ -116,9 +116,9 @@ def test_no_server_stops_a_run(folder: Path, servers: Callable[[str], Server]) -
         assert lines[0].startswith("wandb: ")
         if mode == "dies":
             assert found[mode].begun == 1
-            assert lines[0].endswith("; going on without it")
+            assert lines[0].endswith("; continuing without it")
             assert list(left.glob("wandb/run-*/run-*.wandb"))
         else:
-            assert lines[0].endswith("; going on offline, `wandb sync` sends it later")
+            assert lines[0].endswith("; logging offline, `wandb sync` sends it later")
             (kept,) = left.glob("wandb/offline-run-*/run-*.wandb")
             assert b"return_mean" in kept.read_bytes()
