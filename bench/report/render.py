@@ -75,16 +75,18 @@ def markdown(table: Table) -> str:
 def html(table: Table) -> str:
     """Caption, table and notes; every text is escaped."""
     head, rows = _layout(table, _html_cell)
-    labels = [_breakable(name, "&#8203;") for name in head[1:]]
+    labels = [breakable(name, "&#8203;") for name in head[1:]]
     lines = [
         f"<p>{escaping.escape(table.caption)}</p>",
         '<div class="scroll"><table class="cards results">',
-        f"<thead><tr>{''.join(f'<th>{_breakable(name)}</th>' for name in head)}</tr></thead>",
+        f"<thead><tr>{''.join(f'<th>{breakable(name)}</th>' for name in head)}</tr></thead>",
         "<tbody>",
     ]
-    for name, cells in rows:
+    scopes = [line.scope for line in table.lines] if head[0] == "data set" else ["method"] * len(rows)
+    for (name, cells), scope, previous in zip(rows, scopes, [scopes[0], *scopes], strict=False):
+        row = "<tr>" if scope == previous else '<tr class="rule">'
         found = "".join(f'<td data-label="{label}">{cell}</td>' for label, cell in zip(labels, cells, strict=True))
-        lines.append(f'<tr><th scope="row">{_breakable(name)}</th>{found}</tr>')
+        lines.append(f'{row}<th scope="row">{breakable(name)}</th>{found}</tr>')
     lines += ["</tbody>", "</table></div>", *(f'<p class="note">{escaping.escape(note)}</p>' for note in table.notes)]
     return "\n".join(lines)
 
@@ -99,7 +101,7 @@ def _html_cell(line: Line, method: str) -> str:
     return text + (f" <small>&plusmn; {half}</small>" if half else "") + flag
 
 
-def _breakable(text: str, gap: str = "<wbr>") -> str:
+def breakable(text: str, gap: str = "<wbr>") -> str:
     """`text`, escaped, that may be broken after / and -."""
     return re.sub("([/-])", rf"\1{gap}", escaping.escape(text))
 

@@ -15,7 +15,7 @@ from bench.report.page.films import LIMITS, Limits
 from bench.report.page.inline import figure_groups
 from bench.report.page.overview import protocol, warnings
 from bench.report.page.runs import run_details
-from bench.report.render import html
+from bench.report.render import breakable, html
 from bench.report.tables import PUBLISHED, Table
 from bench.results.grid import method_names
 from bench.results.leaderboard import COLUMNS
@@ -61,8 +61,8 @@ def _board(board: pd.DataFrame, runs: Runs) -> list[list[tuple[str, str]]]:
     names = {r["config_hash"]: name for r, name in zip(records, method_names(records), strict=True)}
 
     def cell(column: str, value: object, name: str) -> tuple[str, str]:
-        if column == "algo":
-            return name, str(value)
+        if column in ("dataset", "algo"):
+            return Markup(breakable(name if column == "algo" else str(value))), str(value)
         if isinstance(value, float):
             return ("", "") if np.isnan(value) else (f"{value:.1f}", repr(value))
         return str(value), str(value)

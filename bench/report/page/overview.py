@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.report.page.runs import finished_at
 from bench.results.episodes import reference_name
-from bench.results.grid import method_names
+from bench.results.grid import in_order, method_names
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Runs
 
@@ -27,7 +27,7 @@ def protocol(runs: Runs) -> list[tuple[str, str]]:
     )
     selection = f"last iterate, {values('final_episodes')} episodes a seed; the leaderboard also has the best and the mean of the last k"
     return [
-        ("Methods", values("algo")),
+        ("Methods", ", ".join(in_order([r["algo"] for r in records]))),
         ("Data sets", values("dataset")),
         ("Seeds", "; ".join(seeds)),
         ("Runs", f"{len(records)} finished, {sum(len(r['seeds']) for r in records)} seeds in all"),

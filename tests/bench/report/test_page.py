@@ -43,7 +43,7 @@ def test_the_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
 def test_the_page_begins_with_the_protocol(tmp_path: Path) -> None:
     text = text_of(make_suite(tmp_path))
     protocol = text[text.index('id="protocol"') : text.index('id="results"')]
-    for part in ("bc, iw_sft, sft", "iwsft/hopper/medium-v0", "0 1 2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
+    for part in ("bc, sft, iw_sft", "iwsft/hopper/medium-v0", "0 1 2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
         assert part in protocol
 
 
