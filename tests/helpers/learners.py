@@ -1,4 +1,4 @@
-"""Small cases for the methods that learn from transitions: data, populations in float64, and their parts in the literature's form."""
+"""Small cases for the methods that learn from transitions: data, populations in float64, and networks in the literature's form."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from algos.batches.transitions import Transitions
+from algos.learner import LearnerConfig
 from algos.networks.mlp import MLP
 from algos.registry import build
 from bench.config.compose import compose
 from envs.data.builder import from_episodes
 from envs.data.trajectories import TENSORS, Trajectories
+from tests.helpers.paths import CONF
 
-LEARNERS = ("iql", "td3_bc", "rebrac", "awac", "crr", "awr", "rwr", "marwil", "cql", "edac", "sac_n", "cfgrl")
 OBS, ACT = 3, 2
+POINTS = tuple(sorted(p.stem for p in (CONF / "algo").glob("*.yaml")))
+"""Every `algo=NAME`."""
 
 
 @cache
@@ -27,12 +30,16 @@ def _configured(overrides: tuple[str, ...]) -> Any:
 
 
 def configured(algo: str, *overrides: str) -> Any:
-    """The method's configuration as the command line gives it."""
+    """The settings of the method that the command line composes."""
     return _configured((f"algo={algo}", *overrides)).algo
 
 
+LEARNERS = tuple(name for name in POINTS if isinstance(configured(name), LearnerConfig))
+"""The methods that learn from transitions."""
+
+
 def episodes_of(seed: int = 0, count: int = 12, longest: int = 9) -> Trajectories:
-    """Ragged episodes; the even ones terminate, the odd ones are cut off."""
+    """Episodes of several lengths; the even ones terminate, the odd ones are truncated."""
     rng = np.random.default_rng(seed)
     episodes = []
     for e in range(count):
@@ -48,19 +55,28 @@ SMALL = ("algo.hidden=[7,6]", "algo.batch_size=16", "algo.updates=20")
 
 
 def small(name: str, data: Any, seeds: Sequence[int] = (3, 8), *overrides: str) -> Any:
-    """A population of method `name` with small networks."""
-    config = configured(name, *SMALL, *(("algo.critics=4",) if name in ("edac", "sac_n") else ()), *overrides)
-    return build(config, data, seeds)
+    """A population of method `name` with small networks, and at most four critics."""
+    return build(configured(name, *SMALL, *few_critics(name), *overrides), data, seeds)
+
+
+def few_critics(name: str) -> tuple[str, ...]:
+    """The override that leaves method `name` at most four critics."""
+    return ("algo.critics=4",) if getattr(configured(name), "critics", 0) > 4 else ()
+
+
+def often_refreshed(name: str, updates: int) -> tuple[str, ...]:
+    """The override that refreshes the tables of method `name`, if it has any, every `updates` updates."""
+    return (f"algo.refresh_every={updates}",) if hasattr(configured(name), "refresh_every") else ()
 
 
 def doubled(data: Trajectories) -> Trajectories:
-    """`data` with float64 in float32's place."""
+    """`data` in float64."""
     fields = {k: getattr(data, k) for k in TENSORS}
     return Trajectories(**{k: v.double() if v.is_floating_point() else v for k, v in fields.items()})
 
 
 def _decimal(settings: Tensor) -> Tensor:
-    """float32 settings as the decimal numbers that they stand for: 0.99, not 0.9900000095."""
+    """float32 settings as their decimal numbers in float64: 0.99, not 0.9900000095."""
     return torch.tensor([float(str(x)) for x in settings.numpy()], dtype=torch.float64)
 
 
@@ -89,7 +105,7 @@ def snapshot(algo: Any) -> dict[str, Tensor]:
 
 
 def member(batch: Transitions, k: int) -> Transitions:
-    """What member k sees of a batch, without the population axis."""
+    """The batch of member k, without the population axis."""
     return Transitions(*(x[k] for x in batch[:-1]), {name: x[k] for name, x in batch.noise.items()})
 
 
