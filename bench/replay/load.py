@@ -23,6 +23,7 @@ from bench.config.schema import Config
 from bench.errors import RunError, first_line
 from bench.storage.rundir import Row
 from bench.storage.tensors import DamagedError, unpack
+from envs.data.environments import import_packages
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.data.trajectories import Trajectories
@@ -89,9 +90,10 @@ class LoadedRun:
     def make_env(self, **arguments: Any) -> gymnasium.Env:
         """The environment that evaluation plays in; `arguments` go to gymnasium.make.
 
-        Raises DataError for an environment of a package that is not trusted, RunError for one that cannot be made.
+        Raises DataError for an environment of a package that is not trusted or not installed, RunError for one that cannot be made.
         """
         check_spec(f"{self.folder}/run.json", self.environment.env_spec)
+        import_packages(self.environment.env_spec)
         spec = EnvSpec.from_json(self.environment.env_spec)
         try:
             return gymnasium.make(spec, disable_env_checker=True, **arguments)

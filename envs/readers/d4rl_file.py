@@ -1,6 +1,6 @@
 """The arrays of a D4RL file, read in pieces: a file may be larger than memory.
 
-What is held at once is a piece of each array (PIECE bytes, or an episode where that is longer) and 8 bytes for every end of an episode.
+In memory are a piece of each array (PIECE bytes, or an episode if that is longer) and 8 bytes per end of an episode.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 
 from envs.errors import DataError, first_line
 
-PIECE = 1 << 20  # bytes of an array that are read at once
-MAX_EXPANSION = 2000  # how much larger than its file an array may be: above what compression reaches, a header lies
+PIECE = 1 << 20  # bytes of an array read at once
+MAX_EXPANSION = 2000  # ratio of an array's size to its file's: no compression reaches it, so the header is wrong
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 
 
 class Column:
-    """Array `name` of an open file. `column[start:stop]` are rows as they are in the file, [N] where that has [N, 1] numbers a step."""
+    """Array `name` of an open file. `column[start:stop]` are its rows; rewards and flags of shape [N, 1] become [N]."""
 
     def __init__(self, path: Path, file: Any, name: str) -> None:
         source = file[name]
@@ -37,25 +37,25 @@ class Column:
         self.path, self.name, self.source, self.dtype = path, name, source, source.dtype
         narrow = name in ("rewards", "terminals", "timeouts") and source.ndim == 2 and source.shape[1] == 1
         self.shape = source.shape[:1] if narrow else source.shape
-        # Whole compressed blocks, so that none is unpacked for every episode that it has a part of.
+        # Whole compressed blocks: each is decompressed once, not for every episode that it has a part of.
         rows = max(PIECE * self.shape[0] // max(source.nbytes, 1), 1) if self.shape else 1
         block = source.chunks[0] if source.chunks else 1
         self.rows = -(-rows // block) * block
-        self.start, self.held = 0, np.empty((0, *self.shape[1:]), self.dtype)
+        self.start, self.piece = 0, np.empty((0, *self.shape[1:]), self.dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """Rows start .. stop - 1; those already held are not read again. Raises DataError where the file is damaged."""
+        """Rows start .. stop - 1, from memory if the last piece has them. Raises DataError if the file is damaged."""
         start, stop, _ = rows.indices(len(self))
-        if start < self.start or stop > self.start + len(self.held):
+        if start < self.start or stop > self.start + len(self.piece):
             self.start = start // self.rows * self.rows
-            self.held = self._read(self.start, -(-stop // self.rows) * self.rows)
-        return self.held[start - self.start : stop - self.start]
+            self.piece = self._read(self.start, -(-stop // self.rows) * self.rows)
+        return self.piece[start - self.start : stop - self.start]
 
     def _read(self, start: int, stop: int) -> np.ndarray:
-        self.held = self.held[:0].copy()  # or two pieces would be held meanwhile
+        self.piece = self.piece[:0].copy()  # frees the last piece first
         try:
             piece = self.source[start:stop]
         except (OSError, RuntimeError) as error:
@@ -64,14 +64,17 @@ class Column:
         return piece.reshape(len(piece), *self.shape[1:])
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
-        """All rows, as (number of the first, piece)."""
+        """All rows, in pieces: (number of the first row, piece)."""
         for start in range(0, len(self), self.rows):
             yield start, self[start : start + self.rows]
 
 
 @dataclass(frozen=True)
 class Flat:
-    """A file's columns: [N, obs], [N, act], [N], and the flags [N]; timeouts and next_observations [N, obs] or None."""
+    """A file's columns: observations and next_observations [N, obs], actions [N, act], rewards [N], flags [N]; ends [E].
+
+    timeouts and next_observations may be None. ends: steps at which a flag is set, rising.
+    """
 
     file: str
     observations: Column
@@ -80,18 +83,18 @@ class Flat:
     terminals: Column
     timeouts: Column | None
     next_observations: Column | None
-    ends: np.ndarray  # steps at which a flag is set, in order
+    ends: np.ndarray
 
     def flags(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """(terminated, truncated), [stop - start] bool each, as the flags say."""
+        """(terminated, truncated) of steps start .. stop - 1, [stop - start] bool each."""
         timeouts = np.zeros(stop - start, bool) if self.timeouts is None else self.timeouts[start:stop].astype(bool)
         return self.terminals[start:stop].astype(bool), timeouts
 
     def episodes(self, trailing: str = "drop", breaks: str = "refuse") -> tuple[np.ndarray, np.ndarray]:
-        """(starts, stops) of the episodes, rows starts[e] .. stops[e] - 1. Raises DataError if no episode ends."""
+        """(starts, stops): episode e has the rows starts[e] .. stops[e] - 1. Raises DataError if no episode ends, or for a missing end."""
         ends, steps = self.ends, len(self.observations)
         if not len(ends):
-            raise DataError(f"{self.file}: no terminal and no timeout is set, so no episode ends; this file has no episodes to read")
+            raise DataError(f"{self.file}: no terminal and no timeout is set, so no episode ends; expected at least one")
         if self.next_observations is not None:
             ends = np.union1d(ends, self._broken(breaks))
         stops = ends + 1
@@ -100,7 +103,7 @@ class Flat:
         return np.concatenate([[0], stops[:-1]]), stops
 
     def _broken(self, breaks: str) -> np.ndarray:
-        """Steps within an episode whose next observation is not the following one."""
+        """Steps within an episode whose next observation is not the following observation."""
         assert self.next_observations is not None
         found = []
         for start, after in self.next_observations.pieces():
@@ -119,7 +122,7 @@ class Flat:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Flat]:
-    """D4RL file `path`, checked from end to end. Raises DataError naming file, array, episode and step for anything that cannot be used."""
+    """Open D4RL file `path` and check all of it. Raises DataError naming file, array, episode and step."""
     with ExitStack() as stack:
         try:
             flat = _checked(path, stack.enter_context(h5py.File(path, "r")))
@@ -159,7 +162,7 @@ def _checked(path: Path, file: Any) -> Flat:
 
 
 def _set(flags: Column) -> np.ndarray:
-    """Steps at which a flag is set."""
+    """Steps at which a flag is set. Raises DataError for values other than 0 and 1."""
     found = []
     for start, piece in flags.pieces():
         wrong = ~np.isin(piece, (0, 1))
