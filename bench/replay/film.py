@@ -19,8 +19,8 @@ from bench.storage.files import write_atomic
 from bench.storage.rundir import film_path, read_csv
 
 WIDTH = 240  # pixels
-FRAMES = 300  # at most; a longer episode is shown in fewer frames a second
-QUALITY = 40  # of WebP, of 100: about 1 MB a film
+FRAMES = 300  # at most, of the longest episode; longer ones have fewer frames a second
+QUALITY = 40  # of 100, WebP; a film of 250 frames takes about 0.3 MB
 REMEDY = "install a renderer that needs no screen (apt-get install libegl1 libgl1-mesa-dri, or libosmesa6 with MUJOCO_GL=osmesa)"
 
 
@@ -68,27 +68,34 @@ def film(folder: Path, seed: int | None = None, episode: int = 0) -> str:
 
 def play(run: Any, seed: int, episode: int) -> Film:
     """Play and render the final episode `episode` of `seed` of a LoadedRun."""
+    import torch
+
+    from bench.training.evaluate import environments_a_member
     from envs.data.spaces import Flattener
     from envs.evaluation.rollout import episode_seeds
 
-    run.member(seed)
+    member, algo = run.member(seed), run.population()
+    # A batch of evaluation's shape, because rounding depends on it and chaotic physics magnifies rounding.
+    batch = (algo.members, environments_a_member(algo.members, run.record["final_episodes"]), -1)
     start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
     env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
     try:
         flatten, second = Flattener(env.observation_space), float(env.metadata.get("render_fps") or 30)  # steps a second
-        every = max(1, round(second / 25))  # 25 frames a second look smooth, and rendering without a GPU is slow
+        longest = env.spec.max_episode_steps or 1000
+        every = max(1, round(second / 25), -(-longest // FRAMES))  # 25 frames a second look smooth; rendering without a GPU is slow
         _follow(env)
         observation, running = env.reset(seed=start)[0], True
         frames.append(render(env))
         while running:
-            observation, reward, terminated, truncated, _ = env.step(run.act(flatten(observation), seed))
+            flat = torch.from_numpy(np.asarray(flatten(observation), np.float32))
+            action = run.environment.to_env(algo.act(flat.expand(batch).contiguous())[member, 0].numpy())
+            observation, reward, terminated, truncated, _ = env.step(action)
             value, length, running = value + float(reward), length + 1, not (terminated or truncated)
             if length % every == 0 or not running:
                 frames.append(render(env))
     finally:
         env.close()
-    keep = -(-len(frames) // FRAMES)
-    return Film(frames[::keep], 1000 * every * keep / second, value, length)
+    return Film(frames, 1000 * every / second, value, length)
 
 
 def _follow(env: Any) -> None:

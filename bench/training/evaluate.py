@@ -15,6 +15,11 @@ from envs.evaluation.rollout import Evaluator, Returns, episode_seeds
 ENVIRONMENTS = 64  # at most so many side by side, or one a member; more episodes are played one after another in them
 
 
+def environments_a_member(members: int, episodes: int) -> int:
+    """Environments that play side by side for each member of a population."""
+    return max(1, min(episodes, ENVIRONMENTS // members))
+
+
 def play(
     algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None] = lambda: None
 ) -> Returns:
@@ -23,7 +28,7 @@ def play(
     A member whose parameters are not finite returns NaN, after 0 steps.
     """
     members, device = algo.members, algo.device
-    side_by_side = max(1, min(episodes, ENVIRONMENTS // members))
+    side_by_side = environments_a_member(members, episodes)
     rounds = -(-episodes // side_by_side)
     seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # a few more than asked where rounds do not divide; left out below
 
