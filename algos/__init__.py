@@ -1,1 +1,1 @@
-"""The methods. One file a method, one file an idea they share. Knows nothing of Hydra, files or environments."""
+"""Methods that learn policies from logged data. Independent of Hydra, files and environments."""

@@ -54,6 +54,7 @@ class Episodes(Protocol):
 class MethodConfig:
     """Settings that every method has. The configuration of a method derives from it, in the method's file (algos/methods/NAME.py)."""
 
+    evaluation_settings: ClassVar[tuple[str, ...]] = ()  # names of settings that training does not use
     name: str = "method"  # as shown in tables
     updates: int = 1_000_000  # gradient steps
     batch_size: int = 256  # a member

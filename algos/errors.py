@@ -1,8 +1,8 @@
-"""The error that a user can mend."""
+"""The error of a setting, and checks that raise it."""
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used; the message is one line: which key, what was given, what was expected."""
+    """A setting that cannot be used. The message is one line: the key, its value, the expected value."""
 
 
 def require(holds: bool, key: str, value: object, expected: str) -> None:
@@ -18,6 +18,6 @@ def require_positive(config: object, key: str, *names: str) -> None:
 
 
 def require_share(config: object, key: str, *names: str) -> None:
-    """Raise ConfigError unless the fields `names` of `config` lie above 0 and at most at 1."""
+    """Raise ConfigError unless the fields `names` of `config` are above 0 and at most 1."""
     for name in names:
         require(0 < getattr(config, name) <= 1, f"{key}.{name}", getattr(config, name), "a number above 0, at most 1")

@@ -1,7 +1,7 @@
-"""What the members of a population may differ in beside their seeds, and how their states come apart and together.
+"""Settings in which members of a population may differ, and parts of a population's state.
 
-A field of a method's configuration that is marked `batchable` becomes a tensor [P] in training (Algo.scalar). What changes shapes, the
-data, or the length of a schedule cannot be marked.
+A field of a method's configuration that is marked `batchable` is a tensor [P] in training (Algo.scalar). Settings that change shapes,
+data or the length of a schedule cannot be marked.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ C = TypeVar("C")
 
 
 def batchable(default: float) -> Any:
-    """A dataclass's field in which members may differ: `temperature: float = batchable(10.0)`.
+    """A field in which members may differ: `temperature: float = batchable(10.0)`.
 
-    The mark holds in classes derived from the one that has it, whatever default they give the field.
+    Derived classes keep the mark, also if they give the field another default.
     """
     return field(default=default, metadata={"batchable": True})
 
 
 def batchable_settings(config: Any, prefix: str = "") -> dict[str, float]:
-    """The marked settings of `config` and their values, dotted: {"weighting.temperature": 10.0, ...}."""
+    """The marked settings of `config` by dotted name: {"weighting.temperature": 10.0, ...}."""
     found: dict[str, float] = {}
     for name, value, marked in _settings(config):
         if marked:
@@ -47,7 +47,7 @@ def with_settings(config: C, values: dict[str, Any]) -> C:
 
 
 def stacked(configs: Sequence[C]) -> C:
-    """One configuration of the members that have `configs` [P]: a marked setting in which they differ is a tuple, one value a member.
+    """The configuration of a population from those of its members [P]: a marked setting in which they differ becomes a tuple of P values.
 
     Raises ConfigError if they differ in anything else.
     """
@@ -59,16 +59,16 @@ def stacked(configs: Sequence[C]) -> C:
 
 
 def _settings(config: Any) -> Iterator[tuple[str, Any, bool]]:
-    """Name, value and whether it is marked, of every field."""
+    """(name, value, marked) of every field."""
     marked = {f.name for cls in type(config).__mro__ if is_dataclass(cls) for f in fields(cls) if f.metadata.get("batchable")}
     return ((f.name, getattr(config, f.name), f.name in marked) for f in fields(config))
 
 
 def part(state: State, members: slice) -> State:
-    """The state of some members (views). A tensor without dimensions is common to all, any other has the member first."""
+    """The state of some members, as views; a tensor without dimensions is common to all members."""
     return {name: value if value.ndim == 0 else value[members] for name, value in state.items()}
 
 
 def joined(states: Sequence[State]) -> State:
-    """The state of all the members that `states` hold, in their order; they stand at the same update."""
+    """One state of the members of all `states`, in order. All must be at the same update."""
     return {name: value if value.ndim == 0 else torch.cat([s[name] for s in states]) for name, value in states[0].items()}

@@ -1,4 +1,4 @@
-"""Adam and learning-rate schedules for a population: every setting may differ from member to member, nothing is read by the host."""
+"""Adam and learning-rate schedules for a population: every setting may differ between members, and the host reads nothing back."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from algos.networks.precision import tracing
 
 
 class Schedule(Enum):
-    """How the learning rate moves after the warm-up."""
+    """The course of the learning rate after the warm-up: constant, or a half cosine to 0 at the last update."""
 
     constant = "constant"
     cosine = "cosine"
 
 
 def on_host(tensor: Tensor) -> bool:
-    """Whether the host can read `tensor` without waiting for a device."""
+    """True if the host can read `tensor` without waiting for a device."""
     return tensor.device.type == "cpu"
 
 
 def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
-    """[P] rate of update number `update` (a tensor, from 0) of `updates`: from 0 to `peak` [P] over `warmup`, then `schedule`."""
+    """[P]: the rate at update number `update` (a tensor, from 0) of `updates`: a rise from 0 to `peak` [P], then `schedule`."""
     if not warmup and schedule is Schedule.constant:
         return peak
     t = update.double()
@@ -37,9 +37,9 @@ def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, sched
 
 
 CLEARED_EVERY, NEGLIGIBLE = 100, 1e-30
-"""How often, and below what size, first moments on the host are set to 0. Where a unit is dead its gradient stays 0 and its moment shrinks
-by `beta1` an update; left alone it ends as a subnormal number for ever, and arithmetic with those is many times slower. A step of this
-size moves no parameter, and a hundred updates on it is still far from subnormal."""
+"""Every 100 updates on a CPU, first moments below 1e-30 are set to 0. The gradient of a dead unit stays 0, so its moment shrinks by `beta1`
+per update and would end as a subnormal number, which slows arithmetic down many times. A step of this size moves no parameter, and 100
+updates later it is still far from subnormal."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,20 @@ class Adam:
     epsilon: float = 1e-8
 
     def init(self, params: Tensor) -> dict[str, Tensor]:
-        """The optimiser's part of the state, by name."""
+        """The moments of `params`, by name."""
         return {"adam_mean": torch.zeros_like(params), "adam_square": torch.zeros_like(params)}
 
     def step(self, params: Tensor, grad: Tensor, state: dict[str, Tensor], update: Tensor, rate: Tensor) -> None:
         """Move `params` [P, N] in place along `grad` [P, N]; `update` counts from 0, `rate` is [P]."""
         mean, square = state["adam_mean"], state["adam_square"]
-        if on_host(params):  # where reading a number costs nothing
+        if on_host(params):  # reading a number costs nothing there
             step = torch.ops.iwsft.adam if tracing() else adam
             step(params, grad, mean, square, update, rate, self.beta1, self.beta2, self.epsilon)
             return
         t = (update + 1).double()
         mean.lerp_(grad, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
-        # params -= rate * (mean / c1) / (sqrt(square / c2) + eps), its scalar terms gathered on [P, 1] so that there is one temporary
+        # params -= rate * (mean / c1) / (sqrt(square / c2) + eps), with its scalar terms gathered on [P, 1] to need one temporary
         root = (1 - self.beta2**t).sqrt()
         scale = (rate * root / (1 - self.beta1**t)).to(params.dtype).unsqueeze(1)
         denominator = square.sqrt().add_((self.epsilon * root).to(params.dtype)).div_(scale)  # infinite where the rate is 0: no step
@@ -74,7 +74,7 @@ class Adam:
 def adam(
     params: Tensor, grad: Tensor, mean: Tensor, square: Tensor, update: Tensor, rate: Tensor, beta1: float, beta2: float, epsilon: float
 ) -> None:
-    """`Adam.step` on a CPU, in one pass over memory for all members that share a rate. `params`, `mean` and `square` change in place."""
+    """`Adam.step` on a CPU: one pass over memory for all members if they share a rate. Changes `params`, `mean` and `square` in place."""
     count, rates = int(update) + 1, rate.tolist()
     if count % CLEARED_EVERY == 0:
         mean.masked_fill_(mean.abs() < NEGLIGIBLE, 0.0)
@@ -88,7 +88,7 @@ def adam(
         )  # fmt: skip
 
 
-# For a compiler it is one operation, in which numbers may be read.
+# A compiler sees one operation, so that `adam` may read numbers.
 LIBRARY = torch.library.Library("iwsft", "DEF")
 LIBRARY.define(
     "adam(Tensor(a!) params, Tensor grad, Tensor(b!) mean, Tensor(c!) square, Tensor update, Tensor rate, "

@@ -13,8 +13,8 @@ def lambda_returns(data: Episodes, rewards: Tensor, values: Tensor, last: Tensor
 
         G_t = r_t + discount * ((1 - trace) V(s_t+1) + trace G_t+1),  G_T = V(s_T) at an episode's end, all V of a terminal state 0
 
-    `rewards` [N], `values` [P, N] of the observations, `last` [P, E] of the observation after each episode's last step; the rest [P].
-    With trace 1 and `last` 0 it is the discounted return to go.
+    `rewards` [N]; `values` [P, N] of the observations; `last` [P, E], the value after each episode's last step; the rest [P].
+    With trace 1 and `last` 0 this is the discounted return to go.
     """
     result = torch.zeros_like(values)
     gamma, trace = discount.unsqueeze(1), trace.unsqueeze(1)
@@ -23,7 +23,7 @@ def lambda_returns(data: Episodes, rewards: Tensor, values: Tensor, last: Tensor
     ends, lengths = data.offsets[1:][order] - 1, data.lengths[order]
     next_return, value = last[:, order], last[:, order]  # G and V of the next step
     running = (lengths.unsqueeze(0) > torch.arange(int(lengths[0]), device=lengths.device).unsqueeze(1)).sum(1).tolist()
-    for back, count in enumerate(running):  # the episodes that have a step `back` steps before their last one
+    for back, count in enumerate(running):  # `count` episodes have a step that is `back` steps before their last one
         step = ends[:count] - back
         mixed = (1 - trace) * value[:, :count] + trace * next_return[:, :count]
         next_return = rewards[step] + gamma * live[step] * mixed

@@ -1,4 +1,4 @@
-"""AWAC and CRR: advantage-weighted imitation by a Q of the policy itself.
+"""AWAC and CRR: imitation weighted by the advantage under the Q of the policy itself.
 
 AWAC (Nair et al. 2020, arXiv 2006.09359), CORL's update:
 
@@ -8,8 +8,8 @@ AWAC (Nair et al. 2020, arXiv 2006.09359), CORL's update:
     Qbar <- (1 - target_rate) Qbar + target_rate Q
 
 CRR (Wang et al. 2020, arXiv 2006.15134) is the same with `samples` actions b_j: A = Q(s, a) - mean_j Q(s, b_j) (`baseline` mean) or
-max_j (`baseline` max), and w = 1[A > 0] (`weight` binary) or the clipped exponential (`weight` exp); a' ~ pibar(s'), the policy's own
-target network (`next_action` target). Its Q here is trained by the squared error (the paper's is distributional), as in d3rlpy.
+max_j (`baseline` max), and w = 1[A > 0] (`weight` binary) or the clipped exponential (`weight` exp); a' ~ pibar(s'), the target network of
+the policy (`next_action` target). Q is trained by the squared error, as in d3rlpy (the paper's Q is distributional).
 
 The policy is the suite's Gaussian, mean tanh(net) and free log_std in [-5, 2] (CORL: mean net, log_std in [-20, 2]); sampled actions are
 clipped to the unit box. Defaults are CORL's for D4RL v2 locomotion.
@@ -34,7 +34,7 @@ from algos.weights import advantage_weights
 
 
 class Baseline(Enum):
-    """What is subtracted from Q(s, a): the mean or the largest value of the policy's own actions."""
+    """The term subtracted from Q(s, a): the mean or the maximum over actions sampled from the policy."""
 
     mean = "mean"
     max = "max"
@@ -48,7 +48,7 @@ class Weight(Enum):
 
 
 class NextAction(Enum):
-    """Whose action the target of Q takes in the next state: the policy's, or its target network's."""
+    """The policy that chooses the next action in the target of Q: the policy itself, or its target network."""
 
     policy = "policy"
     target = "target"

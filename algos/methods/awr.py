@@ -1,18 +1,18 @@
-"""AWR, RWR and MARWIL: imitation weighted by how much better a logged step went than the data's own policy does on average.
+"""AWR, RWR and MARWIL: imitation weighted by the advantage of a logged step over the behaviour policy.
 
-    G = TD(lambda) return under V, V(s_T) where an episode was cut off and 0 where it terminated     (algos/batches/returns.py)
+    G = TD(lambda) return under V, V(s_T) at the end of a truncated episode, 0 of a terminated one     (algos/batches/returns.py)
     L_V = 1/2 mean ((1 - discount) (G - V(s)))^2
     L_pi = - mean min(exp(temperature * A), max_weight) log pi(a | s),  A = (G - b) / c
 
 AWR (Peng et al. 2019, arXiv 1910.00177), its code: lambda 0.95; b = V; A standardised over the data (mean 0, standard deviation 1,
-+ 1e-5): `scale` standardise; temperature 1, max_weight 20. Every `refresh_every` updates G and A are computed anew of all data. Here V and
-the policy both move in every update, by Adam; the code alternates 500 momentum steps of V and 1,000 of the policy. The policy is the
-suite's Gaussian, whose mean is bounded and whose spread is learned (the code's: a penalty on means out of bounds, a fixed spread of 0.2).
-RWR (Peters & Schaal 2007; the form of the AWR paper, section 3): b = 0 and lambda = 1: `baseline` none. An episode's return ends where
-the episode was cut off, there being no V.
++ 1e-5): `scale` standardise; temperature 1, max_weight 20. Every `refresh_every` updates G and A of all data are recomputed. V and
+the policy both take an Adam step in every update; the code alternates 500 momentum steps of V and 1,000 of the policy. The policy is the
+suite's Gaussian with bounded mean and learned spread (the code: a penalty on means out of bounds, a fixed spread of 0.2).
+RWR (Peters & Schaal 2007; the form of the AWR paper, section 3): b = 0 and lambda = 1: `baseline` none. Without V, the return of a
+truncated episode ends at its last step.
 MARWIL (Wang et al. 2018): lambda = 1, V as it is at the update (`baseline` current), c^2 <- c^2 + norm_rate (mean A^2 - c^2) over the
-batch (`scale` running_norm). Here c starts at the root mean square of G - V over the data; RLlib's code starts c^2 at 100 and moves it at
-1e-8, which presumes returns of order 10.
+batch (`scale` running_norm). Here c starts at the root mean square of G - V over the data; RLlib's code starts c^2 at 100 with rate
+1e-8, which suits returns of order 10.
 
 The output of V's network is in units of 1 / (1 - discount), as in AWR's code.
 """
@@ -36,11 +36,11 @@ from algos.networks.critics import ValueNetwork
 from algos.networks.policies import Actor
 from algos.weights import advantage_weights
 
-CHUNK = 16_384  # steps a member in one forward pass over all data
+CHUNK = 16_384  # steps per member in one forward pass over all data
 
 
 class Baseline(Enum):
-    """What is subtracted from the return: V of the last refresh, V as it is now, nothing."""
+    """The term subtracted from the return: V of the last refresh, the present V, or nothing."""
 
     refreshed = "refreshed"
     current = "current"
@@ -48,7 +48,7 @@ class Baseline(Enum):
 
 
 class Scale(Enum):
-    """What the advantage is divided by; standardise also takes its mean away."""
+    """The divisor of the advantage; standardise also subtracts its mean."""
 
     standardise = "standardise"
     running_norm = "running_norm"
@@ -75,7 +75,9 @@ class AWRConfig(LearnerConfig):
         require_positive(self, key, "temperature", "max_weight", "refresh_every")
         require_share(self, key, "norm_rate")
         standing = self.scale is not Scale.standardise or self.baseline is not Baseline.current
-        require(standing, f"{key}.scale", self.scale.name, "running_norm or none with baseline=current, which is never known for all data")
+        require(
+            standing, f"{key}.scale", self.scale.name, "running_norm or none with baseline=current, whose mean over all data is unknown"
+        )
 
 
 class AWR(Learner):
@@ -104,7 +106,7 @@ class AWR(Learner):
             self.refresh(self.state, first=update == 0)
 
     def refresh(self, state: State, first: bool) -> None:
-        """Compute the returns and advantages of all steps under V as it is."""
+        """Recompute the returns and advantages of all steps under the present V."""
         returns, advantages = state["returns"], state["advantages"]
         values, last = self._values_of_data(state)
         returns.copy_(lambda_returns(self.data, self.stream.rewards, values, last, self.discount, self.trace))
@@ -116,7 +118,7 @@ class AWR(Learner):
             advantages.sub_(advantages.mean(1, keepdim=True)).div_(deviation + 1e-5)
 
     def _values_of_data(self, state: State) -> tuple[Tensor, Tensor]:
-        """V [P, N] of the observations and [P, E] of the one after each episode's last step; zeros without a V."""
+        """V [P, N] of the observations, and [P, E] after each episode's last step; zeros if the method has no V."""
         if "value" not in state:
             return torch.zeros_like(state["returns"]), torch.zeros(self.members, len(self.data.lengths), device=self.device)
         parts = []
@@ -130,7 +132,7 @@ class AWR(Learner):
         return 0.5 * error.square().mean(-1)
 
     def advantage(self, state: State, batch: Transitions, returns: Tensor) -> Tensor:
-        """A [P, B], scaled. Moves the running norm, where there is one."""
+        """A [P, B], scaled; updates the running norm, if the method has one."""
         if self.config.baseline is Baseline.current:
             advantage = returns - self.values(state["value"], batch.observations)
         else:

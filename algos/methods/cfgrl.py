@@ -1,6 +1,6 @@
 """CFGRL: policy improvement by classifier-free guidance (Frans et al. 2025, arXiv 2505.23458), its code's offline-RL variant.
 
-Q and V are IQL's, in its order (iql.py; the code takes every loss at the parameters before the update). The policy is a flow: a
+Q and V are those of IQL, in its order (iql.py; the code computes every loss before the first step). The policy is a flow: a
 network v(x, tau, s, o) of a noised action x, a time tau, the state and a flag o, 1 for "optimal", 0 for "anything":
 
     x = (1 - tau) e + tau a,  e standard normal, tau uniform on 0, 1/steps, .. 1
@@ -10,9 +10,9 @@ with means over action dimensions. It acts by `steps` Euler steps from a standar
 
     v(x, tau, s, 0) + guidance * (v(x, tau, s, 1) - v(x, tau, s, 0))
 
-clipped to the unit box. `guidance` plays no part in training: `python -m bench evaluate` scores one run at many. Evaluation starts from one
-x for all episodes and steps, a function of the member's seed alone (the code draws anew at every step): what a policy does depends
-neither on who is evaluated beside it nor on how many episodes run at once. ReLU without LayerNorm (the code: mish with it).
+clipped to the unit box. Training does not use `guidance`: `python -m bench evaluate` scores one run at many values. Evaluation starts from
+one x for all episodes and steps, a function of the member's seed alone (the code draws x at every step), so that actions depend neither on
+the other members nor on the number of episodes that run at once. ReLU without LayerNorm (the code: mish with it).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FlowPolicy:
 class CFGRLConfig(IQLConfig):
     """Classifier-free guidance reinforcement learning."""
 
-    evaluation_settings: ClassVar[tuple[str, ...]] = ("guidance",)  # that play no part in training
+    evaluation_settings: ClassVar[tuple[str, ...]] = ("guidance",)
     name: str = "cfgrl"
     batch_size: int = 1024
     hidden: list[int] = field(default_factory=lambda: [512, 512, 512])
@@ -95,8 +95,8 @@ class CFGRLConfig(IQLConfig):
         require(0 <= self.guidance < float("inf"), f"{key}.guidance", self.guidance, "a number of at least 0")
 
     def determinants(self) -> dict[str, Any]:
-        used = {k: v for k, v in super().determinants().items() if k not in ("temperature", "max_weight", "actor")}  # those: IQL's policy
-        return used | {"start": "a member"}  # runs that started each episode from its own x are others
+        """The settings that the result depends on, without those of IQL's policy."""
+        return {k: v for k, v in super().determinants().items() if k not in ("temperature", "max_weight", "actor")}
 
 
 class CFGRL(IQL):
@@ -117,9 +117,9 @@ class CFGRL(IQL):
         start, params = batch.noise["start"], self.params(flat)
         time = ((batch.noise["time"] + 1) / 2 * (self.config.steps + 1)).floor().clamp(max=self.config.steps) / self.config.steps
         x = (1 - time).unsqueeze(-1) * start + time.unsqueeze(-1) * batch.actions
-        wanted = batch.actions - start
+        velocity = batch.actions - start
         better, every = (
-            (self.policy_net.velocity(params, x, time, batch.observations, flag) - wanted).square().mean(-1) for flag in (True, False)
+            (self.policy_net.velocity(params, x, time, batch.observations, flag) - velocity).square().mean(-1) for flag in (True, False)
         )
         return ((advantage > 0) * better + self.unconditional.unsqueeze(1) * every).mean(-1)
 

@@ -5,9 +5,9 @@ Soft actor-critic (sac.py), and for each Q_k, with n random, n own and n next-st
     L_Q = mean (Q_k(s, a) - y)^2 + alpha * mean (log sum_j exp(Q_k(s, b_j) - log density(b_j)) - Q_k(s, a))        (eq. 4)
     y = r + discount * live * min_k Qbar_k(s', a'),  a' ~ pi(s'), without the entropy's term
 
-The sum is not divided by 3n: a constant that no gradient sees. All losses are of the parameters before the update; then the entropy's
-weight, the policy, Q and the target network move. Defaults are CORL's for D4RL v2 locomotion: alpha 10, observations normalised, rate of
-the policy 3e-5; no Lagrange multiplier, no behaviour-cloning start.
+The sum is not divided by 3n, a constant without gradient. All losses are computed before the first step; then the entropy's weight, the
+policy, Q and the target network move. Defaults are CORL's for D4RL v2 locomotion: alpha 10, observations normalised, learning
+rate of the policy 3e-5; no Lagrange multiplier, no behaviour-cloning start.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class CQL(SAC):
         return super().noise() | {"random": Noise(shape, uniform=True), "many_own": Noise(shape), "many_next": Noise(shape)}
 
     def proposals(self, state: State, batch: Transitions) -> tuple[Tensor, Tensor]:
-        """Actions [P, 3n, B, act] and their log-densities [P, 3n, B]: random, own, of the next state."""
+        """Actions [P, 3n, B, act] and their log-densities [P, 3n, B]: uniform ones, the policy's, the policy's in the next state."""
         random = batch.noise["random"]
         actions, densities = [random], [torch.full(random.shape[:-1], -self.action_width * math.log(2), device=self.device)]
         for name, observations in (("many_own", batch.observations), ("many_next", batch.next_observations)):

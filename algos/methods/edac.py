@@ -1,12 +1,12 @@
-"""EDAC and SAC-N: an ensemble's pessimism (An et al. 2021, arXiv 2110.01548), the variant of the authors' code.
+"""EDAC and SAC-N: pessimism by an ensemble of critics (An et al. 2021, arXiv 2110.01548), the variant of the authors' code.
 
-Soft actor-critic (sac.py) with N critics, in the order entropy's weight, policy, Q, each with what moved before it:
+Soft actor-critic (sac.py) with N critics. The entropy's weight, the policy and Q step in this order; each sees the steps before it:
 
     y = r + discount * live * (min_k Qbar_k(s', a') - e * log pi(a' | s')),  a' ~ pi(s')
     L_Q = sum_k mean (Q_k(s, a) - y)^2 + eta * mean sum_{i != j} <g_i, g_j> / (N - 1),  g_k = grad_a Q_k(s, a) / |grad_a Q_k(s, a)|
 
 (eq. 5 and algorithm 1). SAC-N is eta = 0. The log-density of a squashed action is exact (the code adds 1e-6 in a logarithm).
-Observations and rewards are as they are. N and eta were tuned for each data set; conf/domains.yaml has the published ones.
+Observations and rewards are unchanged. The authors tuned N and eta for each data set; conf/domains.yaml has the published values.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@
     L_Q = sum_k mean (Q_k(s, a) - r - discount * live * V(s'))^2             (eq. 6)
     Qbar <- (1 - target_rate) Qbar + target_rate Q
 
-in this order, each an Adam step. `value_used` old takes V from before its step in w and in Q's target, as CORL does.
-Defaults are those of the reference code for D4RL locomotion: rewards scaled by 1000 / (largest - smallest return), observations as they
-are, cosine decay of the policy's learning rate alone, Gaussian of mean tanh(net) and free log_std in [-5, 2].
-CORL uses a deterministic policy for two hopper sets: `actor` deterministic, its squared error in the log-likelihood's place.
+in this order, each an Adam step. With `value_used` old, w and the target of Q take V from before its step, as in CORL.
+Defaults are those of the reference code for D4RL locomotion: rewards scaled by 1000 / (largest - smallest return), observations unchanged,
+cosine decay of the policy's learning rate alone, Gaussian policy of mean tanh(net) and free log_std in [-5, 2].
+CORL uses a deterministic policy for two hopper sets: `actor` deterministic, with the squared error instead of the log-likelihood.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from algos.weights import advantage_weights
 
 
 class ValueUsed(Enum):
-    """Which V the advantage and Q's target see: after its step of this update, or before."""
+    """The V in the advantage and in the target of Q: after its step of this update, or before."""
 
     new = "new"
     old = "old"
@@ -75,7 +75,7 @@ class IQL(Learner):
         self.max_weight, self.target_rate = self.scalar(config.max_weight), self.scalar(config.target_rate)
 
     def make_policy(self) -> Any:
-        """The policy's network."""
+        """The policy; CFGRL has another one."""
         return self.config.actor.make(self.observation_width, self.action_width, self.hidden)
 
     def value_losses(self, flat: Tensor, batch: Transitions, q: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class IQL(Learner):
         return td_losses(self.critic(flat, batch.observations, batch.actions), target)
 
     def policy_step(self, state: State, batch: Transitions, advantage: Tensor) -> Tensor:
-        """The policy's step by its advantage [P, B]; returns the losses [P] before it."""
+        """Take the policy's step by the advantage [P, B]; return the losses [P] before it."""
         weights = advantage_weights(advantage, self.temperature, self.max_weight)
         return self.minimise(state, "policy", lambda flat: self.likelihood_losses(flat, batch, weights))
 

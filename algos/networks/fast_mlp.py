@@ -86,8 +86,8 @@ class Dense(torch.autograd.Function):
         inputs, weights = saved[: len(saved) // 2], saved[len(saved) // 2 :]
         of_flat, of_x, *_ = ctx.needs_input_grad
         if torch.is_grad_enabled():  # a second derivative is asked for: use ordinary operations
-            wanted = [t for t, wants in ((flat, of_flat), (inputs[0], of_x)) if wants]
-            found = iter(torch.autograd.grad(forward(flat, inputs[0], ctx.sizes, ctx.hidden), wanted, grads, create_graph=True))
+            targets = [t for t, wants in ((flat, of_flat), (inputs[0], of_x)) if wants]
+            found = iter(torch.autograd.grad(forward(flat, inputs[0], ctx.sizes, ctx.hidden), targets, grads, create_graph=True))
             return next(found) if of_flat else None, next(found) if of_x else None, None, None
         (grad,) = grads
         flat_grad = torch.empty_like(flat) if of_flat else None

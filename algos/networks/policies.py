@@ -22,7 +22,7 @@ LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 class GaussianPolicy:
     """Normal(tanh(net(obs)), exp(log_std)), log_std a learned vector clamped to [-5, 2], no squashing correction.
 
-    The policy class of the iw-SFT control experiments (arXiv 2507.12856). Actions live in the unit box.
+    The policy class of the iw-SFT control experiments (arXiv 2507.12856). Actions are in the unit box.
     """
 
     observation_width: int

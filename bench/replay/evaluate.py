@@ -46,7 +46,7 @@ def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None)
 
 def parse(run: LoadedRun, arguments: Sequence[str]) -> tuple[dict[str, list[float]], int]:
     """(values by evaluation setting of the method, episodes) from KEY=VALUE,VALUE,... Raises ConfigError."""
-    known = getattr(run.config.algo, "evaluation_settings", ())
+    known = run.config.algo.evaluation_settings
     settings: dict[str, list[float]] = {}
     for argument in arguments:
         key, _, text = argument.partition("=")

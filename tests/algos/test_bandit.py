@@ -1,4 +1,4 @@
-"""The two-armed bandit, to its exact values: P(R=1|left) = 1/2, P(R=1|right) = 1, uniform pi_ref, one step."""
+"""The two-armed bandit reaches its exact values: P(R=1|left) = 1/2, P(R=1|right) = 1, uniform pi_ref, one step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEFT, RIGHT = 0.0, 1.0
 
 
 def pulls() -> Trajectories:
-    """What uniform pulling gives: left fails, left succeeds, right succeeds twice."""
+    """The data of uniform pulls: left fails, left succeeds, right succeeds twice."""
     ended, cut = np.array([True]), np.array([False])
     outcomes = [(LEFT, 0.0), (LEFT, 1.0), (RIGHT, 1.0), (RIGHT, 1.0)]
     data = from_episodes([(np.zeros((2, 1)), [[arm]], [reward], ended, cut) for arm, reward in outcomes])
@@ -27,7 +27,7 @@ def pulls() -> Trajectories:
 
 
 def uniform() -> dict[str, Tensor]:
-    """A softmax over two arms: a linear layer on an observation that is always 0, of which the bias is left."""
+    """A uniform softmax over two arms: a linear layer whose observation is always 0, so that only its bias counts."""
     return {"0.weight": torch.zeros(1, 1, 2), "0.bias": torch.zeros(1, 2)}
 
 
@@ -36,7 +36,7 @@ def right_of(algo: WeightedBC) -> float:
 
 
 def probability_of_right(weighting: Weighting, min_score: float | None = 1.0, updates: int = 3000) -> float:
-    """Train on the successes, every one of them in each update, and return pi(right)."""
+    """Train on all successes in every update and return pi(right)."""
     config = WeightedBCConfig(
         "bandit", batch_size=3, hidden=[], start=Start.pi_ref, learning_rate=0.05, sampler=Sampler.trajectories,
         curation=Curation(min_score=min_score), weighting=weighting,
@@ -90,7 +90,7 @@ def test_bc_imitates_everything() -> None:
 
 @pytest.mark.parametrize("right", [0.3, 0.5, 0.9])
 def test_the_bound_is_tight_where_q_is_the_policy(right: float) -> None:
-    """J >= E_ref[(q / pi_ref) (1 + log(p / q)) R], with equality at q = p; the form with the constant."""
+    """J >= E_ref[(q / pi_ref) (1 + log(p / q)) R], with equality at q = p: the bound with its constant."""
     p, reward = np.array([1 - right, right]), np.array([0.5, 1.0])
     objective = float(p @ reward)
 

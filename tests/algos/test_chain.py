@@ -23,7 +23,7 @@ SMALL = ("algo.hidden=[32,32]", "algo.batch_size=64", "algo.discount=0.9", "algo
 
 
 def move(state: int, right: bool) -> tuple[int, float, bool]:
-    """(next state, reward, terminated)"""
+    """The next state, the reward, and whether it is terminal."""
     if right and state == STATES - 1:
         return state, 1.0, True
     return max(0, state + (1 if right else -1)), 0.0, False
@@ -104,7 +104,7 @@ def test_values_find_the_way(name: str, data: Trajectories) -> None:
 
 @pytest.mark.parametrize("name", ["awr", "marwil"])
 def test_returns_of_the_data_take_one_step_of_improvement(name: str, data: Trajectories) -> None:
-    """AWR and MARWIL improve on the data's own values, which say little in state 0, four steps from any reward; right elsewhere."""
+    """AWR and MARWIL go right in every state but 0, where the behaviour policy's values hardly differ, four steps from any reward."""
     config = configured(name, *SMALL, "algo.updates=800", "algo.refresh_every=100", "algo.temperature=6")
     algo = build(config, data, (0, 1))
     algo.train(0, config.updates)
@@ -119,7 +119,7 @@ def test_behaviour_cloning_does_not(data: Trajectories) -> None:
 
 
 def test_iqls_value_approaches_the_optimum(data: Trajectories) -> None:
-    """Expectile regression of the logged actions' values: near 1 it is the largest, here Q*'s (Kostrikov et al. 2021, theorem 3)."""
+    """With an expectile near 1, V is the largest value of a logged action, here that of Q* (Kostrikov et al. 2021, theorem 3)."""
     config = configured("iql", *SMALL, *BUDGET["iql"], "algo.expectile=0.97", "algo.updates=1500")
     algo: Any = build(config, data, (0,))
     algo.train(0, config.updates)

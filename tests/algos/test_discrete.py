@@ -1,4 +1,4 @@
-"""Discrete actions: the categorical policy, and the whole way from a data set to a score."""
+"""Discrete actions: the categorical policy, and a run from a data set to a score."""
 
 import json
 import subprocess

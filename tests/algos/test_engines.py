@@ -1,4 +1,4 @@
-"""Every way of doing an update gives the same parameters, and a recording reads what it is given, not what it was recorded with."""
+"""All engines give the same parameters, and a recording reads the random numbers of each call, not those it was recorded with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.learners import SMALL, configured, episodes_of, small
 
 
 def record_by_hand(update: Callable[[], Metrics]) -> tuple[Any, Metrics]:
-    """What record_cuda does, without a GPU: the tensors of the first run are the ones that every replay reads and writes."""
+    """A stand-in of record_cuda without a GPU: every replay reads and writes the tensors of the first run."""
     for _ in range(3):
         update()
     metrics = {name: value.clone() for name, value in update().items()}
@@ -50,7 +50,7 @@ def test_replayed_updates_are_the_same(name: str) -> None:
 
 
 def test_a_recording_that_kept_its_inputs_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison above can fail: random numbers that are not copied in give other parameters."""
+    """The comparison above can fail: without a copy of the random numbers, parameters differ."""
     straight, stale = small("iql", episodes_of()), small("iql", episodes_of())
     stale.engine = engine = Captured(stale, record_by_hand)
     stale.engine(0, stale.draws(0))
@@ -71,7 +71,7 @@ def test_a_replaced_state_is_recorded_again() -> None:
     assert torch.equal(replayed.state["policy"], straight.state["policy"])
 
 
-def test_what_train_returned_is_not_overwritten() -> None:
+def test_returned_metrics_are_not_overwritten() -> None:
     algo = small("iql", episodes_of())
     algo.engine = Captured(algo, record_by_hand)
     first = algo.train(0, 2)
@@ -107,7 +107,7 @@ def test_compiled_updates_are_the_same(name: str) -> None:
 @pytest.mark.slow
 @compiles
 def test_compiled_updates_with_hidden_layers_in_bfloat16() -> None:
-    """The same but for rounding between operations that are compiled into one."""
+    """Compiled updates equal eager ones up to rounding between fused operations."""
     exact, straight, compiled = (small("iql", episodes_of(), (3, 8), "algo.hidden=[16,16,16]") for _ in range(3))
     straight.engine, compiled.engine = InBfloat16(straight.step), InBfloat16(Compiled(compiled))
     for algo in (exact, straight, compiled):
@@ -117,25 +117,25 @@ def test_compiled_updates_with_hidden_layers_in_bfloat16() -> None:
 
 
 @compiles
-def test_members_that_are_dealt_out_are_compiled_where_they_train() -> None:
+def test_worker_processes_compile_for_themselves() -> None:
     data, seeds = episodes_of(), [3, 8, 5]
     straight = small("iql", data, seeds)
     parts = [small("iql", data, seeds[own]) for own in places(3, 2)]
     for part in parts:
         part.engine = Compiled(part)
-    dealt = MemberProcesses(parts)
+    processes = MemberProcesses(parts)
     straight.train(0, 30)
-    dealt.train(0, 20)
-    dealt.train(20, 30)
+    processes.train(0, 20)
+    processes.train(20, 30)
     assert not parts[0].engine.updates  # not here
     for part, value in straight.state.items():
-        torch.testing.assert_close(dealt.state[part], value, rtol=1e-3, atol=2e-5, msg=part)
+        torch.testing.assert_close(processes.state[part], value, rtol=1e-3, atol=2e-5, msg=part)
 
 
 @pytest.mark.slow
 @compiles
 def test_compiled_populations_of_one_process_keep_apart() -> None:
-    """The same operations with other settings and data: nothing that was compiled for one is used for the other."""
+    """A population with other settings and data does not use the code compiled for the first."""
     pairs = []
     for number, temperature in enumerate((0.1, 10.0)):
         pair = [small("iql", episodes_of(number), (3, 8), f"algo.temperature={temperature}") for _ in "ab"]

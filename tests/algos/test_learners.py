@@ -1,4 +1,4 @@
-"""What every method that learns from transitions promises: members apart, exact resume, no host reads, mistakes in one line."""
+"""Laws of every method that learns from transitions: independent members, exact resume, no host reads, errors of one line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_member_equals_itself_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_member_with_its_own_settings_equals_itself_alone(name: str) -> None:
-    """Scalars are tensors [P]: what the second member is given does not touch the first."""
+    """Settings are tensors [P]: the second member's do not affect the first."""
     plain = in_double(small(name, episodes_of(), (3, 8), *often_refreshed(name, 2)))
     changed = in_double(small(name, episodes_of(), (3, 8), *often_refreshed(name, 2)))
     settings = [v for v in vars(changed).values() if torch.is_tensor(v) and v.shape == (2,)]
@@ -70,7 +70,7 @@ def test_resume_is_exact(name: str) -> None:
 
 
 class NoHostReads(TorchDispatchMode):
-    """Fails where a value is read back to the host or a shape depends on one."""
+    """A mode that fails where a value is read back to the host or a shape depends on a value."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func.overloadpacket not in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select), func
@@ -94,8 +94,8 @@ def test_host_reads_are_noticed() -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_what_others_see(name: str) -> None:
-    """Metrics [P] of the same names at every update, actions in the box, a policy that is enough to act."""
+def test_metrics_actions_and_policy(name: str) -> None:
+    """Metrics are [P] and have the same names at every update, actions are in the box, the policy's parameters suffice to act."""
     algo = small(name, episodes_of())
     first, second = algo.train(0, 1), algo.train(1, 2)
     assert first.keys() == second.keys()

@@ -29,7 +29,7 @@ IDLE: dict[str, set[str]] = {
 
 
 def changed(config: Any) -> dict[str, Any]:
-    """For every batchable setting of `config`, the configuration with another value of it, which the method takes."""
+    """For every batchable setting of `config`, a valid configuration with another value of it."""
     found = {}
     for key, value in batchable_settings(config).items():
         binding = {"noise_clip": 0.01, "max_weight": 1.01, "weighting.maximum": 1.01}
@@ -54,7 +54,7 @@ def assert_member(together: Any, k: int, single: Any, what: str) -> None:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_setting_is_its_members_own(name: str) -> None:
-    """One population whose members each change one setting, all from one seed: as alone, and not as the member that changes nothing."""
+    """In a population whose members each change one setting, with one seed, each equals itself alone and differs from the unchanged one."""
     data = episodes_of(2)
     config = configured(name, *SMALL, *few_critics(name), *often_refreshed(name, 5))
     members = changed(config)
@@ -68,7 +68,7 @@ def test_every_setting_is_its_members_own(name: str) -> None:
 
 
 def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """But for rounding, which may differ with a member's place in memory."""
+    """Equal up to rounding, which may differ with a member's place in memory."""
     return torch.allclose(a, b, rtol=1e-4, atol=1e-7)
 
 
@@ -130,7 +130,7 @@ def test_actions_do_not_depend_on_how_many_episodes_run_at_once(name: str) -> No
     torch.testing.assert_close(all_at_once[:, 4:], some, **TOLERANCE)
 
 
-def test_a_state_comes_apart_and_together_again() -> None:
+def test_the_parts_of_a_state_join_again() -> None:
     data, config = episodes_of(1), configured("marwil", *SMALL)
     algo = build(config, data, [1, 2, 3])
     algo.train(0, 3)
@@ -139,7 +139,7 @@ def test_a_state_comes_apart_and_together_again() -> None:
     assert all(torch.equal(again[k], v) for k, v in algo.state.items())
 
 
-def test_a_mark_outlives_another_default() -> None:
+def test_derived_classes_keep_the_mark() -> None:
     assert "learning_rate" in batchable_settings(ReBRACConfig())
     assert batchable_settings(ReBRACConfig())["learning_rate"] == 1e-3
 

@@ -49,7 +49,7 @@ def test_the_same_seed_twice_is_identical_and_another_is_not(small_data: Traject
     assert not torch.allclose(first["policy"][1], other["policy"][1], atol=1e-3)
 
 
-def test_training_in_parts_is_training_at_once(small_data: Trajectories) -> None:
+def test_training_in_two_calls_is_training_in_one(small_data: Trajectories) -> None:
     config = config_of(Kind.trajectory, Sampler.transitions)
     reference = WeightedBC(WeightedBCConfig(hidden=[16, 16]), small_data, [0]).policy()
     parts = WeightedBC(config, small_data, [0], reference)
@@ -68,9 +68,9 @@ def test_initial_parameters_differ_between_members(small_data: Trajectories) -> 
 
 
 def test_fine_tuning_starts_at_the_reference(small_data: Trajectories) -> None:
-    trained_elsewhere = WeightedBC(WeightedBCConfig(hidden=[16, 16]), small_data, [0])
-    trained_elsewhere.train(0, 5)
-    reference = trained_elsewhere.policy()
+    source = WeightedBC(WeightedBCConfig(hidden=[16, 16]), small_data, [0])
+    source.train(0, 5)
+    reference = source.policy()
     algo = WeightedBC(config_of(Kind.trajectory, Sampler.transitions), small_data, [0], reference)
     assert all(torch.equal(algo.policy()[k], v) for k, v in reference.items())
     algo.train(0, 20)

@@ -55,7 +55,7 @@ def test_summary() -> None:
 
 
 def test_strata_multiplicities() -> None:
-    """In {90, 95, 98}, a top-2 % trajectory stands three times, 95-98 twice, 90-95 once."""
+    """With {90, 95, 98}, a top-2 % trajectory counts three times, 95-98 twice, 90-95 once."""
     scores = RNG.permutation(1000).astype(float)
     counts = np.bincount(strata(scores, [90, 95, 98]), minlength=1000)
     expected = np.select([scores >= 980, scores >= 950, scores >= 900], [3, 2, 1], 0)
@@ -132,7 +132,7 @@ def test_adam_is_pytorchs() -> None:
 
 
 def test_moments_of_dead_units_do_not_end_as_subnormal_numbers() -> None:
-    """They would stay so for ever, and arithmetic with them is many times slower; PyTorch's own do, and the parameters are the same."""
+    """First moments of dead units become 0, where PyTorch's stay subnormal for ever and slow; parameters are the same."""
     torch.manual_seed(0)
     ours, adam, rates = torch.randn(2, 8), Adam(), torch.full((2,), 1e-3)
     theirs = torch.nn.Parameter(ours.clone())

@@ -1,4 +1,4 @@
-"""Blocks of random numbers made ahead by a thread: the same numbers, in whatever order they are asked for, and no error is lost."""
+"""Blocks of random numbers from a prefetching thread: the same numbers in any order of requests, and no error is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = 4
 
 
 class Maker:
-    """Block k holds 4 k, 4 k + 1, ...; notes which block was made in which thread, and fails at `broken`."""
+    """Makes block k of the numbers 4 k, 4 k + 1, ...; records block and thread of every call, and fails at block `broken`."""
 
     def __init__(self, broken: int = -1) -> None:
         self.made: list[tuple[int, bool]] = []
@@ -41,7 +41,7 @@ def test_the_next_block_is_made_by_a_thread_while_one_is_used() -> None:
     assert maker.made == [(0, True), (1, False), (2, False), (3, False)]  # each once
 
 
-def test_a_cpu_has_no_thread_unless_told() -> None:
+def test_a_cpu_has_no_thread_unless_asked() -> None:
     maker = Maker()
     blocks = Blocks(maker, SIZE, CPU)
     assert [int(blocks.row(update)["x"]) for update in range(2 * SIZE)] == list(range(2 * SIZE))
@@ -49,7 +49,7 @@ def test_a_cpu_has_no_thread_unless_told() -> None:
 
 
 def test_rows_in_any_order_are_right() -> None:
-    """As after a resume: jumps ahead, back, and into the block that is being made."""
+    """Jumps forward, back, and into the block that the thread is making, as after a resume."""
     blocks = Blocks(Maker(), SIZE, CPU, prefetch=True)
     for update in (0, 5, 23, 2, 3, 4, 40, 41, 0, 39):
         assert int(blocks.row(update)["x"]) == update

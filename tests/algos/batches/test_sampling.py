@@ -1,4 +1,4 @@
-"""Both samplers estimate the same gradient, whatever the weighting of lengths; streams depend on (seed, update) alone."""
+"""Both samplers estimate the same gradient for each weighting of lengths; streams depend on (seed, update) alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def algo_of(data: Trajectories, sampler: Sampler, lengths: LengthWeighting, batc
 
 
 def exact(algo: WeightedBC, data: Trajectories, weighting: LengthWeighting) -> float:
-    """The loss over all curated episodes, by plain loops."""
+    """The loss over all curated episodes, computed in plain loops."""
     assert algo.pi_ref is not None
     sums, weights, lengths = [], [], []
     for e in algo.curated.tolist():

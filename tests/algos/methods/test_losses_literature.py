@@ -1,4 +1,4 @@
-"""Each method's updates against a plain reimplementation in the form of the literature: one module a network, torch's Adam, float64."""
+"""Updates of each method equal a plain reimplementation in the form of the literature: one module per network, torch's Adam, float64."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def edac(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
 
 
 def awr(algo: Any, k: int) -> tuple[Do, Callable[[], MemberGroups]]:
-    """AWR, and RWR and MARWIL as they differ from it, with the returns of paths computed step by step."""
+    """AWR, RWR and MARWIL, with the returns of paths computed step by step."""
     name, data, every = algo.config.name, algo.data, algo.config.refresh_every
     pi = Net(algo.policy_net.net, algo.state["policy"][k])
     v = Net(algo.value.net, algo.state["value"][k]) if name != "rwr" else None
@@ -376,7 +376,7 @@ def test_updates_equal_the_literatures(name: str, literature: Any, overrides: tu
 
 
 def test_dft_is_its_papers_loss() -> None:
-    """-sg(p) log p a step (Wu et al. 2025, eq. 9), the batch's weights scaled to mean 1."""
+    """The loss is -sg(p) log p per step (Wu et al. 2025, eq. 9), with the batch's weights scaled to mean 1."""
     from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
     from tests.helpers.learners import configured
 

@@ -1,4 +1,4 @@
-"""Each method's losses and targets against NumPy in float64, from the parameters alone; and target networks, schedules and masks."""
+"""Losses and TD targets of each method equal NumPy's in float64, from the parameters alone; target networks, schedules and masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-5
 
 
 def case(name: str, *overrides: str) -> tuple[Any, Any, dict[str, Tensor]]:
-    """A population after three updates (so that targets differ from what they follow), a batch, and a copy of the state."""
+    """A population after three updates (target networks then differ from the networks), a batch, and a copy of the state."""
     algo = in_double(small(name, episodes_of(2), (3, 8), *overrides))
     algo.train(0, 3)
     return algo, algo.stream.batch(3), snapshot(algo)
@@ -51,7 +51,7 @@ def drawn(algo: Any, flat: Tensor, s: np.ndarray, noise: np.ndarray) -> np.ndarr
 
 
 def squashed(algo: Any, flat: Tensor, s: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Actions and log-densities; the change of variables in its textbook form."""
+    """Actions and log-densities, by the textbook form of the change of variables."""
     net = algo.policy_net
     out = forward(net.net, flat, s)
     log_std = np.clip(out[..., ACT:] + net.log_std_offset, net.log_std_min, net.log_std_max)
@@ -208,8 +208,8 @@ def test_cfgrl(k: int) -> None:
     near(loss, k, np.mean((adv > 0) * error[1] + 0.1 * error[0]))
 
 
-def test_guidance_is_an_affair_of_evaluation() -> None:
-    """32 Euler steps along v0 + w (v1 - v0), from the same starts whatever else is in the batch; training never sees w."""
+def test_training_does_not_use_guidance() -> None:
+    """Acting takes 32 Euler steps along v0 + w (v1 - v0) from starts that do not depend on the batch; training does not use w."""
     algo, _, _ = case("cfgrl", "algo.guidance=3")
     other, _, _ = case("cfgrl", "algo.guidance=0")
     for part, value in algo.state.items():
@@ -226,7 +226,7 @@ def test_guidance_is_an_affair_of_evaluation() -> None:
     assert not torch.allclose(found, other.act(s))
 
 
-def test_target_networks_move_by_their_rate_a_member() -> None:
+def test_target_networks_move_by_the_rate_of_each_member() -> None:
     target, source, rate = torch.zeros(2, 3), torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), torch.tensor([0.5, 0.1])
     polyak(target, source, rate)
     torch.testing.assert_close(target, torch.tensor([[0.5, 1.0, 1.5], [0.4, 0.5, 0.6]]))
@@ -241,7 +241,7 @@ def test_expectile_differs_from_member_to_member() -> None:
     torch.testing.assert_close(expectile_losses(u, torch.tensor([0.5, 0.9])), torch.tensor([(0.5 + 2.0) / 2, (0.1 + 3.6) / 2]))
 
 
-def test_policy_of_td3_waits_for_its_turn() -> None:
+def test_td3_delays_its_policy() -> None:
     algo = small("td3_bc", episodes_of())
     start = snapshot(algo)
     algo.train(0, 1)
@@ -254,8 +254,8 @@ def test_policy_of_td3_waits_for_its_turn() -> None:
     assert int(algo.state["policy.steps"]) == 1
 
 
-def test_cosine_takes_only_the_policys_rate() -> None:
-    """20 updates: Adam's first step is the rate itself; the last update's is cos-small for the policy, full for the critic."""
+def test_the_cosine_schedule_is_of_the_policy_alone() -> None:
+    """Over 20 updates: Adam's first step is the rate itself; the last step is small for the policy (cosine), full for the critic."""
     moved: dict[str, dict[str, float]] = {}
     for schedule in Schedule:
         algo = in_double(small("iql", episodes_of(), (3,), f"algo.schedule={schedule.name}"))
@@ -273,7 +273,7 @@ VALUE_METHODS = ("iql", "td3_bc", "rebrac", "awac", "crr", "cql", "edac", "sac_n
 
 @pytest.mark.parametrize("name", VALUE_METHODS)
 def test_time_limits_bootstrap_and_terminations_do_not(name: str) -> None:
-    """Two steps that differ in how the episode ended: the target of the terminated one is its reward, that of the other is more."""
+    """Of two last steps, the TD target of the terminated episode is its reward, that of the truncated one is more."""
     zeros = np.zeros((2, 3))
     ends = [(np.array([True]), np.array([False])), (np.array([False]), np.array([True]))]
     data = from_episodes([(zeros, np.zeros((1, ACT)), np.array([2.0]), *flags) for flags in ends])
@@ -291,7 +291,7 @@ def test_time_limits_bootstrap_and_terminations_do_not(name: str) -> None:
     assert {0, 1} == set(step.flatten().tolist())
 
 
-def test_returns_bootstrap_where_an_episode_was_cut_off() -> None:
+def test_returns_bootstrap_at_the_end_of_a_truncated_episode() -> None:
     zeros, one = np.zeros((3, 1)), np.ones(2)
     flags = np.array([False, True]), np.array([False, False])
     data = from_episodes([(zeros, np.zeros((2, 1)), one, *flags), (zeros, np.zeros((2, 1)), one, *flags[::-1])])

@@ -1,4 +1,4 @@
-"""Equality with the iw-SFT authors' own control code, from values that it computed on random small inputs (fixtures/)."""
+"""Losses, weights and gradients equal those of the iw-SFT authors' control code, recorded on small random inputs (fixtures/)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parameters(oracle: Oracle, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def data_of(oracle: Oracle) -> Trajectories:
-    """The oracle's padded episodes as ragged ones (the observation after the last step is not known and not used)."""
+    """The oracle's padded episodes without padding; the observation after the last step is unknown and unused."""
     episodes = []
     for states, actions, length in zip(oracle["states"], oracle["actions"], oracle["lengths"].astype(int), strict=True):
         ends = np.arange(length) == length - 1
@@ -53,7 +53,7 @@ def data_of(oracle: Oracle) -> Trajectories:
 
 
 def member(oracle: Oracle, weighting: Weighting) -> WeightedBC:
-    """This suite's method at the oracle's three policies, whole trajectories, each episode's loss divided by its length."""
+    """WeightedBC at the oracle's three policies, on whole trajectories, each episode's loss divided by its length."""
     episodes = len(oracle["states"])
     config = WeightedBCConfig(
         "oracle", batch_size=episodes, hidden=[16, 16, 16], sampler=Sampler.trajectories,
@@ -67,7 +67,7 @@ def member(oracle: Oracle, weighting: Weighting) -> WeightedBC:
 
 
 def every_episode_once(algo: WeightedBC) -> Batch:
-    """The batch in which each episode stands once, in order."""
+    """The batch of every episode once, in order."""
     episodes = algo.data.lengths.shape[0]
     return algo.stream._whole((torch.arange(episodes).double()[None] + 0.5) / episodes)
 

@@ -1,4 +1,4 @@
-"""The one-node network against ordinary operations: values, first and second derivatives, wherever a gradient is wanted."""
+"""The one-node network equals ordinary operations: values, first and second derivatives, for each choice of gradients."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def tensors(extra: int = 0) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("extra", [0, 4])
-@pytest.mark.parametrize("wanted", [(0, 1), (0,), (1,)])
-def test_derivatives(wanted: tuple[int, ...], extra: int) -> None:
+@pytest.mark.parametrize("by", [(0, 1), (0,), (1,)])
+def test_derivatives(by: tuple[int, ...], extra: int) -> None:
     given = tensors(extra)
-    ours = [t if i in wanted else t.detach() for i, t in enumerate(given)]
+    ours = [t if i in by else t.detach() for i, t in enumerate(given)]
     found = Dense.apply(*ours, SIZES, ours[1].dtype)
     expected = forward(*ours, SIZES, ours[1].dtype)
     torch.testing.assert_close(found, expected)
-    leaves = [ours[i] for i in wanted]
+    leaves = [ours[i] for i in by]
     for a, b in zip(torch.autograd.grad(found.square().sum(), leaves), torch.autograd.grad(expected.square().sum(), leaves), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -41,7 +41,7 @@ def test_parameters_of_others_get_no_gradient() -> None:
     assert (grad[:, LENGTH - 2 : LENGTH] == 11).all()
 
 
-def test_large_ones_are_done_a_few_members_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_networks_are_computed_a_few_members_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     monkeypatch.setattr(module, "AT_ONCE", 2 * 11 * 7 * 8)  # two members' widest layer
 
@@ -59,7 +59,7 @@ def test_large_ones_are_done_a_few_members_at_a_time(monkeypatch: pytest.MonkeyP
 
 
 def test_second_derivatives() -> None:
-    """EDAC differentiates the critics' slopes in the action."""
+    """Second derivatives are right: EDAC differentiates the critics' gradients by the action."""
     results = []
     for network in (lambda *a: Dense.apply(*a, SIZES, torch.float64), lambda *a: forward(*a, SIZES, torch.float64)):
         flat, x = tensors()

@@ -1,4 +1,4 @@
-"""Hidden layers in bfloat16: what is rounded, what is not, and who is told. On any processor; the fast ones are asked for by name alone."""
+"""Hidden layers in bfloat16: which numbers are rounded, and which line says that a processor gains nothing. Runs on any processor."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def tensors(sizes: tuple[int, ...] = SIZES) -> tuple[Tensor, Tensor]:
     return flat.requires_grad_(), torch.randn(3, 50, sizes[0], generator=generator).requires_grad_()
 
 
-def apart(a: Tensor, b: Tensor) -> float:
-    """Root mean square of the difference, in that of `b`."""
+def relative_difference(a: Tensor, b: Tensor) -> float:
+    """Root mean square of the difference, relative to that of `b`."""
     a, b = a.detach(), b.detach()
     return float((a - b).square().mean().sqrt() / b.square().mean().sqrt())
 
@@ -44,17 +44,17 @@ def test_hidden_layers_are_rounded_and_nothing_else_is() -> None:
     with hidden_in_bfloat16():
         rounded = dense(flat, x, SIZES)
     assert rounded.dtype == torch.float32
-    assert 0 < apart(rounded, plain) < 3 * STEP
+    assert 0 < relative_difference(rounded, plain) < 3 * STEP
     for a, b in zip(derivatives(rounded, flat, x), derivatives(plain, flat, x), strict=True):
         assert a.dtype == torch.float32
-        assert 0 < apart(a, b) < 12 * STEP
+        assert 0 < relative_difference(a, b) < 12 * STEP
     flat, x = tensors((5, 24, 2))  # no layer that is neither first nor last
     with hidden_in_bfloat16():
         assert torch.equal(dense(flat, x, (5, 24, 2)), forward(flat, x, (5, 24, 2), torch.float32))
 
 
 def test_gradients_of_biases_are_sums_of_what_was_not_rounded() -> None:
-    """Of the hidden layer before the last one, whose gradient comes in float32."""
+    """The bias gradient of the last hidden layer sums float32 numbers."""
     sizes = (5, 24, 24, 2)
     flat, x = tensors(sizes)
     (first, b1), (second, b2), (last, _) = layers(flat.detach(), sizes)
@@ -66,31 +66,31 @@ def test_gradients_of_biases_are_sums_of_what_was_not_rounded() -> None:
 
 
 def test_one_node_is_as_ordinary_operations() -> None:
-    """To the rounding of sums, which differs: values, derivatives, and derivatives of derivatives."""
+    """Values, first and second derivatives agree up to the rounding of sums."""
     flat, x = tensors()
     found, expected = Dense.apply(flat, x, SIZES, torch.bfloat16), forward(flat, x, SIZES, torch.bfloat16)
-    assert apart(found, expected) < STEP
+    assert relative_difference(found, expected) < STEP
     for a, b in zip(derivatives(found, flat, x), derivatives(expected, flat, x), strict=True):
-        assert apart(a, b) < STEP
+        assert relative_difference(a, b) < STEP
     seconds = []
     for network in (Dense.apply, forward):
         (slope,) = torch.autograd.grad(network(flat, x, SIZES, torch.bfloat16).square().sum(), x, create_graph=True)
         seconds.append(derivatives(slope, flat, x))
     for a, b in zip(*seconds, strict=True):
-        assert apart(a, b) < STEP
+        assert relative_difference(a, b) < STEP
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
-def test_every_network_goes_by_it(layer_norm: bool) -> None:
+def test_every_network_uses_it(layer_norm: bool) -> None:
     net = MLP(SIZES, layer_norm)
     params = net.init([torch.Generator().manual_seed(k) for k in range(3)])
     x = torch.randn(3, 50, 5, generator=torch.Generator().manual_seed(9))
     plain = net(params, x)
     with hidden_in_bfloat16():
-        assert 0 < apart(net(params, x), plain) < 3 * STEP
+        assert 0 < relative_difference(net(params, x), plain) < 3 * STEP
 
 
-def test_it_holds_within_and_for_no_other_thread() -> None:
+def test_bfloat16_is_of_one_context_and_thread() -> None:
     x = torch.zeros(1)
     seen: list[torch.dtype] = []
     with hidden_in_bfloat16():
@@ -113,14 +113,14 @@ def test_updates_are_rounded_and_policies_act_in_float32(name: str, monkeypatch:
     rounded.train(0, 20)
     a, b = exact.state["policy"], rounded.state["policy"]
     assert 0 < (a - b).abs().max() < 20 * 2 * 3e-3  # Adam moves a parameter by a learning rate an update at most, whatever the rounding
-    assert apart(b, a) < 0.05
+    assert relative_difference(b, a) < 0.05
     observations = torch.randn(rounded.members, 7, rounded.data.observations.shape[1])
     exact.state = rounded.state
     assert torch.equal(exact.act(observations), rounded.act(observations))
 
 
 def test_weights_compare_what_was_rounded_alike() -> None:
-    """log q is compared with log pi_ref, which was computed in float32: where q is pi_ref all weights are 1, in bfloat16 too."""
+    """log q is computed in float32, as log pi_ref is: where q is pi_ref, all weights are 1, also in bfloat16."""
     data = episodes_of()
     weighting = Weighting(Kind.step, temperature=5.0, normalize=False)
     config = WeightedBCConfig("iw", 20, 8, [16, 16, 16], Start.pi_ref, weighting=weighting)
@@ -130,7 +130,7 @@ def test_weights_compare_what_was_rounded_alike() -> None:
     torch.testing.assert_close(weights, torch.ones_like(weights), rtol=0, atol=1e-5)
 
 
-def test_a_processor_without_it_is_left_at_float32_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_that_gains_nothing_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = config(precision="bf16")
     monkeypatch.setattr(execution, "has_bfloat16", lambda: False)
     lines: list[str] = []
