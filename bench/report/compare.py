@@ -1,7 +1,7 @@
 """Comparison of two runs or suites: paired differences, settings that differ, a verdict in words.
 
 Seeds are pairs: they share the starts of evaluation episodes and, where a method uses one, pi_ref. Suites are compared method by method
-on every data set that both have; two suites of one method each are compared whatever the names of the methods.
+on every data set that both have; two suites of one method each are compared even if the methods differ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.errors import RunError
 from bench.report.render import markdown_rows
 from bench.results.grid import Grid, grids
 from bench.results.protocol import measured_runs, refuse_mixed
-from bench.results.runs import config_of, runs_at
+from bench.results.runs import runs_at
 from bench.results.statistics import Comparison, holm, paired
 
 LEVEL = 0.05
@@ -117,7 +117,7 @@ def verdict(c: Comparison, p: float) -> str:
 def _settings(one: Grid, two: Grid, pair: Pair) -> list[str]:
     """A table of the settings that differ on the first data set that both have."""
     dataset = pair.datasets[0]
-    a, b = (flat(config_of(g.records[dataset, m])) for g, m in ((one, pair.first), (two, pair.second)))
+    a, b = (flat(g.records[dataset, m]["config"]) for g, m in ((one, pair.first), (two, pair.second)))
     if not a or not b:
         return ["Settings: config.yaml is missing."]
     rows = [[k, str(a.get(k, "-")), str(b.get(k, "-"))] for k in {**a, **b} if not k.startswith(NOT_COMPARED) and a.get(k) != b.get(k)]

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def _text(line: Line, cell: Cell | None) -> tuple[str, str]:
-    """Value and half-width as shown; empty where there is none."""
+    """Value and half-width as text; empty if missing."""
     if cell is None:
         return "", ""
     if np.isnan(cell.value):

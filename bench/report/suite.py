@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.config.extras import REPORT, missing_package
 from bench.report.render import latex, long_csv, markdown, markdown_rows
-from bench.report.tables import COSTS, PUBLISHED, Table, costs_of, published_tables, score_tables
+from bench.report.tables import COSTS_NOTE, PUBLISHED_WARNING, Table, costs_of, published_tables, score_tables
 from bench.results import published
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
@@ -42,7 +42,7 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
         files = {
             "table.md": text, "table.tex": latex(tables), "table.csv": long_csv(tables), "scores.csv": scores_csv(runs),
             "leaderboard.csv": board_csv(pd.DataFrame([*board.to_dict("records"), *from_papers], columns=COLUMNS)),
-            "costs.md": "\n".join([COSTS, "", *markdown_rows(costs_of(runs)), ""]),
+            "costs.md": "\n".join([COSTS_NOTE, "", *markdown_rows(costs_of(runs)), ""]),
         }  # fmt: skip
         for name, content in files.items():
             write_atomic(suite / name, content)
@@ -66,5 +66,5 @@ def _markdown(tables: list[Table], papers: list[Table]) -> str:
     """table.md: a table for each protocol, then those of papers under a warning."""
     parts = [markdown(table) for table in tables]
     if papers:
-        parts += [f"## Published\n\n{PUBLISHED}\n", *(markdown(table) for table in papers)]
+        parts += [f"## Published\n\n{PUBLISHED_WARNING}\n", *(markdown(table) for table in papers)]
     return "\n".join(parts)

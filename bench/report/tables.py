@@ -16,8 +16,8 @@ from bench.results.statistics import summarise
 from bench.storage.rundir import Row
 
 NAN = float("nan")
-BOLD = "Bold: the best mean of a row and every mean not significantly worse (paired t-test over seeds, Holm-corrected, level 0.05)."
-PUBLISHED = (
+BOLD_RULE = "Bold: the best mean of a row and every mean not significantly worse (paired t-test over seeds, Holm-corrected, level 0.05)."
+PUBLISHED_WARNING = (
     "Not comparable with the scores above: data and environments differ (D4RL's v2 data on the -v2 environments of its time). "
     "No average, rank or bold mark covers both."
 )
@@ -120,7 +120,7 @@ def _caption(grid: Grid) -> str:
     seeds = ", ".join(sorted({str(len(r["seeds"])) for r in records}))
     return (
         f"{quantity}, mean over {seeds} seeds +- half-width of its 95 % interval (Student's t; over data sets: stratified bootstrap). "
-        f"Selection: {grid.selection} iterate, {values('final_episodes')} episodes a seed, mean action. {BOLD} "
+        f"Selection: {grid.selection} iterate, {values('final_episodes')} episodes a seed, mean action. {BOLD_RULE} "
         f"Code {values('code_revision')}."
     )
 
@@ -154,7 +154,7 @@ def published_tables(rows: Sequence[Row]) -> list[Table]:
     return tables
 
 
-COSTS = "Wall time covers training and evaluation, seeds side by side, on the machine of the run; pi_ref's training counts as BC's."
+COSTS_NOTE = "Wall time covers training and evaluation, seeds side by side, on the machine of the run; pi_ref's training counts as BC's."
 
 
 def costs_of(runs: Runs) -> list[list[str]]:

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.config.compose import flat
 from bench.results.episodes import reference_name, reference_of, selections
 from bench.results.protocol import comparable_groups
-from bench.results.runs import Runs, config_of
+from bench.results.runs import Runs
 from bench.results.statistics import not_worse_than_best
 from bench.storage.rundir import Row
 
@@ -151,7 +151,7 @@ def _differing(records: Sequence[Row], settings: Sequence[dict[str, Any]], group
 
 def _settings(records: Sequence[Row]) -> list[dict[str, Any]]:
     """The method's settings of each run, by dotted key."""
-    return [flat(config_of(record).get("algo", {})) for record in records]
+    return [flat(record["config"].get("algo", {})) for record in records]
 
 
 def domain_of(dataset: str) -> str:

@@ -25,7 +25,7 @@ class TableOptions(NamedTuple):
     root: Path | None = None
 
     def of_runs(self, records: Sequence[Row]) -> TableOptions:
-        """These options, with those that a run's own configuration turns on (report.mixed, report.published)."""
+        """These options, and those that the configuration of a run turns on (report.mixed, report.published)."""
         mixed, published = (any(r.get(name) for r in records) for name in ("mixed", "published"))
         return self._replace(mixed=self.mixed or mixed, published=self.published or published)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,7 +15,10 @@ from bench.storage.locks import Lock
 from bench.storage.rundir import Row
 
 Run = tuple[Row, pd.DataFrame]
-"""A finished run: run.json, with `folder` and `failed_episodes` added, and the table of its evaluation episodes."""
+"""A finished run: its record and its evaluation episodes.
+
+The record is run.json with three keys added: `folder`, `config` (config.yaml, empty if it is missing) and `failed_episodes`.
+"""
 Runs = Sequence[Run]
 
 
@@ -60,8 +62,9 @@ def runs_at(path: Path) -> list[Run]:
 
 
 def _read(folder: Path, record: Row) -> Run:
-    episodes = read_episodes(folder, record)
-    return record | {"folder": str(folder), "failed_episodes": int(failed(episodes).sum())}, episodes
+    episodes, path = read_episodes(folder, record), folder / "config.yaml"
+    config = read_yaml(path) if path.is_file() else {}
+    return record | {"folder": str(folder), "config": config, "failed_episodes": int(failed(episodes).sum())}, episodes
 
 
 def _restarted(path: Path) -> bool:
@@ -72,12 +75,6 @@ def _restarted(path: Path) -> bool:
         return True
     except (OSError, ValueError, KeyError):
         return False
-
-
-def config_of(record: Row) -> dict[str, Any]:
-    """The resolved configuration of a run; empty if config.yaml is missing."""
-    path = Path(record.get("folder", "")) / "config.yaml"
-    return read_yaml(path) if path.is_file() else {}
 
 
 def metrics_of(runs: Runs) -> dict[str, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""Run directories with made-up returns, for tests of what is computed from them."""
+"""Run directories with synthetic returns, for tests of tables, figures and pages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_run(
     ]
     if not algo.startswith("iw"):
         curve = [{k: v for k, v in row.items() if not k.startswith(("weight", "kl"))} for row in curve]
-    said = {
+    written = {
         "suite": suite.name, "dataset": dataset, "algo": algo, "seeds": list(seeds), "updates": 200, "eval_every": 100,
         "eval_episodes": 2, "final_episodes": 4, "last_k": 3, "reference": REFERENCE, "data_return_mean": 250.0,
         "clipped_actions": 0.0, "config_hash": name, "dataset_digest": digest_of(dataset) * 5, "code_revision": "abc", "device": "cpu",
@@ -60,7 +60,7 @@ def make_run(
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(tree)))
     (folder / "episodes.csv").write_text(to_csv(change(rows), EPISODE_COLUMNS))
     (folder / "curve.csv").write_text(to_csv(curve, list(curve[0])))
-    (folder / "run.json").write_text(json.dumps(said | record))
+    (folder / "run.json").write_text(json.dumps(written | record))
     return folder
 
 

@@ -16,7 +16,7 @@ from bench.report.page.inline import figure_groups
 from bench.report.page.overview import protocol, warnings
 from bench.report.page.runs import run_details
 from bench.report.render import breakable, html
-from bench.report.tables import PUBLISHED, Table
+from bench.report.tables import PUBLISHED_WARNING, Table
 from bench.results.grid import method_names
 from bench.results.leaderboard import COLUMNS
 from bench.results.runs import Runs
@@ -49,7 +49,7 @@ def page_of(
     return environment.get_template("page.html").render(
         suite=suite.name, protocol=protocol(runs), warnings=warnings(suite, runs),
         tables=[Markup(html(table)) for table in tables], published=[Markup(html(table)) for table in published],
-        published_warning=PUBLISHED, references=[table.reference for table in tables], columns=SHOWN, board=_board(board, runs),
+        published_warning=PUBLISHED_WARNING, references=[table.reference for table in tables], columns=SHOWN, board=_board(board, runs),
         figures=figure_groups(figures or {}), runs=run_details(runs, limits), cards=dataset_cards(runs),
         style=Markup((HERE / "style.css").read_text()), script=Markup((HERE / "script.js").read_text()),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from bench.config.compose import defaults, difference
 from bench.report.page.films import LIMITS, Limits, embedded_films
 from bench.results.episodes import learning_curve, reference_of
 from bench.results.grid import method_names
-from bench.results.runs import Runs, config_of
+from bench.results.runs import Runs
 from bench.storage.rundir import Row
 
 
@@ -25,7 +25,7 @@ def run_details(runs: Runs, limits: Limits = LIMITS) -> list[Row]:
 
 
 def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
-    config, base = config_of(record), defaults(record["algo"])
+    config, base = record["config"], defaults(record["algo"])
     curve = learning_curve(record, episodes)
     reference = reference_of(record)
     last = episodes[episodes["update"] == record["updates"]]

@@ -5,7 +5,7 @@
   const headers = [...board.tHead.rows[0].cells];
   const column = (name) => headers.findIndex((h) => h.firstElementChild.dataset.name === name);
 
-  // Sorting: numbers as numbers, empty cells last, equal ones as they stood.
+  // Sort by a column: numbers by value, empty cells last; rows with equal keys keep their order.
   const sort = (index, ascending) => {
     const rows = [...body.rows];
     const key = (row) => row.cells[index].dataset.key;
@@ -23,7 +23,7 @@
     h.firstElementChild.addEventListener("click", () => sort(index, h.getAttribute("aria-sort") === "descending" || (h.getAttribute("aria-sort") === "none" && index < 3)));
   });
 
-  // Filtering: every word of the search, and the choices. Reference sets never share the column of scores: one is always chosen.
+  // Show the rows that contain every search word and match every choice. With several reference sets, one is always chosen: their scores cannot be compared.
   const search = document.getElementById("search");
   const choices = ["dataset", "algo", "selection", "reference"].filter((name) => document.getElementById(`filter-${name}`)).map((name) => ({ select: document.getElementById(`filter-${name}`), index: column(name) }));
   for (const { select, index } of choices) {
@@ -47,7 +47,7 @@
   if (reference) reference.value = reference.dataset.first;
   filter();
 
-  // A run's curve is drawn when it is opened.
+  // Draw the curve of a run when its details are opened.
   const svg = (tag, attributes, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);

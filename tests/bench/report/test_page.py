@@ -202,7 +202,7 @@ def in_browser(page: Path, width: int, scratch: Path) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert not re.findall(r"CONSOLE.*", done.stderr)
     match = re.search(r'<pre id="outer">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert match, "the page's own script did not finish"
+    assert match, "the script of the page did not finish"
     return json.loads(html.unescape(match.group(1)))
 
 
