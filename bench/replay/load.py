@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
-from algos.base import Algo
+from algos.base import Algo, MethodConfig
 from algos.members import with_settings
 from algos.registry import build
 from bench.config.saved import load_config
@@ -43,6 +42,7 @@ class LoadedRun:
     record: Row
     environment: LoggedData
     parameters: dict[str, Tensor]
+    _singles: dict[int, Algo] = field(default_factory=dict, repr=False)
 
     def policy(self, seed: int) -> dict[str, Tensor]:
         """Named parameters of the policy of `seed`, without the member axis. Raises RunError for a seed that the run does not have."""
@@ -63,7 +63,7 @@ class LoadedRun:
         method refuses, RunError for a seed that the run does not have.
         """
         seeds = self.config.seeds if seeds is None else list(seeds)
-        method = with_settings(self.config.algo, dict(settings or {}))
+        method: MethodConfig = with_settings(self.config.algo, dict(settings or {}))
         method.check("algo")
         if hasattr(method, "curation"):
             method = with_settings(method, {"curation.min_score": None})  # the placeholder data must not be filtered out
@@ -82,7 +82,7 @@ class LoadedRun:
 
         One flat observation [obs] gives one action [act], a batch [B, obs] gives [B, act]; discrete actions are whole numbers, [] or [B].
         """
-        algo = self._single(seed)
+        algo = self._singles.get(seed) or self._singles.setdefault(seed, self.population([seed]))
         batch = torch.from_numpy(np.atleast_2d(np.asarray(observations, np.float32))).to(algo.device)
         actions = self.environment.to_env(algo.act(batch.unsqueeze(0))[0].cpu().numpy())
         return actions if np.ndim(observations) == 2 else actions[0]
@@ -99,10 +99,6 @@ class LoadedRun:
             return gymnasium.make(spec, disable_env_checker=True, **arguments)
         except Exception as error:  # an environment's constructor can raise anything
             raise RunError(f"{spec.id}: the environment cannot be made ({first_line(error)})") from error
-
-    @cache  # noqa: B019 (as long as the run; a run is loaded once)
-    def _single(self, seed: int) -> Algo:
-        return self.population([seed])
 
 
 def load_run(folder: Path) -> LoadedRun:
