@@ -1,6 +1,6 @@
-"""Settings that a method's authors chose for each domain, from one table: conf/domains.yaml.
+"""Settings that the authors of a method chose for each domain, from one table: conf/domains.yaml.
 
-conf/algo refers to it as `${domain:METHOD.KEY,DEFAULT}`; a value given on the command line replaces the reference.
+conf/algo refers to the table as `${domain:METHOD.KEY,DEFAULT}`; a value on the command line replaces the reference.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _table() -> dict[str, list[dict[str, Any]]]:
 
 
 def domain_value(name: str, default: Any, *, _root_: DictConfig) -> Any:
-    """What the table says of `name` (METHOD.KEY) for the data set in use: of the last row that matches and has the key, or `default`."""
+    """The value of `name` (METHOD.KEY) for the data set of the configuration: from the last matching row with the key, else `default`."""
     method, _, key = name.partition(".")
     if method not in _table():
         raise RunError(f"conf/domains.yaml has no method '{method}'; it has {', '.join(_table())}")

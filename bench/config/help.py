@@ -60,7 +60,7 @@ def _default(value: ast.expr | None) -> str:
         return ast.unparse(factory.body).replace(" ", "") if isinstance(factory, ast.Lambda) else "{}"
     if isinstance(value, ast.Constant):
         return str(value.value).lower() if isinstance(value.value, bool) else "null" if value.value is None else str(value.value)
-    return "..."
+    return value.attr if isinstance(value, ast.Attribute) else "..."
 
 
 def entry(head: str, text: str, indent: int = INDENT) -> str:

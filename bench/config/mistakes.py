@@ -1,8 +1,9 @@
-"""A user's mistake in one line."""
+"""A user's mistake in one line: the key or file, what was given, what was expected, near names."""
 
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import sys
 import traceback
@@ -18,18 +19,20 @@ from bench.config.redact import redact
 from bench.errors import EXIT_MISTAKE, USER_ERRORS
 
 MISTAKES = (*USER_ERRORS, OSError, HydraException, OmegaConfBaseException)
-"""What a user can mend; anything else is a defect of this program and shows its traceback."""
+"""Errors that a user can correct; any other error is a defect of this program and shows its traceback."""
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space, or choose another folder")
+REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose another folder")
 
 
 def stop(error: BaseException) -> NoReturn:
-    """Say the line and leave with exit code 2 (through Hydra, which swallows other exceptions in places)."""
+    """Print the line and exit with EXIT_MISTAKE: Hydra turns other exceptions of callbacks into warnings."""
     print(redact(f"error: {explain(error)}"), file=sys.stderr)
     sys.exit(EXIT_MISTAKE)
 
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """For code that Hydra calls back: mistakes stop with their line, defects with their traceback, neither becomes a warning."""
+    """Around code that Hydra calls: exit with the line of a mistake or the traceback of a defect, neither of which becomes a warning."""
     try:
         yield
     except MISTAKES as error:
@@ -40,13 +43,14 @@ def exit_on_error() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """One line for a user's mistake: what was given, what was expected, near names."""
+    """The line of one of MISTAKES."""
     if isinstance(error, USER_ERRORS):
         return str(error)
-    if isinstance(error, ConnectionError) and error.filename is None:  # no matter of files
+    if isinstance(error, ConnectionError) and error.filename is None:  # of the network, not of a file
         return " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and not isinstance(error, HydraException):  # some of Hydra's are both
-        return f"{error.filename or 'file system'}: {error.strerror or error}; free space or choose another folder with results_dir=PATH"
+    if isinstance(error, OSError) and not isinstance(error, HydraException):  # Hydra has an error that is an OSError, too
+        remedy = REMEDIES.get(error.errno or 0)
+        return f"{error.filename or 'file system'}: {error.strerror or error}{f'; {remedy}' if remedy else ''}"
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
     if missing := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
         group, name = missing.groups()
@@ -55,7 +59,7 @@ def explain(error: BaseException) -> str:
     if unknown := re.search(r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: (\S+))?", text, re.DOTALL):
         key = unknown.group(2) or unknown.group(1)
         if key in _known_keys():
-            return f"{key}: not a key of this method; python -m bench algo=NAME --cfg job lists a method's keys"
+            return f"{key}: not a key of this method; python -m bench algo=NAME --help lists a method's keys"
         return f"unknown key '{key}'{_near(key, _known_keys())}; python -m bench --help lists all"
     if merging := re.search(r"Error merging override (.+?)(?:\n|$)", text):
         reason = next((line for line in text.splitlines() if line.startswith(("Value ", "Cannot ", "Invalid "))), "wrong type")
@@ -69,7 +73,7 @@ def _near(name: str, options: list[str]) -> str:
 
 
 def _known_keys() -> list[str]:
-    """Every key of the configuration, dotted, those of all methods included."""
+    """Every key of the configuration and of all methods, by dotted name."""
     from algos.registry import methods  # imports torch
     from bench.config.schema import Config
 

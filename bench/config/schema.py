@@ -1,4 +1,7 @@
-"""Every key of the configuration, with its type and meaning. conf/ mirrors these classes; anything else in it is refused."""
+"""Every key of the configuration: type, default, meaning and check. conf/ mirrors these classes; other keys are refused.
+
+`python -m bench --help` prints the comments.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 @dataclass
 class EvalConfig:
-    """When and how policies are evaluated: mean actions, episodes and their seeds fixed in advance."""
+    """Evaluation of policies: they act by their mean, in episodes whose seeds are fixed in advance."""
 
     every: int = 500  # updates between evaluations
-    episodes: int = 10  # a seed, at each of them
-    final_episodes: int = 100  # a seed, after the last update; at least `episodes`
-    last_k: int = 3  # evaluations that selection mean_last_k averages
-    workers: int | None = None  # processes that step environments; all cores if null
-    overlap: bool = False  # train on while a policy is played: where a GPU trains, the cores are free
+    episodes: int = 10  # episodes per seed at each evaluation
+    final_episodes: int = 100  # episodes per seed after the last update; at least eval.episodes
+    last_k: int = 3  # evaluations that the selection rule mean_last_k averages
+    workers: int | None = None  # processes that step environments; null: one per core
+    overlap: bool = False  # continue training during an evaluation; for training on a GPU, which leaves the cores free
 
     def check(self) -> None:
         for name in ("every", "episodes", "final_episodes", "last_k"):
@@ -40,21 +43,21 @@ class EvalConfig:
 class LoggerConfig:
     """Back ends beside the run directory; logger=NAME or logger=[NAME,NAME] turns them on."""
 
-    jsonl: bool = False  # log.jsonl in the run directory
-    tensorboard: bool = False  # event files there
-    wandb: bool = False  # Weights & Biases, offline where there is no account
-    project: str = "iwsft-bench"  # wandb's
-    entity: str | None = None  # wandb's; the account's own if null
-    artifact: bool = True  # wandb gets the checkpoint and the policies too
+    jsonl: bool = False  # write log.jsonl into the run directory
+    tensorboard: bool = False  # write TensorBoard's event files into the run directory
+    wandb: bool = False  # send to Weights & Biases; offline without an account
+    project: str = "iwsft-bench"  # project at wandb
+    entity: str | None = None  # user or team at wandb; null: the account's default
+    artifact: bool = True  # send checkpoint and policies to wandb
 
 
 @dataclass
 class TrainerConfig:
-    """How a population is trained: speed and safety. Only `precision` changes results (by rounding)."""
+    """How training runs on the machine. `precision` and `processes` change results by rounding only."""
 
     engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs, the choice of auto on a GPU)
-    precision: str = "float32"  # of matrix products in training: float32 | tf32 | bf16 (bench/training/device.py)
-    processes: int | None = None  # processes that train a population's members on a CPU; null: one per core
+    precision: str = "float32"  # of matrix products in training: float32 | tf32 | bf16
+    processes: int | None = None  # processes that train the members on a CPU; null: one per core
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
     max_members: int | None = None  # members of one population; null: as many as fit the device
 
@@ -86,12 +89,12 @@ class PiRefConfig:
     `algo=bc` and `algo=filtered_bc` take their training from here as well, so that a BC run is the pi_ref of the other methods.
     """
 
-    updates: int = 10_000
-    learning_rate: float = 1e-3
-    batch_size: int = 256  # transitions, or whole trajectories, by `sampler`
-    sampler: Sampler = Sampler.transitions
-    length_weighting: LengthWeighting = LengthWeighting.per_step
-    dataset: str | None = None  # that pi_ref is trained on; the run's own if null
+    updates: int = 10_000  # updates of pi_ref's training
+    learning_rate: float = 1e-3  # of Adam
+    batch_size: int = 256  # transitions or whole trajectories, see sampler
+    sampler: Sampler = Sampler.transitions  # transitions | trajectories
+    length_weighting: LengthWeighting = LengthWeighting.per_step  # what counts the same: per_step | per_episode
+    dataset: str | None = None  # data set that pi_ref is trained on; null: the run's own
 
     def algo(self, hidden: list[int]) -> WeightedBCConfig:
         """The method that trains it, with hidden layers of the widths `hidden`."""
@@ -106,7 +109,7 @@ class PiRefConfig:
 class FinetuneConfig:
     """Training that starts from pi_ref. conf/algo refers to it, so that a suite sets it for all such methods at once."""
 
-    learning_rate: float = 4e-5
+    learning_rate: float = 4e-5  # of methods that start from pi_ref
 
     def check(self) -> None:
         require_positive(self, "finetune", "learning_rate")
@@ -117,15 +120,15 @@ class Config:
     """One run: a population of `seeds` of one method on one data set."""
 
     algo: MethodConfig = MISSING  # a method's settings (algos/methods/), chosen by algo=NAME
-    dataset: str = "iwsft/hopper/medium-replay-v0"  # any id, or an expression of them (envs/data/selection.py)
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    suite: str = "single"  # results go to <results_dir>/<suite>
+    dataset: str = "iwsft/hopper/medium-replay-v0"  # an id, or a selection such as A@top:5%+B (docs/data.md)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])  # one member per seed, all trained together
+    suite: str = "single"  # runs and tables go to results_dir/suite
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda
-    results_dir: str = "results"
-    force: bool = False  # run again what is finished
-    population: dict[str, Any] = field(default_factory=dict)  # lists of values of settings of algo: one run for each combination
+    results_dir: str = "results"  # folder of all suites
+    force: bool = False  # train finished runs again
+    population: dict[str, Any] = field(default_factory=dict)  # settings of algo, each with a list of values: one run per combination
     pi_ref: PiRefConfig = field(default_factory=PiRefConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

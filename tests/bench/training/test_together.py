@@ -220,7 +220,7 @@ def test_what_sets_runs_apart_is_named(config: Config) -> None:
 def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     sizes: list[int] = []
     monkeypatch.setattr(
-        "bench.training.run._train_population", lambda group, shared, wait: sizes.append(sum(len(c.seeds) for c in group)) or []
+        "bench.training.run._train_population", lambda group, shared, wait, jobs: sizes.append(sum(len(c.seeds) for c in group)) or []
     )
     train_runs([replace(c, trainer=TrainerConfig(processes=1, max_members=4)) for c in points(config)], shared)
     assert sizes == [4, 1]
