@@ -37,7 +37,7 @@ def finished_runs(suite: Path) -> Iterator[Run]:
             record = json.loads(path.read_text())
             if record["status"] == "finished":
                 yield _read(path.parent, record)
-        except (OSError, ValueError, KeyError, RunError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RunError) as error:
             if _restarted(path):
                 continue
             if isinstance(error, RunError):
@@ -57,7 +57,7 @@ def runs_at(path: Path) -> list[Run]:
         if found["status"] != "finished":
             raise RunError(f"{path}: the run is not finished; give its command again to complete it")
         return [_read(path, found)]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: cannot be read ({error}); run it again with force=true") from error
 
 
@@ -73,7 +73,7 @@ def _restarted(path: Path) -> bool:
         return bool(json.loads(path.read_text())["status"] != "finished")
     except FileNotFoundError:
         return True
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

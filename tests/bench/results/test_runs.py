@@ -39,8 +39,9 @@ def test_a_suite_without_finished_runs_is_refused(tmp_path: Path) -> None:
         suite_runs(tmp_path)
 
 
-def test_a_damaged_record_is_named(tmp_path: Path) -> None:
-    (make_run(tmp_path) / "run.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
+    (make_run(tmp_path) / "run.json").write_text(content)
     with pytest.raises(RunError, match=r"cannot be read \(.*; remove it and run again"):
         suite_runs(tmp_path)
 
