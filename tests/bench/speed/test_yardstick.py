@@ -58,13 +58,13 @@ def networks(plain: Any) -> dict[str, nn.Module]:
 
 def recorded(algo: Any) -> list[Any]:
     """The batches that the suite uses, in order."""
-    seen, make = [], algo.stream.of
+    seen, make = [], algo.stream.from_draws
 
-    def of(draws: Any) -> Any:
+    def recording(draws: Any) -> Any:
         seen.append(make(draws))
         return seen[-1]
 
-    algo.stream.of = of
+    algo.stream.from_draws = recording
     return seen
 
 
