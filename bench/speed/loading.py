@@ -5,7 +5,7 @@ read       into `Trajectories` (checked, in single precision, actions scaled), w
 first      the same, and the copy for the cache written
 cached     the memory-mapped copy opened
 
-Each is measured three times in a process of its own, in turn; the least counts. Memory is the peak of the process above its start.
+Each is measured in a process of its own, in turn, in several rounds; the least counts. Memory is the peak of the process above its start.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ DATASET = "test/cost-v0"
 WIDTHS = {"observations": 11, "actions": 3}  # Hopper
 KINDS = ("h5py", "read", "first", "cached")
 ARRAYS = ("observations", "next_observations", "actions", "rewards", "terminated", "truncated")
-ROUNDS = 3
 
 
-def loading_cost(steps: int, length: int) -> str:
+def loading_cost(steps: int, length: int, rounds: int = 3) -> str:
     """A Markdown table for a data set of `steps` steps in episodes of `length`, made in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), steps, length)
-        rounds = [{kind: _in_process(kind, Path(folder)) for kind in KINDS} for _ in range(ROUNDS)]
-    best = {kind: {name: min(r[kind][name] for r in rounds) for name in rounds[0][kind]} for kind in KINDS}
+        found = [{kind: _in_process(kind, Path(folder)) for kind in KINDS} for _ in range(rounds)]
+    best = {kind: {name: min(r[kind][name] for r in found) for name in found[0][kind]} for kind in KINDS}
     lines = [markdown_row(["", "seconds", "x h5py", "peak MB", "x its arrays"]), markdown_row(["---", *["---:"] * 4])]
     for kind, value in best.items():
         ratio, memory = value["seconds"] / best["h5py"]["seconds"], value["bytes"] / value["arrays"]
