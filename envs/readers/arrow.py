@@ -43,14 +43,9 @@ class ArrowFiles(EpisodeFiles):
         return steps
 
     def _columns(self, episode: int) -> Callable[[str, spaces.Space | None], np.ndarray]:
-        try:
-            import pyarrow
-            import pyarrow.dataset
-        except ImportError as error:
-            raise DataError(
-                f"{self.dataset}: is stored in the format {self.format}; the package pyarrow is not installed; "
-                "pip install 'iwsft-bench[arrow]'"
-            ) from error
+        import pyarrow
+        import pyarrow.dataset
+
         folder = self.folder / "data" / str(episode)
         try:
             ignored = ["_", ".", "metadata.json"]
