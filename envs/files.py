@@ -1,4 +1,4 @@
-"""The writer of every file of the suite: a file or a folder is whole or absent, whatever ends the process that writes it."""
+"""The writer of every file of the suite: a file or folder is whole or absent, even if its process is killed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def remove_scratch(folder: Path, name: str = "") -> None:
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """An empty folder in `parent`, removed at the end of the block unless it was renamed. Raises OSError.
 
-    The folder is locked meanwhile; folders in `parent` that killed processes left, which nobody locks, are removed first.
+    The folder is locked meanwhile; unlocked scratch folders in `parent`, which killed processes left, are removed first.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for abandoned in parent.glob(f"{SCRATCH_FOLDER}*"):

@@ -30,7 +30,7 @@ from bench.report.tables import score_tables
 from bench.results.leaderboard import board_of, read_board
 from bench.results.runs import suite_runs
 from bench.storage.rundir import RunDir, films
-from envs.data.cache import Cache, _check
+from envs.data.cache import Cache, checksum
 from envs.data.selection import parse
 from envs.data.trajectories import TENSORS
 from envs.data.trust import check_spec
@@ -143,7 +143,7 @@ def test_a_malicious_cache_is_not_believed(as_array: bool, tmp_path: Path, mark:
     """Pickled objects within .npy files, which NumPy can read if asked to, and bare pickles."""
     (tmp_path / ".cache" / "index").mkdir(parents=True)
     about = {"digest": "abc", "num_actions": 0}
-    (tmp_path / ".cache" / "index" / "key.json").write_text(json.dumps(about | {"check": _check(about)}))
+    (tmp_path / ".cache" / "index" / "key.json").write_text(json.dumps(about | {"check": checksum(about)}))
     (tmp_path / ".cache" / "abc").mkdir()
     for name in TENSORS:
         path = tmp_path / ".cache" / "abc" / f"{name}.npy"

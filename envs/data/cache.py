@@ -57,7 +57,7 @@ class Cache:
             about = json.loads((self.folder / "index" / f"{key}.json").read_text())
             digest = about["digest"]
             arrays = [_mapped(self.folder / digest / f"{name}.npy") for name in TENSORS]
-            if about.pop("check") != _check(about):
+            if about.pop("check") != checksum(about):
                 raise ValueError("index")
             trajectories = Trajectories.from_tensors(map(torch.from_numpy, arrays), about["num_actions"])
             if sum(a.nbytes for a in arrays) <= CHECKED and trajectories.digest != digest:
@@ -89,7 +89,8 @@ def _mapped(path: Path) -> np.ndarray:
         return np.frombuffer(buffer, dtype, math.prod(shape), f.tell()).reshape(shape)
 
 
-def _check(about: dict[str, Any]) -> str:
+def checksum(about: dict[str, Any]) -> str:
+    """SHA-256 of an index entry."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
@@ -126,4 +127,4 @@ class Scratch:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         about = json.loads(json.dumps(about | {"digest": trajectories.digest, "num_actions": trajectories.num_actions}))
-        write_atomic(self.cache.folder / "index" / f"{key}.json", json.dumps(about | {"check": _check(about)}))
+        write_atomic(self.cache.folder / "index" / f"{key}.json", json.dumps(about | {"check": checksum(about)}))

@@ -70,7 +70,7 @@ class Trajectories:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of every array with its name, type and shape: equal data have equal digests, whatever file they came from."""
+        """SHA-256 of every array with its name, type and shape: equal data have equal digests, in any file format."""
         sha = hashlib.sha256()
         for name in TENSORS:
             array = getattr(self, name).cpu().numpy()

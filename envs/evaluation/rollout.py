@@ -46,7 +46,7 @@ class Evaluator:
 
     def __init__(self, env_spec: str, workers: int | None = None) -> None:
         """env_spec: Gymnasium's JSON. workers: processes, by default one per core. Raises DataError for a spec that cannot be used."""
-        check_spec("environment", env_spec)  # again: the spec may come from a cache that was changed
+        check_spec("environment", env_spec)  # again: the spec may be of a changed cache
         import_packages(env_spec)
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []

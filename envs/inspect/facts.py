@@ -96,7 +96,7 @@ def _episodes(facts: Facts, data: LoggedData) -> None:
             f"{cut_off} truncated episodes repeat their last observation: the one after it is missing, so bootstrapping is approximate"
         )
     if np.ptp(returns) == 0:
-        facts.flags.append(f"every return is {returns[0]:.6g}: curation by return cannot tell episodes apart")
+        facts.flags.append(f"every return is {returns[0]:.6g}: curation by return cannot rank episodes")
 
 
 def _actions(facts: Facts, data: LoggedData) -> None:

@@ -1,1 +1,1 @@
-"""Find, download and read data sets: Minari, D4RL."""
+"""Find, record, download and read data sets; write data sets from D4RL's files and from arrays."""

@@ -45,8 +45,8 @@ ENVIRONMENTS = {
 # No environment of Gymnasium has the observations of these: the difference, and a data set of Minari that was recorded again.
 INSTEAD = {
     "maze2d": ("4 numbers, PointMaze's 6 have the goal in them", "D4RL/pointmaze/umaze-v2"),
-    "antmaze": ("29 numbers, AntMaze-v4's 27 lack the position and have goals apart", "D4RL/antmaze/umaze-v1"),
-    "kitchen": ("60 numbers with a goal for every joint, FrankaKitchen's 59 have velocities, and goals apart", "D4RL/kitchen/partial-v2"),
+    "antmaze": ("29 numbers, AntMaze-v4's 27 lack the position and the goal", "D4RL/antmaze/umaze-v1"),
+    "kitchen": ("60 numbers with a goal for every joint, FrankaKitchen's 59 have velocities and no goals", "D4RL/kitchen/partial-v2"),
 }
 
 

@@ -52,7 +52,7 @@ SETTINGS = {
 def snapshot_rollouts(total: int, count: int) -> list[int]:
     """The numbers of the PPO updates, of `total`, after which snapshots are taken: the first, the last, quadratically spaced ones between.
 
-    A policy changes most at the start: equal spacing would leave a gap in the part that medium-replay data come from.
+    A policy changes most at the start: equal spacing would leave a gap where medium-replay data are recorded.
     """
     return sorted({round(1 + (total - 1) * (k / (count - 1)) ** 2) for k in range(count)})
 

@@ -1,4 +1,4 @@
-"""Which code a result says it comes from."""
+"""The code revision that results record."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def said(folder: Path) -> str:
     return subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_results_are_no_change_of_the_code(tmp_path: Path) -> None:
-    """Tables are tracked, and rewritten by every suite."""
+def test_changed_results_do_not_make_the_code_dirty(tmp_path: Path) -> None:
+    """Tables are tracked, and every suite rewrites them."""
     (tmp_path / "envs").mkdir()
     (tmp_path / "results").mkdir()
     (tmp_path / "envs" / "__init__.py").write_text("")

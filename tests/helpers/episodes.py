@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.data.trajectories import Trajectories
 
-PENDULUM = "test/pendulum/random-v0"  # the data set that the fixture `pendulum_data` writes by default
+PENDULUM = "test/pendulum/random-v0"  # written by the fixture `pendulum_data` by default
 RawEpisode = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -29,7 +29,7 @@ def random_episodes(count: int, obs: int = 5, act: int = 2, seed: int = 0, longe
 
 
 def write_minari(dataset: str, episodes: list[RawEpisode], env_id: str | None = "InvertedPendulum-v5", **metadata: Any) -> None:
-    """Write `episodes` as Minari data set `dataset` below the root in force."""
+    """Write `episodes` as Minari data set `dataset` into Minari's root."""
     import gymnasium
     import minari
     from minari.data_collector import EpisodeBuffer
@@ -50,7 +50,7 @@ def write_minari(dataset: str, episodes: list[RawEpisode], env_id: str | None = 
 
 
 def assert_lined_up(data: Trajectories, episodes: list[RawEpisode]) -> None:
-    """Every (obs, action, reward, next obs, flags) of EVERY episode stands at its place."""
+    """Assert that every (obs, action, reward, next obs, flags) of EVERY episode is at its place."""
     assert data.num_episodes == len(episodes)
     for e, (obs, actions, rewards, terminated, truncated) in enumerate(episodes):
         steps = slice(int(data.offsets[e]), int(data.offsets[e + 1]))

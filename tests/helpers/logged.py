@@ -1,4 +1,4 @@
-"""Small data sets for tests, written by Minari itself."""
+"""Small data sets for tests, written by Minari."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def write(dataset: str, episodes: Sequence[dict[str, Any]], env: str | None = "Pendulum-v1", **more: Any) -> Path:
-    """Write `episodes` (EpisodeBuffer's fields) as a Minari data set into MINARI_DATASETS_PATH; its folder."""
+    """Write `episodes` (fields of EpisodeBuffer) as a Minari data set into MINARI_DATASETS_PATH and return its folder."""
     import minari
     from minari.data_collector import EpisodeBuffer
 
@@ -43,7 +43,7 @@ def ragged(seed: int, count: int = 6) -> list[dict[str, Any]]:
 
 
 def record_random(dataset: str, env_id: str, episodes: int, steps: int, seed: int = 0, **kwargs: Any) -> Path:
-    """Record `episodes` episodes of random actions, of at most `steps` steps, from an environment; its folder."""
+    """Record `episodes` episodes of random actions, of at most `steps` steps, from an environment, and return the data set's folder."""
     import copy
 
     import gymnasium_robotics

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from algos.registry import build
-from envs.data.cache import Cache, _check
+from envs.data.cache import Cache, checksum
 from envs.data.trajectories import TENSORS, Trajectories
 from tests.helpers.learners import configured
 from tests.helpers.logged import write
@@ -113,7 +113,7 @@ def test_arrays_larger_than_the_machines_memory_are_opened_and_trained_on(minari
     index = minari_root / ".cache" / "index"
     index.mkdir()
     about = {"digest": "made-up", "num_actions": 0}
-    (index / "k.json").write_text(json.dumps(about | {"check": _check(about)}))
+    (index / "k.json").write_text(json.dumps(about | {"check": checksum(about)}))
 
     kept = Cache(minari_root).find("k")
     assert kept is not None

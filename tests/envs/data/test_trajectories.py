@@ -1,4 +1,4 @@
-"""The data structure: every step of every episode lines up, and bad data are named."""
+"""`Trajectories`: every step of every episode lines up, and error lines name bad data."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def one_by_one(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_equals_a_plain_loop_whatever_the_number_of_processes(workers: int) -> None:
+def test_equals_a_plain_loop_for_any_number_of_processes(workers: int) -> None:
     seeds = episode_seeds([0, 1], 100, 6).reshape(4, 3)
     with Evaluator(spec(), workers) as evaluator:
         played = evaluator.run(act, seeds)
@@ -49,7 +49,7 @@ def test_equals_a_plain_loop_whatever_the_number_of_processes(workers: int) -> N
 
 
 def test_short_episodes_are_not_favoured() -> None:
-    """All episodes count that were planned, not those that finish first."""
+    """The planned episodes count, not the first ones to finish."""
     seeds = np.arange(20).reshape(2, 10)
     with Evaluator(spec(), 1) as evaluator:
         played = evaluator.run(act, seeds)
@@ -58,7 +58,7 @@ def test_short_episodes_are_not_favoured() -> None:
     assert (played.lengths > 0).all()
 
 
-def test_seeds_differ_between_members_updates_and_episodes_and_do_not_depend_on_who_else_is_there() -> None:
+def test_seeds_depend_on_member_update_and_episode_alone() -> None:
     seeds = np.stack([episode_seeds([0, 1, 2], update, 50) for update in (0, 500, 1000)])
     assert len(np.unique(seeds)) == seeds.size
     np.testing.assert_array_equal(episode_seeds([2], 500, 10)[0], seeds[1, 2, :10])
@@ -70,7 +70,7 @@ def test_an_environment_that_fails_is_reported() -> None:
 
 
 def _leave_them_open() -> None:
-    """A job in a process of a launcher: nobody closes what it keeps for the next one."""
+    """A job in a launcher's process, which keeps its environments open for the next job and never closes them."""
     _kept.append(Evaluator(spec(), 1))
     _kept[0].run(act, np.array([[1]]))
 
@@ -79,7 +79,7 @@ _kept: list[Evaluator] = []
 
 
 def test_a_process_that_leaves_environments_open_ends() -> None:
-    """multiprocessing, and joblib's loky alike, wait for a process' children before `atexit` has its turn."""
+    """multiprocessing and joblib's loky wait for a process' children before `atexit` functions run."""
     job = multiprocessing.get_context("spawn").Process(target=_leave_them_open)
     job.start()
     job.join(60)

@@ -1,4 +1,4 @@
-"""The report on a data set: every flag is raised by data that deserve it, and not by others."""
+"""Facts of a data set: every flag is raised by data that deserve it, and by no others."""
 
 import subprocess
 import sys

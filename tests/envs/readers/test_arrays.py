@@ -69,7 +69,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://nowhere.invalid")
 
 
-# What is written is read again.
+# Round trips.
 
 
 @pytest.mark.parametrize("kind", ["lists", "flat, with last observations", "flat, with next observations"])

@@ -1,4 +1,4 @@
-"""D4RL's files: episodes by their flags, whatever their lengths; what is refused; where files come from."""
+"""D4RL's files: episodes end at flags, not at lengths; refusals; local files and downloads."""
 
 import http.server
 import importlib.util
@@ -57,7 +57,7 @@ def save(path, found) -> None:
 
 
 def golden(tmp_path, **changes):
-    """Episodes of 3, 1, 4 and 2 steps by terminal, timeout, both and terminal; 2 steps left over."""
+    """Episodes of 3, 1, 4 and 2 steps by terminal, timeout, both and terminal; 2 steps after the last flag."""
     found = arrays({2: "t", 3: "o", 7: "b", 9: "t"}, 12) | changes
     path = tmp_path / "golden.hdf5"
     save(path, {k: v for k, v in found.items() if v is not None})
@@ -101,7 +101,7 @@ def test_trailing_steps_are_kept_as_a_truncated_episode(tmp_path):
     assert not bool(data.trajectories.terminated[-1])
 
 
-def test_hands_say_what_is_known_of_their_rewards():
+def test_notes_of_hands_name_the_difference_in_rewards():
     notes = {hand: evaluation_env(f"{hand}-human-v1").note for hand in ("pen", "door", "hammer", "relocate")}
     assert notes["pen"] == "recorded on D4RL's pen-v0, evaluated on AdroitHandPen-v1"
     assert all(notes[hand].endswith("pays for the hand's distance where D4RL's charges for it") for hand in ("door", "hammer", "relocate"))
@@ -123,7 +123,7 @@ def test_repeated_last_observations_are_counted_by_the_report(tmp_path):
     assert not any("repeat their last observation" in flag for flag in facts.flags)
 
 
-def test_next_observations_are_derived_where_they_are_absent(tmp_path):
+def test_absent_next_observations_are_derived(tmp_path):
     path, found = golden(tmp_path, next_observations=None)
     folder = d4rl.convert(path, MEDIUM)
     data = load(MEDIUM)
@@ -137,7 +137,7 @@ def test_next_observations_are_derived_where_they_are_absent(tmp_path):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_ragged_files_stay_aligned(tmp_path, seed):
-    """Random episodes with overlapping flags, some longer than 1,000 steps, none cut anywhere else."""
+    """Random episodes with overlapping flags, some longer than 1,000 steps, none cut at another step."""
     rng = np.random.default_rng(seed)
     lengths = rng.choice([1, 2, 5, 40, 999, 1000, 1001, 1500], 6)
     stops = np.cumsum(lengths)
@@ -162,7 +162,7 @@ from envs.readers import d4rl
 def most():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
-d4rl.convert(Path(sys.argv[1]), "d4rl/small-v0", env="Hopper-v4")  # whatever is loaded once
+d4rl.convert(Path(sys.argv[1]), "d4rl/small-v0", env="Hopper-v4")  # loads the libraries
 before = most()
 d4rl.convert(Path(sys.argv[2]), "d4rl/large-v0", env="Hopper-v4")
 print(most() - before)
@@ -172,7 +172,7 @@ print(most() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status is Linux's")
 @pytest.mark.parametrize("chunks", [None, (700, N_OBS)])
 def test_a_file_is_never_in_memory_as_a_whole(tmp_path, chunks):
-    """Converting 125 MB of arrays takes less, compressed or not, and no more for a larger file (reading them whole took 275 MB)."""
+    """Converting 125 MB of arrays takes less memory, compressed or not, and no more for a larger file (reading them whole takes 275 MB)."""
     for name, steps in (("small", 1000), ("large", 1_000_000)):
         values = np.arange(steps, dtype=np.float32)
         with h5py.File(tmp_path / name, "w") as file:
@@ -211,7 +211,7 @@ def test_pieces_and_episodes_of_any_sizes_give_the_same(tmp_path, monkeypatch):
 
 
 def test_defect_2_episodes_of_999_rows_are_not_cut_at_1000(tmp_path):
-    """CORL splits every 1,000 rows, but its rows lack each time-limit step: 999 an episode, so that pieces straddle episodes."""
+    """CORL splits every 1,000 rows, but its rows lack each time-limit step: 999 per episode, so pieces straddle episodes."""
     found = arrays({998: "o", 1997: "o", 2996: "o"}, 2997)
     save(tmp_path / "f.hdf5", found)
     d4rl.convert(tmp_path / "f.hdf5", MEDIUM)
@@ -292,7 +292,7 @@ def test_files_that_are_cut_off(tmp_path, keep):
         d4rl.convert(path, MEDIUM)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_an_absent_file(tmp_path):
     with pytest.raises(DataError, match=r"nowhere.hdf5 cannot be read \(it is missing\)"):
         d4rl.convert(tmp_path / "nowhere.hdf5", MEDIUM)
 
@@ -333,12 +333,12 @@ def test_a_column_of_rewards_is_a_row_of_them(tmp_path):
         ("d4rl/../hopper-medium-v2", "is not a Minari id"),
     ],
 )
-def test_names_that_cannot_be_had(dataset, message):
+def test_names_without_data(dataset, message):
     with pytest.raises(DataError, match=message):
         load(dataset)
 
 
-def test_without_a_network_the_line_says_what_to_do(monkeypatch):
+def test_without_a_network_the_line_has_the_remedy(monkeypatch):
     monkeypatch.setitem(d4rl.addresses(), "hopper-medium-v2", "http://nowhere.invalid/hopper_medium-v2.hdf5")
     with pytest.raises(
         DataError, match=r"cannot be downloaded \(.*where there is a network, get http://nowhere.invalid/hopper_medium-v2.hdf5, put"
@@ -399,7 +399,7 @@ def test_a_download_cut_off_half_way_leaves_nothing(server):
     assert load(MEDIUM).trajectories.num_steps == 10
 
 
-def test_a_download_that_is_something_else_leaves_nothing(server):
+def test_a_download_of_another_format_leaves_nothing(server):
     server.content = b"<html>moved</html>"
     with pytest.raises(DataError, match="no HDF5 file"):
         load(MEDIUM)

@@ -1,134 +1,104 @@
-"""Minari's data sets are downloaded on first use: its own client against a small server that speaks like Hugging Face's hub."""
+"""Downloads compared with the server's size and digest, and with the first download."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import json
-import os
+import http.server
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 import pytest
 
-from tests.helpers.episodes import random_episodes, write_minari
+from envs.errors import DataError
+from envs.readers.download import digest_file, fetch, verify
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(ThreadingHTTPServer):
-    """The files below `folder` as data set repository NAMESPACE/test of every account."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.folder, self.sent = folder, list[str]()
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        return {str(p.relative_to(self.folder)): p.read_bytes() for p in self.folder.rglob("*") if p.is_file()}
+CONTENT = b"content" * 1000
+SHA256, MD5 = (base64.b64encode(hashlib.new(name, CONTENT).digest()).decode() for name in ("sha256", "md5"))
+OTHER = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
 
 
-class Answer(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
+class Handler(http.server.BaseHTTPRequestHandler):
+    content, headers_sent = CONTENT, ()
+    length: str | None = None  # a false Content-Length
 
     def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        about = {
-            "sha": COMMIT,
-            "private": False,
-            "downloads": 0,
-            "likes": 0,
-            "tags": [],
-            "siblings": [{"rfilename": f} for f in self.server.files],
-        }
-        account = path.split("/")[3] if path.startswith("/api/datasets/") else "farama-minari"
-        if path == "/api/datasets":
-            self._json([about | {"id": f"{a}/test"} for a in ("farama-minari", "somebody") if f"author={a}" in self.path])
-        elif path.endswith("/revision/main"):
-            self._json(about | {"id": f"{account}/test"})
-        elif "/tree/" in path:
-            self._json([{"type": "file", "path": name, "size": len(b), "oid": _oid(b)} for name, b in self.server.files.items()])
-        elif "/resolve/" in path and (content := self.server.files.get(path.split("/resolve/")[1].split("/", 1)[1])) is not None:
-            self._file(path, content)
-        else:
-            self._json({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
-
-    def _json(self, value: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self._send(json.dumps(value).encode(), status, {"Content-Type": "application/json"} | (headers or {}))
-
-    def _file(self, path: str, content: bytes) -> None:
-        if self.command == "GET":
-            self.server.sent.append(path)
-        self._send(content, 200, {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": COMMIT})
-
-    def _send(self, content: bytes, status: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(content))} | headers).items():
+        self.send_response(200)
+        for name, value in (("Content-Length", self.length or str(len(self.content))), *self.headers_sent):
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-        self.close_connection = True
+        self.wfile.write(self.content)
 
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-def _oid(content: bytes) -> str:
-    return hashlib.sha1(content).hexdigest()
+    def log_message(self, *args: Any) -> None:
+        pass
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "there"))
-    write_minari("test/far-v0", random_episodes(12, obs=4, act=1), ref_min_score=5.0, ref_max_score=1000.0)
-    folder = tmp_path / "there" / "test"
-    (folder / "namespace_metadata.json").write_text(json.dumps({"datasets": ["test/far-v0"]}))
-    server = Hub(folder)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
+    """An address, and the handler that answers with its `content` and `headers_sent`."""
+    handler = type("H", (Handler,), {})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(variable, raising=False)
+        yield f"http://127.0.0.1:{httpd.server_port}/file.hdf5", handler
+        httpd.shutdown()
 
 
-def inspected(hub: Hub, root: Path, dataset: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()} | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HOME": str(root / "hf"), "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DOWNLOAD_TIMEOUT": "5", "MINARI_DATASETS_PATH": str(root / "minari"),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "bench", "inspect", dataset, "--folder", str(root / "pages")]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+def get(url: str, folder: Path) -> Path:
+    return fetch(url, folder / "file.hdf5", lambda path: None)
 
 
-@pytest.mark.parametrize("dataset", ["test/far-v0", "hf://somebody/test/far-v0"])
-def test_a_data_set_is_downloaded_on_first_use_with_a_progress_bar(hub: Hub, tmp_path: Path, dataset: str) -> None:
-    first = inspected(hub, tmp_path / "here", dataset)
-    assert first.returncode == 0, first.stderr
-    assert "it/s]" in first.stderr or "B/s]" in first.stderr, first.stderr
-    account = "somebody" if dataset.startswith("hf://") else "farama-minari"
-    assert f"/datasets/{account}/test/resolve/{COMMIT}/far-v0/data/main_data.hdf5" in hub.sent
-    for name, content in hub.files.items():
-        assert (tmp_path / "here" / "minari" / "test" / name).read_bytes() == content, name
-    assert " 12 " in first.stdout, first.stdout
-    hub.sent.clear()
-    again = inspected(hub, tmp_path / "here", dataset)
-    assert again.returncode == 0
-    assert not hub.sent
-    assert again.stdout == first.stdout
-    assert ".scratch-" not in first.stdout + first.stderr
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("Repr-Digest", f"sha-256=:{SHA256}:", f"sha-256=:{OTHER}:"),
+        ("Digest", f"SHA-256={SHA256},MD5={MD5}", f"SHA-256={SHA256},MD5={OTHER}"),
+        ("x-goog-hash", f"crc32c=AAAAAA==,md5={MD5}", f"md5={OTHER}"),
+        ("Content-MD5", MD5, "nonsense!"),
+        ("X-Linked-Etag", f'"{hashlib.sha256(CONTENT).hexdigest()}"', f'"{"0" * 64}"'),
+    ],
+)
+def test_the_servers_digest_is_checked(name: str, right: str, wrong: str, server: tuple[str, Any], tmp_path: Path) -> None:
+    url, handler = server
+    handler.headers_sent = ((name, wrong),)
+    with pytest.raises(DataError, match=r"was damaged on its way: (sha256|md5) .* the server says .*; try again"):
+        get(url, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    handler.headers_sent = ((name, right), ("ETag", '"abc-123"'))
+    assert get(url, tmp_path).read_bytes() == CONTENT
 
 
-def test_a_version_that_the_hub_does_not_have_is_one_line(hub: Hub, tmp_path: Path) -> None:
-    done = inspected(hub, tmp_path / "here", "test/far-v7")
-    assert done.returncode == 2
-    assert f"'test/far-v7' is not in {tmp_path}" in done.stderr
-    assert "latest compatible version of this dataset: test/far-v0" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list((tmp_path / "here" / "minari").rglob("*.hdf5"))
+@pytest.mark.parametrize("length", [str(len(CONTENT) + 1), "99999999999999999", "-5", "many"])
+def test_a_false_size_leaves_nothing(length: str, server: tuple[str, Any], tmp_path: Path) -> None:
+    """A size that is no number is ignored; the digest is still compared."""
+    url, handler = server
+    handler.length, handler.headers_sent = length, (("Content-MD5", "nonsense!"),)
+    with pytest.raises(DataError, match=r"was cut off after|has room for|was damaged on its way"):
+        get(url, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_file_at_the_address_is_refused(server: tuple[str, Any], tmp_path: Path) -> None:
+    url, handler = server
+    get(url, tmp_path).unlink()
+    handler.content = b"another"
+    with pytest.raises(DataError, match=r"file.hdf5 has SHA-256 .*, .*file.hdf5.sha256 says .*remove file.hdf5.sha256 if it is right"):
+        get(url, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["file.hdf5.sha256"]
+    digest_file(tmp_path / "file.hdf5").unlink()
+    assert get(url, tmp_path).read_bytes() == b"another"
+
+
+def test_a_file_that_changed_on_the_disk_is_refused(server: tuple[str, Any], tmp_path: Path) -> None:
+    path = get(server[0], tmp_path)
+    verify(path)
+    subprocess.run(["sha256sum", "--check", "--quiet", digest_file(path).name], cwd=tmp_path, check=True)
+    path.write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(DataError, match=r"get the file again"):
+        verify(path)
+    digest_file(path).unlink()
+    verify(path)  # without a digest beside it there is nothing to compare

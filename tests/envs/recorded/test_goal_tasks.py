@@ -1,4 +1,4 @@
-"""Mazes, kitchen and hands: recorded here, curated across data sets, trained on and evaluated, as a user would."""
+"""Mazes, kitchen and hands: recorded, curated across data sets, trained on and evaluated, through the command."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def root(tmp_path, monkeypatch):
 
 
 def bench(root, *arguments: str) -> list[dict]:
-    """Run the command; run.json of every run."""
+    """Run the command; returns run.json of every run."""
     command = [sys.executable, "-m", "bench", *arguments, *TINY, f"results_dir={root / 'results'}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_hands_are_trained_and_evaluated_with_a_measured_reference(root):
     assert run["reference"]["expert"] > run["reference"]["random"]
 
 
-def test_two_reference_families_never_share_a_column(root):
+def test_reference_sets_are_separate_parts_of_a_table(root):
     record_random("hand/pen-v0", "AdroitHandPen-v1", episodes=6, steps=5)
     record_random("hand/pen-v1", "AdroitHandPen-v1", episodes=6, steps=5)
     import minari
@@ -175,7 +175,7 @@ def test_an_unknown_maze_is_refused():
 
 @pytest.fixture(scope="module")
 def small_sets(tmp_path_factory):
-    """A few episodes of each kind: two strengths of the kitchen's arm, and a hand."""
+    """A few episodes of each kind: two levels of the kitchen's arm, and a hand."""
     folder = tmp_path_factory.mktemp("small")
     for dataset, steps in (("iwsft/kitchen/complete-v0", 500), ("iwsft/pen/noise-v0", 500)):
         record(dataset, steps=steps, workers=1, root=folder)
@@ -198,7 +198,7 @@ def test_the_built_in_kitchen_pays_for_completed_tasks(small_sets, monkeypatch):
     ("dataset", "name", "env_id"),
     [("iwsft/kitchen/complete-v0", "kitchen", "FrankaKitchen-v1"), ("iwsft/pen/noise-v0", "pen", "AdroitHandPen-v1")],
 )
-def test_built_in_kitchen_and_hands_are_reproducible_and_say_what_acted(dataset, name, env_id, small_sets, monkeypatch):
+def test_built_in_kitchen_and_hands_are_reproducible_and_name_the_behaviour(dataset, name, env_id, small_sets, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(small_sets))
     import minari
 
@@ -217,9 +217,9 @@ def test_built_in_kitchen_and_hands_are_reproducible_and_say_what_acted(dataset,
     assert "stochastic" in metadata["algorithm_name"]
 
 
-def test_a_hand_without_reference_scores_brings_none(small_sets, monkeypatch):
+def test_a_hand_has_no_reference_scores(small_sets, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(small_sets))
     data = load("iwsft/pen/noise-v0")
-    assert data.reference is None  # measured where it is needed, under a name of its own
+    assert data.reference is None  # measured on demand, as another reference set
     spread = [data.trajectories.actions[data.trajectories.offsets[k] : data.trajectories.offsets[k + 1]].std() for k in range(5)]
     assert all(a > b for a, b in pairwise(spread))  # from the noisiest to the steadiest

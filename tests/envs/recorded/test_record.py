@@ -22,7 +22,7 @@ from tests.helpers.episodes import assert_lined_up
 ID = "iwsft/hopper/medium-replay-v0"
 
 
-def test_the_recipes_are_what_they_are_called() -> None:
+def test_recipes_fit_their_names() -> None:
     recipes = recorder.recipes()
     for name in ("halfcheetah", "hopper", "walker2d"):
         record = record_of(name)
@@ -56,7 +56,7 @@ def test_random_actions_have_the_uniform_density() -> None:
     np.testing.assert_allclose(episode.log_prob, -3 * np.log(2))
 
 
-def test_an_episode_does_not_depend_on_who_records_it() -> None:
+def test_an_episode_does_not_depend_on_the_number_of_processes() -> None:
     jobs = [Job("hopper", "Hopper-v5", s, e) for e in range(2) for s in (0, 4)]
     for a, b in zip(run_episodes(jobs, workers=1), run_episodes(jobs, workers=2), strict=True):
         assert a.job == b.job
@@ -90,7 +90,7 @@ def test_recording(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(counts.tolist())) == 1
     assert data.total_steps >= 1500
 
-    # The behaviour's log-likelihood is there for every step; what is known is in the metadata.
+    # Every step has the behaviour's log-density; the metadata have the provenance.
     assert all(np.isfinite(e.infos["log_prob"]).all() and len(e.infos["log_prob"]) == len(e) for e in data.iterate_episodes())
     assert metadata["ref_min_score"] == record["reference"]["random"]["mean"]
     assert metadata["ref_max_score"] == record["reference"]["expert"]["mean"]
@@ -100,12 +100,12 @@ def test_recording(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Hopper-v5" in metadata["description"]
     assert json.loads((minari_root / "iwsft" / "hopper" / "namespace_metadata.json").read_text()) is not None
 
-    # Present: skipped. Gone and recorded again by another number of processes: the same data.
+    # A recorded data set is kept. Recorded again by another number of processes, it is the same.
     def must_not_run(*_: object) -> None:
         raise AssertionError("recorded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(recorder, "_episodes", must_not_run)
+        patch.setattr(recorder, "run_episodes", must_not_run)
         assert recorder.record(ID) == path
     minari.delete_dataset(ID)
     recorder.record(ID, steps=1500, workers=1)
@@ -117,7 +117,7 @@ def test_an_interrupted_recording_leaves_nothing(minari_root: Path, monkeypatch:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recorder, "_write", interrupted)
+    monkeypatch.setattr(recorder, "code_revision", interrupted)  # after Minari has written the episodes
     with pytest.raises(KeyboardInterrupt):
         recorder.record(ID, steps=10, workers=1)
     assert list(minari_root.rglob("*")) == []

@@ -1,4 +1,4 @@
-"""What is read is what was written: every format, space and selection, beyond the first episode."""
+"""Data sets in every format, space and selection are read as they were written, beyond the first episode."""
 
 import warnings
 
@@ -55,7 +55,7 @@ def test_formats_have_one_digest():
 
 
 def test_defect_1_observations_are_not_shifted_by_the_episode_number():
-    """d3rlpy concatenates T + 1 observations an episode and slices them by the T actions: episode k is off by k steps."""
+    """d3rlpy concatenates T + 1 observations per episode and slices them by the T actions: episode k is off by k steps."""
     episodes = ragged(3, count=5)
     write("tt/shift-v0", episodes)
     t = load("tt/shift-v0").trajectories
@@ -98,7 +98,7 @@ def test_goal_conditioned_observations_are_observation_then_goal(data_format, ma
     assert_same(data, flat, scale=1.0)
 
 
-def test_rollouts_flatten_as_the_reader_does(maze):
+def test_rollouts_and_readers_flatten_alike(maze):
     env = gymnasium.make(maze)
     observation, _ = env.reset(seed=0)
     flat = Flattener(env.observation_space)(observation)
@@ -188,7 +188,7 @@ def test_the_whole_grammar_passes_the_command_line():
         ("tt/a", "is not a Minari id"),
     ],
 )
-def test_expressions_that_say_nothing(expression, message):
+def test_expressions_that_are_refused(expression, message):
     write("tt/a-v0", ragged(0))
     if expression == "tt/a-v0@top:0%":
         assert load(expression).trajectories.num_episodes == 1  # a share is at least one episode

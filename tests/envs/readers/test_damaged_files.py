@@ -1,4 +1,4 @@
-"""Damaged data sets, each made from a good one here: one line that names the thing, never a traceback, never data."""
+"""Damaged data sets, each made from a good one: one line that names file, episode or step, and no data."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def arrow():
 
 
 def refused(*parts: str, name: str = NAME) -> None:
-    """Loading is refused in one line that has all `parts`, from the files and again (nothing was cached)."""
+    """Loading is refused, twice (nothing is cached), in one line that has all `parts`."""
     for cache in (True, False):
         with pytest.raises(DataError) as error:
             load(name, cache=cache)
@@ -58,7 +58,7 @@ def edit(folder, **changes) -> None:
 
 
 def replace(folder, name: str, change, number: int = 2) -> None:
-    """Replace array `name` of an episode by `change` of it."""
+    """Replace array `name` of an episode by `change(array)`."""
     with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
         group = file[f"episode_{number}"]
         array = change(group[name][()])
@@ -185,7 +185,7 @@ def test_hdf5_file_is_cut_off(hdf5, keep):
     refused("data/main_data.hdf5: truncated, or no HDF5 file")
 
 
-def test_hdf5_file_is_something_else(hdf5):
+def test_hdf5_file_has_another_format(hdf5):
     (hdf5 / "data" / "main_data.hdf5").write_bytes(b"<html>404</html>" * 1000)
     refused("data/main_data.hdf5", "no HDF5 file")
 
@@ -272,7 +272,7 @@ def test_observations_have_another_width(hdf5):
 
 
 def test_a_header_claims_a_huge_array(hdf5):
-    """Space for it is not even asked for."""
+    """Refused before memory is allocated."""
     with h5py.File(hdf5 / "data" / "main_data.hdf5", "a") as file:
         del file["episode_2/actions"]
         file["episode_2"].create_dataset("actions", (10**12, 1), np.float32, chunks=(1024, 1))
@@ -367,7 +367,7 @@ def test_arrow_number_is_null(arrow):
 
 
 @pytest.mark.parametrize("name", ["../../x-v0", "a/../../x-v0", "/etc/passwd", "..", "", "a//b-v0", "file:///x-v0", "a/b"])
-def test_ids_that_lead_elsewhere(name):
+def test_ids_outside_the_root(name):
     with pytest.raises(DataError, match="is not a Minari id"):
         load(name)
 
@@ -408,7 +408,7 @@ def test_a_download_that_breaks_off_leaves_nothing(root, monkeypatch):
 
 
 def test_a_read_only_root_is_read_without_a_cache(folder, root, monkeypatch):
-    """Permissions do not hold for a superuser: the refusal itself is made here."""
+    """The refusal is simulated: a superuser may write in spite of permissions."""
 
     def refuse(*args, **more):
         raise PermissionError(30, "Read-only file system")
@@ -448,7 +448,7 @@ def test_a_damaged_cache_is_made_again(folder, root):
 
 
 @pytest.mark.parametrize("what", ["rewards.npy", "observations.npy", "index"])
-def test_a_changed_number_in_the_cache_is_noticed_and_said(folder, root, capsys, what):
+def test_a_changed_number_in_the_cache_is_reported(folder, root, capsys, what):
     before = load(NAME).trajectories
     rewards, observations = before.rewards.clone(), before.observations.clone()
     (path,) = root.glob(".cache/index/*.json" if what == "index" else f".cache/{before.digest}/{what}")
@@ -466,8 +466,8 @@ def test_a_changed_number_in_the_cache_is_noticed_and_said(folder, root, capsys,
     assert capsys.readouterr().err == ""
 
 
-def test_what_a_killed_reader_left_is_removed(folder, root):
-    """A scratch folder that nobody holds goes; one that a living process fills stays."""
+def test_scratch_folders_of_killed_readers_are_removed(folder, root):
+    """A scratch folder without a lock is removed; one that a process fills is kept."""
     from envs.data.cache import Cache
 
     (root / ".cache" / ".scratch-00000000").mkdir(parents=True)
