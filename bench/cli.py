@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import NoReturn
 
 from bench.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, RunError
+from bench.training.process import prepare_process
 
 HELP = """\
 Train, evaluate and compare methods of offline reinforcement learning and imitation learning.
@@ -46,6 +47,7 @@ Keys (KEY=DEFAULT); python -m bench algo=NAME --help shows the keys of a method:
 
 def main() -> None:
     """`python -m bench`."""
+    prepare_process()  # before torch is imported
     sys.exit(run(sys.argv[1:]))
 
 

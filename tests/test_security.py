@@ -306,7 +306,7 @@ def test_the_report_escapes_what_others_wrote(where: str, tmp_path: Path, minari
 @pytest.mark.parametrize("dataset", ["../../../x-v0", "/x-v0", "x" * 400, "a\0b"])
 def test_figures_stay_in_their_folder(dataset: str, tmp_path: Path) -> None:
     from bench.report.figures.style import file_name
-    from bench.storage.files import write_atomic
+    from envs.files import write_atomic
 
     folder = tmp_path / "suite" / "figures"
     write_atomic(folder / f"curve-{file_name(dataset)}.svg", "")

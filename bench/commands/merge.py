@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     from bench.results.leaderboard import board_csv, merge
-    from bench.storage.files import write_atomic
+    from envs.files import write_atomic
 
     merged = board_csv(merge(arguments.boards, arguments.mixed, arguments.selection, arguments.source))
     if arguments.out is None:

@@ -24,7 +24,7 @@ from bench.launch import launchers, tuning
 from bench.launch.jobs import runs_of
 from bench.launch.preflight import preflight
 from bench.launch.session import session
-from bench.storage.files import write_atomic
+from envs.files import write_atomic
 
 
 class Preflight(Callback):

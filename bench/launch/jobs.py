@@ -18,7 +18,7 @@ from bench.launch.launchers import enter_job, errors_are_returned
 from bench.launch.preflight import preflight
 from bench.launch.session import session
 from bench.launch.tuning import is_tuning, objective
-from bench.training.population import expanded
+from bench.training.grouping import expanded
 from bench.training.run import train_run
 
 

@@ -25,6 +25,7 @@ from omegaconf import DictConfig
 
 from bench.errors import RunError, first_line
 from bench.training.device import cores
+from bench.training.process import prepare_process
 
 EXTRAS = {
     "hydra_joblib_launcher": "joblib",
@@ -95,6 +96,7 @@ def enter_job() -> DictConfig:
     whole: Any = HydraConfig.instance().cfg
     hydra: DictConfig = whole.hydra
     if in_own_process(hydra):
+        prepare_process()
         multiprocessing.set_start_method("spawn", force=True)  # joblib sets one that evaluation's processes do not have
         change_folder(Path(hydra.runtime.cwd))  # of the command: relative paths are relative to it
         torch.set_num_threads(cores())  # the launcher set OMP_NUM_THREADS after torch was imported

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.storage.files import write_atomic
 from bench.storage.rundir import Row
+from envs.files import write_atomic
 
 
 class Jsonl:

@@ -12,11 +12,11 @@ from algos.errors import ConfigError
 from bench.replay.load import LoadedRun, load_run
 from bench.report.render import markdown_row
 from bench.results.statistics import summarise
-from bench.storage.files import write_atomic
 from bench.storage.rundir import EPISODE_COLUMNS, Row, to_csv
 from bench.training.device import cores, device_of
 from bench.training.evaluate import evaluate as play
 from envs.evaluation.rollout import Evaluator
+from envs.files import write_atomic
 
 EXPECTED = "KEY=VALUE,VALUE,..."
 

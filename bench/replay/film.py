@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from bench.errors import RunError
-from bench.storage.files import write_atomic
 from bench.storage.rundir import film_path, read_csv
+from envs.files import write_atomic
 
 WIDTH = 240  # pixels
 FRAMES = 300  # at most, of the longest episode; longer ones have fewer frames a second

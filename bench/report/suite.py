@@ -14,7 +14,7 @@ from bench.results import published
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
 from bench.results.runs import Runs, suite_runs, tables_lock
-from bench.storage.files import remove_scratch, write_atomic
+from envs.files import remove_scratch, write_atomic
 
 DEFAULT = TableOptions()
 TABLES = ("table.md", "table.tex", "table.csv", "leaderboard.csv", "scores.csv", "costs.md")

@@ -20,6 +20,7 @@ from bench.speed import limits, workload
 from bench.speed.workload import Work, Workload
 from bench.speed.yardstick import yardstick
 from bench.training.device import set_products
+from bench.training.process import keep_freed_memory
 
 CHUNK_SECONDS = 0.1  # work between two readings of the clock, about
 
@@ -101,6 +102,7 @@ def _private_kib(pid: str) -> int:
 
 
 def main() -> None:
+    keep_freed_memory()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # stdout carries answers only; print() goes to stderr
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.errors import RunError
 from bench.report.render import markdown_row
 from bench.speed.rows import Row, read_csv
-from bench.storage.files import write_atomic
+from envs.files import write_atomic
 
 DATASETS, SEEDS, UPDATES = 9, 10, 1_000_000
 EVERY, EPISODES, FINAL_EPISODES = 5_000, 10, 100  # the usual schedule of a million updates on D4RL

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from bench.report.figures.draw import svg_of
 from bench.report.figures.style import RC, WIDTH, canvas, legend, looks
 from bench.speed.rows import Row
-from bench.storage.files import write_atomic
+from envs.files import write_atomic
 
 CURVES = {"members": "members P", "batch": "batch", "width": "width of both hidden layers", "steps": "steps of data"}
 

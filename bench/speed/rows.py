@@ -14,7 +14,7 @@ import torch
 from bench.errors import RunError
 from bench.speed.machine import cores, cpu_model, device_name
 from bench.speed.worker import Worker
-from bench.storage.files import write_atomic
+from envs.files import write_atomic
 from envs.revision import code_revision
 
 Row = dict[str, Any]

@@ -15,8 +15,9 @@ from typing import Any
 
 from bench.errors import RunError
 from bench.speed.workload import Workload
+from bench.training.process import OPENMP
 
-ENVIRONMENTS: dict[str, dict[str, str]] = {"suite": {}, "runtime": {"GOMP_SPINCOUNT": "300000", "MALLOC_PERTURB_": "0"}}
+ENVIRONMENTS: dict[str, dict[str, str]] = {"suite": OPENMP, "runtime": {"GOMP_SPINCOUNT": "300000", "MALLOC_PERTURB_": "0"}}
 """Environment variables of a measured process. suite: the suite sets how OpenMP threads wait and keeps freed memory
 (bench/training/process.py). runtime: the defaults of libgomp and glibc, under which most public code runs; MALLOC_PERTURB_=0 only keeps
 the suite from changing them."""

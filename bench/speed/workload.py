@@ -15,7 +15,8 @@ from algos.methods.weighted_bc import Kind, Sampler, WeightedBCConfig
 from algos.registry import build_untrained
 from bench.config.compose import compose
 from bench.config.schema import Config
-from bench.training.device import apply_engine, build_population, processes_for
+from bench.training.device import apply_engine
+from bench.training.parallel import build_population, processes_for
 from envs.data.trajectories import TENSORS, Trajectories
 from envs.readers.load import load
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from bench.storage.files import write_atomic
 from bench.storage.tensors import DamagedError, pack, unpack
+from envs.files import write_atomic
 
 
 class Checkpoint(NamedTuple):

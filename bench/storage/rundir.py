@@ -18,8 +18,7 @@ import hashlib
 import io
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -31,9 +30,9 @@ from torch import Tensor
 from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config
 from bench.storage.checkpoints import Checkpoint, Checkpoints
-from bench.storage.files import remove_scratch, write_atomic, write_json
 from bench.storage.locks import Lock
 from bench.storage.tensors import pack
+from envs.files import remove_scratch, write_atomic, write_json
 
 FORMAT = 2  # raised when the same settings no longer give the same result
 EPISODE_COLUMNS = ("update", "seed", "episode", "return", "length")
@@ -198,24 +197,6 @@ class RunDir:
         self.checkpoints.clear()
         for name in ("policy.safetensors", "run.json", "episodes.csv", "curve.csv"):
             (self.path / name).unlink(missing_ok=True)
-
-
-def group_by_checkpoint(folders: Sequence[RunDir], say: Callable[[str], None]) -> list[list[tuple[RunDir, Resumed | None]]]:
-    """Runs with what they saved, in groups that stand at the same point, the furthest first.
-
-    A population that died between the saves of two of its runs goes back to the point that all of them have, so that it is the same
-    population again and rounds as it would have.
-    """
-    points = {folder.path: folder.points() for folder in folders}
-    common = Counter(point for found in points.values() for point in found)
-    groups: dict[Point, list[tuple[RunDir, Resumed | None]]] = {}
-    for folder in folders:
-        best = max(points[folder.path], key=lambda point: (common[point], point), default=None)
-        saved = folder.resume(best)
-        for note in saved.notes if saved else ():
-            say(note)
-        groups.setdefault(saved.point if saved else (0, 0), []).append((folder, saved if saved and saved.state else None))
-    return [groups[point] for point in sorted(groups, reverse=True)]
 
 
 def _last(rows: Sequence[Row]) -> int:

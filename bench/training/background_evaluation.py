@@ -1,4 +1,4 @@
-"""An evaluation that is played in a thread of its own, of a policy as it was, while training goes on."""
+"""An evaluation in a thread: episodes of a frozen policy, while training continues."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from envs.evaluation.rollout import Returns
 
 
 class BackgroundEvaluation:
-    """The evaluation after `update`: `play` of `algo` as it is now. `measured` is what was measured beside it.
+    """The evaluation after `update`: `play` on a frozen copy of `algo`. metrics: training's metrics [P] after that update.
 
-    The thread is a daemon: a process that is told to end does not wait for it.
+    The thread is a daemon: a process that exits does not wait for it.
     """
 
-    def __init__(self, update: int, algo: Algo, measured: Metrics, play: Callable[[Algo], Returns]) -> None:
-        self.update, self.measured = update, measured
+    def __init__(self, update: int, algo: Algo, metrics: Metrics, play: Callable[[Algo], Returns]) -> None:
+        self.update, self.metrics = update, metrics
         self._played: Returns | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(algo.frozen(), play), daemon=True)
@@ -26,7 +26,7 @@ class BackgroundEvaluation:
 
     def _run(self, algo: Algo, play: Callable[[Algo], Returns]) -> None:
         try:
-            if algo.device.type == "cuda":  # a stream of its own, for what training has in its queue would come first
+            if algo.device.type == "cuda":  # a stream of its own: on training's stream it would wait for all queued updates
                 stream = torch.cuda.Stream(algo.device)
                 stream.wait_stream(torch.cuda.default_stream(algo.device))
                 with torch.cuda.stream(stream):
@@ -37,18 +37,18 @@ class BackgroundEvaluation:
             self._error = error
 
     @property
-    def over(self) -> bool:
-        """Whether `result` has no need to wait."""
+    def finished(self) -> bool:
+        """True when `result` will not block."""
         return not self._thread.is_alive()
 
     def result(self) -> Returns:
-        """What was played, when it is over. Raises what playing raised."""
-        self._thread.join()
+        """Wait for the evaluation; returns its episodes or raises its error."""
+        self.wait()
         if self._error is not None:
             raise self._error
         assert self._played is not None
         return self._played
 
     def wait(self) -> None:
-        """Until it is over, whatever came of it."""
+        """Wait for the evaluation; ignore its error."""
         self._thread.join()

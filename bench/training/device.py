@@ -1,9 +1,8 @@
-"""How updates are done: by which engine (algos/engines.py), in which precision, in how many processes."""
+"""The device of a run: its cores, its precision and the engine (algos/engines.py) that does updates on it."""
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +15,9 @@ from algos.engines import Captured, Compiled, InBfloat16, WithFallback
 from algos.errors import ConfigError
 from algos.networks.precision import has_bfloat16
 from bench.config.schema import Config
-from bench.training.member_groups import MemberGroups, places
-from bench.training.parallel import MemberProcesses
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
-"""By torch's names, which GPUs go by: products in float32; of factors rounded to TF32; to bfloat16."""
+"""torch's names for matrix products on a GPU: in float32, of factors rounded to TF32, of factors rounded to bfloat16."""
 
 
 def cores() -> int:
@@ -41,19 +38,19 @@ def device_of(name: str) -> torch.device:
 
 
 def precision_on(device: torch.device, precision: str) -> str:
-    """What can be had of `precision` on this machine: CPUs know no TF32, and not all of them multiply bfloat16 faster."""
+    """The precision used for the setting `precision`: falls back to float32 on a CPU, except for bfloat16 where the CPU gains from it."""
     if device.type == "cpu" and not (precision == "bf16" and has_bfloat16()):
         return "float32"
     return precision
 
 
 def set_products(kind: str, precision: str) -> None:
-    """Set how torch multiplies on a device of `kind`. On a CPU in float32: torch's setting for less makes one without AMX slower."""
+    """Set the precision of torch's matrix products. Always float32 on a CPU: torch's lower settings make CPUs without AMX slower."""
     torch.set_float32_matmul_precision(PRECISIONS[precision if kind == "cuda" else "float32"])
 
 
 def matmul_precision() -> str:
-    """torch's present setting. Version 2.9 warns once that the setting has a new name, which earlier and later versions lack."""
+    """torch's current setting. Version 2.9 warns once of a new name for it, which earlier and later versions lack."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Please use the new API settings to control TF32", UserWarning)
         return torch.get_float32_matmul_precision()
@@ -61,9 +58,9 @@ def matmul_precision() -> str:
 
 @contextmanager
 def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]) -> Iterator[None]:
-    """Multiply matrices on a GPU as `config.trainer.precision` says; sums, parameters and everything else stay in float32.
+    """Set the precision of matrix products to `trainer.precision` for the block; sums and parameters stay in float32.
 
-    On a CPU the population does so itself (`apply_engine`). Says why where a precision cannot be had.
+    On a CPU the population itself does so (`apply_engine`). Reports a fallback with `say`.
     """
     found, before = precision_on(device, config.trainer.precision), matmul_precision()
     if found != config.trainer.precision:
@@ -76,20 +73,19 @@ def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]
 
 
 def arithmetic(kind: str, precision: str) -> str:
-    """What a result depends on beside settings and data: the kind of device, and a precision that is not float32."""
+    """The part of a run's hash that names the device: "cpu", "cuda", or these with a precision other than float32."""
     if precision == "float32":
         return kind
     return "cpu, hidden layers bf16" if kind == "cpu" else f"{kind} {precision}"
 
 
 def arithmetic_of(device: torch.device, config: Config) -> str:
-    """`arithmetic` of a run on this machine."""
+    """`arithmetic` of a run of `config` on `device`."""
     return arithmetic(device.type, precision_on(device, config.trainer.precision))
 
 
 def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
-    """Give `algo` the precision and the engine that `config` asks for; where an engine cannot be had, say why and do updates one operation
-    at a time."""
+    """Set the engine and the precision of `algo`. An engine that does not work here falls back to eager updates; `say` reports why."""
     name, on_gpu = config.trainer.engine, algo.device.type == "cuda"
     if name == "auto":
         name = "captured" if on_gpu and not algo.shapes_vary else "eager"
@@ -103,24 +99,3 @@ def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
         algo.engine = WithFallback(algo, Captured(algo) if name == "captured" else Compiled(algo), name, say)
     if not on_gpu and precision_on(algo.device, config.trainer.precision) == "bf16":
         algo.engine = InBfloat16(algo.engine)
-
-
-def processes_for(config: Config, device: torch.device, members: int) -> int:
-    """Over how many processes of one thread a population is dealt out: on a CPU one a core, where members suffice and forks are safe.
-
-    With fewer members than half the cores all threads work on all members instead, unless `config.trainer.processes` says otherwise.
-    """
-    if device.type != "cpu" or config.trainer.engine == "captured" or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
-        return 1
-    if config.trainer.processes is not None:
-        return min(config.trainer.processes, members)
-    return min(cores(), members) if cores() <= 2 * members else 1
-
-
-def build_population(make: Callable[[slice], Algo], members: int, parts: int, processes: int) -> Algo:
-    """The population of `members`, of which `make` makes any slice: in `parts` parts one after another, or else dealt out."""
-    if parts > 1:
-        return MemberGroups([make(own) for own in places(members, parts)])
-    if processes > 1:
-        return MemberProcesses([make(own) for own in places(members, processes)])
-    return make(slice(0, members))

@@ -1,4 +1,4 @@
-"""Evaluation of a population: every member's episodes in one vectorised environment."""
+"""Evaluation of a population: the episodes of all members side by side in one vectorised environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.storage.rundir import Row
 from envs.data.logged_data import LoggedData
 from envs.evaluation.rollout import Evaluator, Returns, episode_seeds
 
-ENVIRONMENTS = 64  # at most so many side by side, or one a member; more episodes are played one after another in them
+ENVIRONMENTS = 64  # side by side at most, but at least one for each member
 
 
 def environments_a_member(members: int, episodes: int) -> int:
@@ -23,14 +23,14 @@ def environments_a_member(members: int, episodes: int) -> int:
 def play(
     algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None] = lambda: None
 ) -> Returns:
-    """Play `episodes` episodes of every member's mean actions: [P, episodes]. Two members of one seed play from the same starts.
+    """Play `episodes` episodes with every member's mean actions: [P, episodes]. Members with equal seeds play from equal starts.
 
-    A member whose parameters are not finite returns NaN, after 0 steps.
+    A member whose parameters are not finite has return NaN and length 0. `on_step` is called after every step. Raises DataError.
     """
     members, device = algo.members, algo.device
     side_by_side = environments_a_member(members, episodes)
     rounds = -(-episodes // side_by_side)
-    seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # a few more than asked where rounds do not divide; left out below
+    seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # the surplus of the last round is dropped below
 
     def act(observations: np.ndarray) -> np.ndarray:
         batch = torch.from_numpy(observations).to(device).view(members, side_by_side, -1)
@@ -40,22 +40,22 @@ def play(
     queues = seeds.reshape(members, rounds, side_by_side).transpose(0, 2, 1).reshape(members * side_by_side, rounds)
     played = environments.run(act, queues, on_step)
     found = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
-    lost = ~finite(algo)[:, None]
-    return Returns(np.where(lost, np.nan, found.returns), np.where(lost, 0, found.lengths))
+    failed = ~finite(algo)[:, None]
+    return Returns(np.where(failed, np.nan, found.returns), np.where(failed, 0, found.lengths))
 
 
 def finite(algo: Algo) -> np.ndarray:
-    """[P]: whether all parameters of a member's policy are finite numbers."""
+    """[P] bool: every parameter of the member's policy is a finite number."""
     return torch.stack([p.isfinite().flatten(1).all(1) for p in algo.policy().values()]).all(0).cpu().numpy()
 
 
 def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None]) -> list[Row]:
-    """`play` as rows, one an episode (RunDir's columns)."""
+    """`play`, as rows of episodes.csv."""
     return episode_rows(algo.seeds, update, play(algo, data, environments, update, episodes, on_step))
 
 
 def episode_rows(seeds: Sequence[int], update: int, played: Returns) -> list[Row]:
-    """A row an episode of `played` [len(seeds), episodes]."""
+    """Rows of episodes.csv, one per episode of `played` [len(seeds), episodes]."""
     return [
         {"update": update, "seed": seed, "episode": e, "return": float(played.returns[k, e]), "length": int(played.lengths[k, e])}
         for k, seed in enumerate(seeds)

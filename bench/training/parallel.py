@@ -1,4 +1,4 @@
-"""A population on a CPU whose members are dealt out over processes of one thread each: no thread waits for another within an update."""
+"""A population on a CPU, trained by processes of one thread each: within an update no thread waits for another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, NoReturn
 
@@ -21,15 +21,38 @@ from torch import Tensor
 
 from algos.base import Algo, Metrics, State
 from algos.members import joined
+from bench.config.schema import Config
 from bench.errors import RunError
-from bench.training.member_groups import MemberGroups, out_of_memory
+from bench.training.device import cores
+from bench.training.member_groups import MemberGroups, member_slices, out_of_memory
 
-LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Schedulers signal every process of a job; the one that was forked says when to stop."""
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""By workers: schedulers signal every process of a job, and the parent decides when its workers end."""
+
+
+def processes_for(config: Config, device: torch.device, members: int) -> int:
+    """Worker processes of a population: `trainer.processes`, by default one per core on Linux on a CPU, otherwise 1.
+
+    With more than two cores per member, all threads work on all members in this process instead.
+    """
+    if device.type != "cpu" or config.trainer.engine == "captured" or not sys.platform.startswith("linux") or not hasattr(os, "fork"):
+        return 1
+    if config.trainer.processes is not None:
+        return min(config.trainer.processes, members)
+    return min(cores(), members) if cores() <= 2 * members else 1
+
+
+def build_population(make: Callable[[slice], Algo], members: int, groups: int, processes: int) -> Algo:
+    """A population of `members` members; `make` builds any slice of it. Trained in `groups` groups in turn, else by `processes` workers."""
+    if groups > 1:
+        return MemberGroups([make(own) for own in member_slices(members, groups)])
+    if processes > 1:
+        return MemberProcesses([make(own) for own in member_slices(members, processes)])
+    return make(slice(0, members))
 
 
 class Worker(NamedTuple):
-    """A process that trains a part, and the one that forked it."""
+    """A worker process: its pipe, its pid and its parent's pid."""
 
     pipe: Connection
     pid: int
@@ -37,83 +60,83 @@ class Worker(NamedTuple):
 
 
 class MemberProcesses(MemberGroups):
-    """Populations `parts` that look like one and train side by side, each in a fork of this process, which has the data already.
+    """The population of all members of `groups`, each trained by a fork of this process, which has the data in memory already.
 
-    Their states are in memory that the processes share, so that whatever is read between two calls of `train` is there without asking.
-    The forks are made by the first `train`, and end with this object or with this process, whatever ends it.
+    The states lie in memory shared with the forks, so that this process reads them between two calls of `train`. The first `train` makes
+    the forks; they end with this object, or with this process even if it is killed.
     """
 
-    def __init__(self, parts: Sequence[Algo]) -> None:
-        super().__init__(parts)
+    def __init__(self, groups: Sequence[Algo]) -> None:
+        super().__init__(groups)
         self.workers: list[Worker] = []
         weakref.finalize(self, _end, self.workers)
-        self._share()
+        self._share_states()
 
     def load(self, state: State) -> None:
-        _end(self.workers)  # what they share is what was before
+        _end(self.workers)  # their memory is that of the old state
         super().load(state)
-        self._share()
+        self._share_states()
 
-    def _share(self) -> None:
-        for part in self.parts:
-            part.state = {name: shared(value) for name, value in part.state.items()}
+    def _share_states(self) -> None:
+        for group in self.groups:
+            group.state = {name: shared_copy(value) for name, value in group.state.items()}
 
     def train(self, start: int, stop: int) -> Metrics:
-        """Raises MemoryError if a process had none left, or was ended as the system does then."""
+        """Raises MemoryError if a worker ran out of memory or was killed, as the system does for want of memory."""
         if not self.workers:
-            for part in self.parts:
-                self.workers.append(_fork(part))
+            for group in self.groups:
+                self.workers.append(_fork(group))
         try:
-            for hand in self.workers:
-                hand.pipe.send_bytes(json.dumps([start, stop]).encode())
-            answers = [(json.loads(hand.pipe.recv_bytes()), hand.pipe.recv_bytes()) for hand in self.workers]
+            for worker in self.workers:
+                worker.pipe.send_bytes(json.dumps([start, stop]).encode())
+            answers = [(json.loads(worker.pipe.recv_bytes()), worker.pipe.recv_bytes()) for worker in self.workers]
         except (EOFError, ConnectionError):
             _end(self.workers)
-            raise MemoryError("a process that trains was ended from outside") from None
+            raise MemoryError("a worker process was killed") from None
         for answer, _ in answers:
             if "trace" in answer:
                 _end(self.workers)
                 raise (MemoryError if answer["memory"] else RuntimeError)(answer["trace"])
         found = [(answer["names"], load(tensors)) for answer, tensors in answers]
-        return joined([{name: metrics[name] for name in names} for names, metrics in found])  # whose order is that of a curve's columns
+        return joined([{name: metrics[name] for name in names} for names, metrics in found])  # in the order of the columns of curve.csv
 
 
-def shared(value: Tensor) -> Tensor:
-    """A copy of `value` that this process and its forks share."""
+def shared_copy(value: Tensor) -> Tensor:
+    """A copy of `value` in memory that this process shares with its forks."""
     count = value.numel()
     memory = mmap.mmap(-1, max(1, count) * value.element_size())
     return torch.frombuffer(memory, dtype=value.dtype, count=max(1, count))[:count].view(value.shape).copy_(value)
 
 
-def _fork(part: Algo) -> Worker:
+def _fork(group: Algo) -> Worker:
     ours, theirs = multiprocessing.Pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     try:
         pid = os.fork()
     except OSError as error:
-        raise RunError(f"a process that trains cannot be started ({error.strerror}); trainer.processes=1 needs none") from error
+        raise RunError(f"a worker process cannot be started ({error.strerror}); use trainer.processes=1") from error
     if pid == 0:
-        _serve(part, theirs)
+        _serve(group, theirs)
     theirs.close()
     return Worker(ours, pid, os.getpid())
 
 
-def _serve(part: Algo, pipe: Connection) -> NoReturn:
-    """Train `part` as far as `pipe` says, until that ends. Nothing of the forked process is cleaned up: it goes on there."""
+def _serve(group: Algo, pipe: Connection) -> NoReturn:
+    """In the worker: train `group` as `pipe` says, until the pipe is closed. Exits without cleaning up what belongs to the parent."""
     try:
-        for number in LEFT_TO_THE_PARENT:
+        for number in IGNORED_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         gc.freeze()
-        # Pipes and locks of the parent, which count as open until all have let go.
+        # The parent's pipes and locks: they stay open until every process that has them closes them.
         os.closerange(3, pipe.fileno())
         os.closerange(pipe.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-        torch.set_num_threads(1)  # the parent's other threads are not in a fork
+        torch.set_num_threads(1)  # the parent's other threads do not exist in a fork
         while True:
             start, stop = json.loads(pipe.recv_bytes())
             answer: dict[str, Any]
             try:
-                metrics = part.train(start, stop)
+                metrics = group.train(start, stop)
                 answer, tensors = {"names": list(metrics)}, save(metrics)
             except Exception as error:
                 answer, tensors = {"memory": out_of_memory(error), "trace": traceback.format_exc()}, b""
@@ -127,8 +150,8 @@ def _serve(part: Algo, pipe: Connection) -> NoReturn:
 
 def _end(workers: list[Worker]) -> None:
     while workers:
-        hand = workers.pop()
-        hand.pipe.close()
-        if hand.parent == os.getpid():  # and not another fork of it, which comes here as it ends
-            os.kill(hand.pid, signal.SIGKILL)
-            os.waitpid(hand.pid, 0)
+        worker = workers.pop()
+        worker.pipe.close()
+        if worker.parent == os.getpid():  # other forks of the parent run this, too, when they end
+            os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)

@@ -1,16 +1,18 @@
-"""pi_ref: trained once for a (data set, seeds, settings) and shared by every method that starts from it or weighs by it.
+"""pi_ref, the reference policy: trained once for a (data set, seeds, settings), and shared by every method that starts from it or weighs
+by it.
 
 <results_dir>/.pi_ref/<key>.safetensors            the policy
-<results_dir>/.pi_ref/<key>.training.safetensors   a checkpoint of its training, gone when it is done
+<results_dir>/.pi_ref/<key>.training.safetensors   a checkpoint of its training, removed at the end
 
-Whoever trains it, BC runs included, has its lock; others wait for the policy. If the one that trains dies, the next goes on from there.
+The process that trains it, a BC run included, holds its lock; other processes wait for the policy. If that process dies, the next one
+resumes its training.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import torch
@@ -22,14 +24,15 @@ from algos.registry import build
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.storage.checkpoints import Checkpoint, Checkpoints
-from bench.storage.files import remove_scratch, write_atomic
 from bench.storage.locks import Lock
 from bench.storage.rundir import FORMAT, digest_of
 from bench.storage.tensors import DamagedError, pack, unpack
-from bench.training import signals
-from bench.training.autosave import Autosave, ChunkSize
-from bench.training.device import apply_engine, arithmetic_of, build_population, processes_for
+from bench.training.device import apply_engine, arithmetic_of
+from bench.training.loop import Loop
+from bench.training.parallel import build_population, processes_for
 from bench.training.progress import Reporter
+from bench.training.signals import exit_if_signalled
+from envs.files import remove_scratch, write_atomic
 
 
 def _path(config: Config, dataset_digest: str, device: torch.device) -> Path:
@@ -42,15 +45,15 @@ def _lock(path: Path) -> Lock:
 
 
 def _is_reference(config: Config) -> bool:
-    """True if the run is what would train pi_ref: BC of all data with the settings of `pi_ref`."""
+    """True if the run trains the policy that would be its pi_ref: BC on all data with the settings of `pi_ref`."""
     return config.algo.determinants() == config.pi_ref_algo.determinants()
 
 
 @contextmanager
-def share_policy(config: Config, dataset_digest: str, device: torch.device) -> Iterator[Callable[[dict[str, Tensor]], None]]:
-    """Around a run: if it is itself a reference that nobody trains yet, others wait for it instead of training the same.
+def publisher(config: Config, dataset_digest: str, device: torch.device) -> Iterator[Callable[[dict[str, Tensor]], None]]:
+    """A function that publishes the run's policy as pi_ref, if the run trains one that no process has or trains; otherwise it does nothing.
 
-    Yields what shares the run's policy with them, or does nothing.
+    Until the end of the block other processes wait for that policy.
     """
     path = _path(config, dataset_digest, device) if _is_reference(config) else None
     if path is None or path.exists() or not (lock := _lock(path)).take():
@@ -59,15 +62,15 @@ def share_policy(config: Config, dataset_digest: str, device: torch.device) -> I
     try:
         yield lambda policy: write_atomic(path, pack(policy))
     finally:
-        lock.give_back()
+        lock.release()
 
 
 def find_or_train(
-    configs: Sequence[Config], data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter, parts: int = 1
+    configs: Sequence[Config], data: Episodes, dataset_digest: str, device: torch.device, reporter: Reporter, groups: int = 1
 ) -> dict[str, Tensor]:
-    """The parameters [P, ...] by name of the reference policies of all members of `configs`, which are trained together.
+    """Parameters [P, ...] by name of the reference policies of all members of `configs`.
 
-    Runs with the same reference share it; those that are missing are trained as one population, in `parts` parts.
+    Runs with the same reference policy share it. Those that are missing are trained as one population, in `groups` groups of members.
     """
     paths = [_path(config, dataset_digest, device) for config in configs]
 
@@ -75,68 +78,65 @@ def find_or_train(
         reporter.say(f"{reporter.label}: waiting for pi_ref, which {holder} trains")
 
     with ExitStack() as locks:
-        # All processes take them in one order, else two could wait for each other.
-        for path in sorted({p for p in paths if not p.exists()}):
-            locks.enter_context(_lock(path).held(on_wait, signals.leave_if_asked))
+        for path in sorted({p for p in paths if not p.exists()}):  # all processes in one order: otherwise two could wait for each other
+            locks.enter_context(_lock(path).held(on_wait, exit_if_signalled))
         missing = {path: config for path, config in zip(paths, configs, strict=True) if not path.exists()}
         if missing:
-            _train(missing, data, device, reporter, parts)
+            algo = _build(list(missing.values()), data, device, reporter, groups)
+            PiRefLoop(algo, missing, reporter).run()
     found = {path: _load(path, device) for path in dict.fromkeys(paths)}
     return {name: torch.cat([found[path][name] for path in paths]) for name in found[paths[0]]}
 
 
-def _train(missing: dict[Path, Config], data: Episodes, device: torch.device, reporter: Reporter, parts: int) -> None:
-    """Train the references of `missing` together, from where their checkpoints stand, and leave each at its path."""
-    any_config = next(iter(missing.values()))  # runs of one population have one `pi_ref`
-    seeds = [seed for config in missing.values() for seed in config.seeds]
+def _build(configs: Sequence[Config], data: Episodes, device: torch.device, reporter: Reporter, groups: int) -> Algo:
+    """The population of the reference policies of `configs`, whose settings in `pi_ref` are the same."""
+    seeds = [seed for config in configs for seed in config.seeds]
 
     def make(own: slice) -> Algo:
-        algo = build(any_config.pi_ref_algo, data, seeds[own])
-        apply_engine(algo, any_config, lambda line: None if own.start else reporter.say(f"{reporter.label}: pi_ref: {line}"))
+        algo = build(configs[0].pi_ref_algo, data, seeds[own])
+        first = own.start == 0  # report a fallback once, not once per slice
+        apply_engine(algo, configs[0], lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}") if first else None)
         return algo
 
-    algo = build_population(make, len(seeds), min(parts, len(seeds)), processes_for(any_config, device, len(seeds)))
-    places, first = [], 0
-    for config in missing.values():
-        places.append(slice(first, first := first + len(config.seeds)))
-    kept = [Checkpoints(path.parent, f"{path.stem}.training") for path in missing]
-    for path in missing:
-        remove_scratch(path.parent, path.stem)
-    done = _go_on(algo, kept)
-    autosave, stride = Autosave(any_config.trainer.checkpoint_minutes), ChunkSize()
-    reporter.stage("training pi_ref", algo.updates, done)
-
-    def save() -> None:
-        for checkpoints, place in zip(kept, places, strict=True):
-            checkpoints.save(done, part(algo.state, place))
-        autosave.restart()
-
-    while done < algo.updates:
-        signals.leave_if_asked(save)
-        if autosave.due:
-            save()
-        started, until = time.perf_counter(), min(done + stride.updates, algo.updates)
-        algo.train(done, until)
-        stride.took(time.perf_counter() - started)
-        done = until
-        reporter.update(done, "training pi_ref")
-    if len(missing) > 1:
-        save()  # killed between two of the following files, the rest come from the same population
-    for path, place in zip(missing, places, strict=True):
-        write_atomic(path, pack(part(algo.policy(), place)))
-    for checkpoints in kept:
-        checkpoints.clear()
+    return build_population(make, len(seeds), min(groups, len(seeds)), processes_for(configs[0], device, len(seeds)))
 
 
-def _go_on(algo: Algo, kept: Sequence[Checkpoints]) -> int:
-    """Put the newest state that all of `kept` have, if any, in place; the update at which it stands. A damaged one only costs time."""
-    found = [{c.update: c.state for c in checkpoints.load() if isinstance(c, Checkpoint)} for checkpoints in kept]
-    common = set.intersection(*(set(states) for states in found))
-    if not common:
-        return 0
-    done = max(common)
-    algo.state = {k: v.to(algo.device) for k, v in joined([states[done] for states in found]).items()}
-    return done
+class PiRefLoop(Loop):
+    """Trains the reference policies of `runs` (the policy's path and the run's configuration), whose members are those of `algo`."""
+
+    stage = "training pi_ref"
+
+    def __init__(self, algo: Algo, runs: dict[Path, Config], reporter: Reporter) -> None:
+        super().__init__(algo, next(iter(runs.values())).trainer.checkpoint_minutes, reporter)
+        self.paths = list(runs)
+        self.checkpoints = [Checkpoints(path.parent, f"{path.stem}.training") for path in self.paths]
+        ends = accumulate((len(config.seeds) for config in runs.values()), initial=0)
+        self.slices = [slice(first, last) for first, last in pairwise(ends)]
+
+    def run(self) -> None:
+        """Train to the end, from the last checkpoint on, and write the policies."""
+        for path in self.paths:
+            remove_scratch(path.parent, path.stem)
+        self._resume()
+        self.reporter.stage(self.stage, self.algo.updates, self.done)
+        self.train(self.algo.updates)
+        if len(self.paths) > 1:
+            self.save()  # if killed between two of the following files, the remaining ones come from the same population
+        for path, members in zip(self.paths, self.slices, strict=True):
+            write_atomic(path, pack(part(self.algo.policy(), members)))
+        for checkpoints in self.checkpoints:
+            checkpoints.clear()
+
+    def write_checkpoint(self) -> None:
+        for checkpoints, members in zip(self.checkpoints, self.slices, strict=True):
+            checkpoints.save(self.done, part(self.algo.state, members))
+
+    def _resume(self) -> None:
+        """Load the latest update of which every run has an undamaged checkpoint, if any."""
+        found = [{c.update: c.state for c in checkpoints.load() if isinstance(c, Checkpoint)} for checkpoints in self.checkpoints]
+        if common := set.intersection(*(set(states) for states in found)):
+            self.done = max(common)
+            self.algo.state = {k: v.to(self.algo.device) for k, v in joined([states[self.done] for states in found]).items()}
 
 
 def _load(path: Path, device: torch.device) -> dict[str, Tensor]:

@@ -1,89 +1,140 @@
-"""Which runs are trained as one population: those that differ in seeds and batchable settings (algos/members.py) alone."""
+"""A population: runs that are trained together, with the data, the device and the reference policies that they share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
-from itertools import product
+import gc
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any
 
-from algos.errors import ConfigError
-from algos.members import batchable_settings, with_settings
-from bench.config.compose import flat
+import torch
+
+from algos.base import Algo
+from algos.members import part, stacked
+from algos.registry import build
 from bench.config.schema import Config
-from bench.storage.rundir import digest_of
+from bench.errors import RunError
+from bench.storage.rundir import Resumed, RunDir
+from bench.training import pi_ref
+from bench.training.device import apply_engine, arithmetic_of, device_of
+from bench.training.grouping import differing_settings, group_by_checkpoint
+from bench.training.member_groups import out_of_memory
+from bench.training.parallel import build_population, processes_for
+from bench.training.progress import Reporter
+from bench.training.run_loop import RunLoop, spell
+from bench.training.run_progress import RunInProgress
+from bench.training.shared import Shared
+from envs.data.logged_data import LoggedData
 
-OWN = ("algo", "seeds", "finetune", "population")  # of Config: compared in parts, or without effect on a run of its own
+
+def run_dir(config: Config, shared: Shared) -> RunDir:
+    """The directory of a run. Loads its data, whose digests are part of the directory's name."""
+    other = shared.pi_ref_data(config)
+    digest = shared.data(config.dataset, config.eval.workers).trajectories.digest
+    return RunDir(config, digest, arithmetic_of(device_of(config.device), config), None if other is None else other.trajectories.digest)
 
 
-def expanded(config: Config) -> list[Config]:
-    """The runs that `config` stands for: its own, or one for each combination of the values below `population`.
+class Population:
+    """The runs of `configs`, which differ in seeds and batchable settings alone.
 
-    Raises ConfigError for a key in which members cannot differ, or a value that the method refuses.
+    Raises ConfigError, DataError or RunError if they cannot be trained.
     """
-    alone = replace(config, population={})
-    lists = flat(config.population)
-    keys = [_resolve(key, config.algo) for key in lists]
-    for key, full in zip(lists, keys, strict=True):
-        if keys.count(full) > 1:
-            raise ConfigError(f"population.{key}: algo.{full} is given twice")
-    values = [_values(key, given) for key, given in lists.items()]
-    found = [replace(alone, algo=with_settings(config.algo, dict(zip(keys, point, strict=True)))) for point in product(*values)]
-    for run in found:
-        run.check()
-    return found
+
+    def __init__(self, configs: Sequence[Config], shared: Shared, reporter: Reporter) -> None:
+        self.config = configs[0]
+        self.shared, self.reporter = shared, reporter
+        self.device = device_of(self.config.device)
+        self.pi_ref_data = shared.pi_ref_data(self.config)
+        self.data = shared.data(self.config.dataset, self.config.eval.workers)
+        if self.pi_ref_data is not None:
+            _check_shapes(self.config, self.data, self.pi_ref_data)
+        self.folders = [run_dir(config, shared) for config in configs]
+
+    def train(self, folders: Sequence[RunDir], groups: int = 1) -> None:
+        """Train the runs of `folders` to the end, each from its last save on, in `groups` groups of members in turn.
+
+        When memory runs out, continue from the last save in twice as many groups.
+        """
+        for same_update in group_by_checkpoint(folders, self.reporter.say):
+            members = sum(len(folder.config.seeds) for folder, _ in same_update)
+            try:
+                self._train_together(same_update, min(groups, members))
+                continue
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                if groups >= members:
+                    what = f"{self.config.algo.name}: out of memory with one member at a time"
+                    raise RunError(f"{what}; choose a smaller batch or network, or another device") from error
+            gc.collect()  # the traceback, which held tensors on the device, is gone by now
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            size = -(-members // min(2 * groups, members))
+            self.reporter.say(f"{self.reporter.label}: out of memory; continuing with {size} of {members} members at a time")
+            self.train([folder for folder, _ in same_update if not folder.finished], 2 * groups)
+
+    def _train_together(self, saved: Sequence[tuple[RunDir, Resumed | None]], groups: int) -> None:
+        """Train runs whose last saves are of the same update."""
+        started = time.perf_counter()
+        configs = [folder.config for folder, _ in saved]
+        with ExitStack() as stack:
+            publish = [stack.enter_context(pi_ref.publisher(c, self.data.trajectories.digest, self.device)) for c in configs]
+            algo = self._build(configs, groups)
+            runs = self._runs([folder for folder, _ in saved])
+            set_up_time = time.perf_counter() - started
+            for run in runs:
+                run.start(algo, self.data, set_up_time)
+            loop = RunLoop(runs, algo, self.data, self.shared, self.reporter)
+            if checkpoints := [checkpoint for _, checkpoint in saved if checkpoint]:
+                loop.resume(checkpoints)
+            loop.run()
+            policy = algo.policy()
+            for run, publish_policy in zip(runs, publish, strict=True):
+                own, summary = run.policy(policy), run.summary(algo.updates, self.data.reference)
+                if not run.failed:
+                    publish_policy(own)
+                run.finish(own, summary)
+                settings = run.settings and f"{run.settings}: "
+                self.reporter.say(f"{self.reporter.label}: {settings}{spell(summary)}, {run.wall_time:.0f} s")
+
+    def _runs(self, folders: Sequence[RunDir]) -> list[RunInProgress]:
+        """The runs with their members, which come in the order of `folders`."""
+        configs = [folder.config for folder in folders]
+        ends = list(accumulate((len(c.seeds) for c in configs), initial=0))
+        slices = [slice(first, last) for first, last in pairwise(ends)]
+        settings = differing_settings(configs)
+        return [RunInProgress(f, members, ends[-1], text) for f, members, text in zip(folders, slices, settings, strict=True)]
+
+    def _build(self, configs: Sequence[Config], groups: int) -> Algo:
+        """The members of `configs` in order, with their reference policies if the method needs them."""
+        config = self.config
+        trajectories: Any = self.data.trajectories.to(self.device)
+        find: Callable[[], dict[str, torch.Tensor]] | None = None
+        if config.algo.needs_pi_ref:
+            other = self.pi_ref_data
+            episodes, source = (trajectories, self.data) if other is None else (other.trajectories.to(self.device), other)
+            find = cache(lambda: pi_ref.find_or_train(configs, episodes, source.trajectories.digest, self.device, self.reporter, groups))
+        members = [(c.algo, seed) for c in configs for seed in c.seeds]
+
+        def make(own: slice) -> Algo:
+            settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
+            algo = build(settings, trajectories, seeds, None if find is None else lambda: part(find(), own))
+            first = own.start == 0  # report a fallback once, not once per slice
+            apply_engine(algo, config, lambda line: self.reporter.say(f"{self.reporter.label}: {line}") if first else None)
+            return algo
+
+        return build_population(make, len(members), groups, processes_for(config, self.device, len(members)))
 
 
-def _resolve(key: str, algo: Any) -> str:
-    """The dotted setting of `algo` that `key` names, by its path or, if only one ends so, by its end."""
-    known = list(batchable_settings(algo))
-    fitting = [key] if key in known else [k for k in known if k.endswith(f".{key}")]
-    if len(fitting) > 1:
-        raise ConfigError(f"population.{key}: may be {' or '.join(f'population.{k}' for k in fitting)}; say which")
-    if not fitting:
-        raise ConfigError(f"population.{key}: members of {algo.name} cannot differ in it; they can in {', '.join(known)}")
-    return fitting[0]
-
-
-def _values(key: str, given: Any) -> list[float]:
-    values = given if isinstance(given, list) else [given]
-    if not values or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
-        raise ConfigError(f"population.{key} = {given}: expected numbers, as in population.{key}=[1,3,10]")
-    if len(set(values)) < len(values):
-        raise ConfigError(f"population.{key} = {given}: expected each value once")
-    return [float(v) for v in values]
-
-
-def population_key(config: Config) -> str:
-    """Equal for two runs that can be members of one population."""
-    own = OWN if config.algo.needs_pi_ref else (*OWN, "pi_ref")
-    rest = {name: value for name, value in asdict(config).items() if name not in own}
-    del rest["trainer"]["max_members"]
-    algo = with_settings(config.algo, dict.fromkeys(batchable_settings(config.algo), 0.0))
-    return digest_of((rest, type(algo).__name__, asdict(algo)))
-
-
-def populations(configs: Iterable[Config]) -> list[list[Config]]:
-    """`configs` in groups that can be trained together, in the order of their first runs."""
-    groups: dict[str, list[Config]] = {}
-    for config in configs:
-        groups.setdefault(population_key(config), []).append(config)
-    return list(groups.values())
-
-
-def split(configs: Sequence[Config], limit: int) -> list[list[Config]]:
-    """`configs` in consecutive groups of at most `limit` members; one run is never split."""
-    groups: list[list[Config]] = []
-    for config in configs:
-        if groups and sum(len(c.seeds) for c in groups[-1]) + len(config.seeds) <= limit:
-            groups[-1].append(config)
-        else:
-            groups.append([config])
-    return groups
-
-
-def settings_of(configs: Sequence[Config]) -> list[str]:
-    """What sets each of `configs` apart from the others: "weighting.temperature=3 seeds=[0]"; empty for what stands alone."""
-    points = [batchable_settings(c.algo) | {"seeds": list(c.seeds)} for c in configs]
-    differing = [k for k in points[0] if any(p[k] != points[0][k] for p in points)]
-    return [" ".join(f"{k}={p[k]:g}" if isinstance(p[k], float) else f"{k}={p[k]}" for k in differing) for p in points]
+def _check_shapes(config: Config, data: LoggedData, other: LoggedData) -> None:
+    """Raise RunError unless observations and actions of `other` have the shapes and bounds of those of `data`."""
+    shapes = [
+        (d.observation_width, d.action_width, d.trajectories.num_actions, d.action_low.tolist(), d.action_high.tolist())
+        for d in (data, other)
+    ]
+    if shapes[0] != shapes[1]:
+        widths = " and ".join(f"{s[0]} x {s[1]}" for s in shapes)
+        raise RunError(f"pi_ref.dataset = {config.pi_ref.dataset}: its observations and actions ({widths}) do not fit {config.dataset}")

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, a line an evaluation elsewhere."""
+"""Progress of training for the person who watches: a bar on a terminal, otherwise a line per evaluation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bench.config.redact import redact
 
 
 class JobCounter:
-    """Numbers the jobs of a sweep of `total` jobs for their labels."""
+    """Numbers the jobs of a sweep of `total` jobs."""
 
     def __init__(self, total: int) -> None:
         self.total, self.started = total, 0
 
     def label(self, text: str, jobs: int = 1) -> str:
-        """`text` behind the number of the next job, or behind those of the next `jobs` jobs: "[3/8] text", "[3-6/8] text"."""
+        """`text` with the numbers of the next `jobs` jobs: "[3/8] text", "[3-6/8] text"."""
         first, self.started = self.started + 1, self.started + jobs
         return f"[{first if jobs == 1 else f'{first}-{self.started}'}/{self.total}] {text}"
 
 
 class Reporter:
-    """The progress of one run. Use as a context manager."""
+    """The progress of one population, on stderr. Use as a context manager."""
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -48,15 +48,16 @@ class Reporter:
         self.bar.stop()
 
     def stage(self, name: str, updates: int, done: int = 0) -> None:
-        """Begin a stage of `updates` updates, `done` of them done."""
+        """Begin a stage of `updates` updates, of which `done` are done."""
         self.bar.update(self.task, total=updates, completed=done, note=name)
         if not self.console.is_terminal:
             self.say(f"{self.label}: {name}, {updates} updates")
 
     def update(self, done: int, note: str) -> None:
+        """Move the bar to `done` updates."""
         self.bar.update(self.task, completed=done, note=note)
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line above the bar."""
         self.console.print(redact(line))
         sys.stderr.flush()

@@ -1,31 +1,41 @@
-"""One run of a population: its members' place among all, its directory, and what it has measured so far."""
+"""One run of a population in training: its members, its directory, and its measurements so far."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from algos.base import Metrics, State
+from algos.base import Algo, Metrics, State
 from bench.config.schema import Config
-from bench.loggers import Logger
+from bench.loggers import Logger, make_logger
 from bench.storage.rundir import Row, RunDir
+from bench.training.device import precision_on
 from bench.training.evaluate import episode_rows
+from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.evaluation.rollout import Returns
+from envs.revision import code_revision
+
+PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari")
 
 
 class RunInProgress:
-    """The run of `folder`, whose members are `members` of a population of `population`.
+    """The run of `folder`, whose members are `members` of a population of `population` members.
 
-    wall_time: seconds of training and evaluation, its members' share of what the population took.
-    failed: the seeds whose parameters are no longer finite. They have no policy, and their episodes count as failed.
+    settings: the settings that differ from those of the population's other runs, as text. wall_time: seconds of training and evaluation,
+    the run's share of the population's. failed: seeds whose parameters are not finite; they have no policy and their episodes count as
+    failed.
     """
 
-    def __init__(self, folder: RunDir, members: slice, population: int, apart: str) -> None:
-        self.folder, self.members, self.population, self.apart = folder, members, population, apart
+    def __init__(self, folder: RunDir, members: slice, population: int, settings: str) -> None:
+        self.folder, self.members, self.population, self.settings = folder, members, population, settings
         self.config: Config = folder.config
         self.record: Row = {}
         self.logger: Logger | None = None
@@ -36,24 +46,31 @@ class RunInProgress:
 
     @property
     def share(self) -> float:
-        """Of the population's time."""
+        """The run's share of the population's members."""
         return len(self.config.seeds) / self.population
 
-    def measure(self, update: int, played: Returns, measured: Mapping[str, Tensor]) -> None:
-        """Keep and log what the population `played` [P, episodes] and `measured` [P] after `update`, as far as it is this run's."""
+    def start(self, algo: Algo, data: LoggedData, set_up_time: float) -> None:
+        """Write config.yaml and run.json and open the loggers. `set_up_time`: seconds that the population took to be built."""
+        self.record = self._record(algo, data, set_up_time * self.share)
+        self.folder.start(self.record)
+        self.logger = make_logger(self.config, self.folder)
+
+    def add_evaluation(self, update: int, played: Returns, metrics: Mapping[str, Tensor]) -> None:
+        """Add the run's part of an evaluation after `update` to its rows, and log it. `played` [P, episodes] and `metrics` [P] are the
+        population's."""
         own = Returns(*(x[self.members] for x in played))
         self.episodes += episode_rows(self.config.seeds, update, own)
-        found = {name: self._own(value).tolist() for name, value in measured.items()}
-        new: list[Row] = [
-            {"update": update, "seed": seed, "return_mean": float(own.returns[k].mean()), **{name: v[k] for name, v in found.items()}}
+        values = {name: self._own(value).tolist() for name, value in metrics.items()}
+        rows: list[Row] = [
+            {"update": update, "seed": seed, "return_mean": float(own.returns[k].mean()), **{name: v[k] for name, v in values.items()}}
             for k, seed in enumerate(self.config.seeds)
         ]
-        self.curve += new
+        self.curve += rows
         if self.logger is not None:
-            self.logger.log(update, new)
+            self.logger.log(update, rows)
 
     def summary(self, update: int, reference: Reference | None) -> Row:
-        """The mean return (and score) of the evaluation after `update`."""
+        """Mean return, and mean score if there is a `reference`, of the evaluation after `update`; failed seeds are left out."""
         last = [float(row["return_mean"]) for row in self.curve if int(row["update"]) == update and int(row["seed"]) not in self.failed]
         found: dict[str, Any] = {"return_mean": float(np.mean(last)) if last else float("nan")}
         if reference is not None:
@@ -61,13 +78,21 @@ class RunInProgress:
         return found
 
     def save(self, update: int, state: State, metrics: Metrics | None = None) -> None:
-        """Save the run's part of the population's `state` (and, before an evaluation, of its `metrics`); failed members as NaN."""
-        own, waiting = ({name: self._own(value) for name, value in values.items()} for values in (state, metrics or {}))
-        self.folder.save(update, self.wall_time, own, self.episodes, self.curve, waiting)
+        """Save the run's part of the population's `state`, and of `metrics` that await their evaluation. Failed members become NaN."""
+        own, own_metrics = ({name: self._own(value) for name, value in values.items()} for values in (state, metrics or {}))
+        self.folder.save(update, self.wall_time, own, self.episodes, self.curve, own_metrics)
 
     def policy(self, policy: State) -> State:
         """The run's part of the population's `policy`."""
         return {name: self._own(value) for name, value in policy.items()}
+
+    def finish(self, policy: State, summary: Row) -> None:
+        """Write the run's `policy` and mark the run as finished."""
+        finished_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        end = {"wall_time_s": round(self.wall_time, 2), "finished_at": finished_at, "failed_seeds": self.failed}
+        self.folder.finish(self.record | end, policy)
+        if self.logger is not None:
+            self.logger.finish(summary)
 
     def _own(self, value: Tensor) -> Tensor:
         own = value if value.ndim == 0 else value[self.members]
@@ -75,3 +100,26 @@ class RunInProgress:
             own = own.clone()
             own[[seed in self.failed for seed in self.config.seeds]] = float("nan")
         return own
+
+    def _record(self, algo: Algo, data: LoggedData, set_up_time: float) -> Row:
+        """The content of run.json: everything that tables and `bench.replay` need beside the rows."""
+        config, reference, device = self.config, data.reference, algo.device
+        return {
+            "suite": config.suite, "dataset": config.dataset, "algo": config.algo.name, "seeds": list(config.seeds),
+            "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
+            "final_episodes": config.eval.final_episodes, "last_k": config.eval.last_k,
+            "reference": None if reference is None else {"name": reference.name, "random": reference.random, "expert": reference.expert},
+            "environment": {
+                "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
+                "num_actions": data.trajectories.num_actions,
+                "action_low": data.action_low.tolist(), "action_high": data.action_high.tolist(),
+            },
+            "note": data.note, "pi_ref_dataset": config.pi_ref.dataset,
+            "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
+            "config_hash": self.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "precision": precision_on(device, config.trainer.precision), "parameters": algo.parameters,
+            "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
+            "mixed": config.report.mixed, "published": config.report.published,
+            "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
+        }  # fmt: skip

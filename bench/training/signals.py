@@ -1,8 +1,9 @@
-"""What to do when asked to leave: SIGTERM and SIGUSR1 (what schedulers send before the time limit) wait for a safe point, where the state
-is saved; then the process exits with code 75 (EX_TEMPFAIL of sysexits.h: run the same command again, it goes on from there).
+"""Signals that ask the process to exit: SIGTERM and SIGUSR1, which schedulers send before the time limit of a job.
 
-Whoever frames the process may have handlers of its own, as submitit does to put a job back into SLURM's queue. Such a handler is called
-after the save instead of the exit, also for SIGUSR2, which submitit uses; if it returns, training goes on.
+They wait until the state is saved; then the process exits with code 75 (EX_TEMPFAIL of sysexits.h): the same command resumes the work.
+
+The process may have handlers already, as submitit's, which put a job back into SLURM's queue. Such a handler is called after the save
+instead of the exit, also for SIGUSR2, which submitit uses; if it returns, training continues.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import Any
 
 from bench.errors import EXIT_RETRY
 
-LEAVE = (signal.SIGTERM, signal.SIGUSR1)
+EXIT_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
-_waiting: list[signal.Signals] = []
-_frames: dict[signal.Signals, Any] = {}  # handlers that were there before ours, where they are somebody's
+_received: list[signal.Signals] = []
+_previous: dict[signal.Signals, Any] = {}  # handlers that were set before `deferred_signals`
 
 
 class Terminated(SystemExit):
-    """The state is saved, and the process leaves as it was asked to."""
+    """Exit after a signal, with the state saved."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(EXIT_RETRY)
@@ -32,55 +33,50 @@ class Terminated(SystemExit):
 
 
 class SignalReceivedError(Exception):
-    """Asked to leave in the midst of something that can be done again."""
+    """A signal arrived during work that can be repeated."""
 
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Signals wait for `leave_if_asked`, at the latest the one at the end. Outside the main thread, Python has no signals to catch."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is _note:
+    """Make signals wait for `exit_if_signalled`, at the latest at the end of the block. Does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is _receive:
         yield
         return
-    before = {s: signal.getsignal(s) for s in (*LEAVE, signal.SIGUSR2)}
-    ours = {s: h for s, h in before.items() if callable(h) or (s in LEAVE and h is not signal.SIG_IGN)}
-    _waiting.clear()
-    _frames.update({s: h for s, h in ours.items() if callable(h)})
-    for number in ours:
-        signal.signal(number, _note)
+    before = {s: signal.getsignal(s) for s in (*EXIT_SIGNALS, signal.SIGUSR2)}
+    replaced = {s: h for s, h in before.items() if callable(h) or (s in EXIT_SIGNALS and h is not signal.SIG_IGN)}
+    _received.clear()
+    _previous.update({s: h for s, h in replaced.items() if callable(h)})
+    for number in replaced:
+        signal.signal(number, _receive)
     try:
         yield
-        leave_if_asked()
+        exit_if_signalled()
     finally:
-        for number, handler in ours.items():
+        for number, handler in replaced.items():
             signal.signal(number, handler)
-        _frames.clear()
+        _previous.clear()
 
 
-def _note(number: int, frame: FrameType | None) -> None:
-    _waiting.append(signal.Signals(number))
+def _receive(number: int, frame: FrameType | None) -> None:
+    _received.append(signal.Signals(number))
 
 
-def asked() -> bool:
-    """Whether a signal waits."""
-    return bool(_waiting)
-
-
-def interrupt_if_asked() -> None:
-    """Raise SignalReceivedError if a signal waits."""
-    if _waiting:
+def interrupt_if_signalled() -> None:
+    """Raise SignalReceivedError if a signal has arrived."""
+    if _received:
         raise SignalReceivedError
 
 
-def leave_if_asked(save: Callable[[], None] = lambda: None) -> None:
-    """If a signal waits: `save`, then give it to the handler that was there before ours, or raise Terminated."""
-    if not _waiting:
+def exit_if_signalled(save: Callable[[], None] = lambda: None) -> None:
+    """If a signal has arrived: `save`, then raise Terminated, or call the signal's previous handler if it had one."""
+    if not _received:
         return
     save()
-    arrived = sorted(set(_waiting), key=lambda s: s in LEAVE)  # SIGUSR2's handler puts the job back into the queue, so it comes first
-    _waiting.clear()
+    arrived = sorted(set(_received), key=lambda s: s in EXIT_SIGNALS)  # SIGUSR2 first: its handler puts the job back into the queue
+    _received.clear()
     for number in arrived:
-        if number not in _frames:
-            print(f"{number.name}: saved; the same command goes on from here (exit code {EXIT_RETRY})", file=sys.stderr, flush=True)
+        if number not in _previous:
+            print(f"{number.name}: saved; run the same command again to resume (exit code {EXIT_RETRY})", file=sys.stderr, flush=True)
             raise Terminated(number)
     for number in arrived:
-        _frames[number](number, sys._getframe())
+        _previous[number](number, sys._getframe())

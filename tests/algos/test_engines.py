@@ -14,7 +14,7 @@ from algos.base import Metrics
 from algos.engines import Captured, Compiled, InBfloat16
 from algos.members import stacked
 from algos.methods.iql import IQL
-from bench.training.member_groups import places
+from bench.training.member_groups import member_slices
 from bench.training.parallel import MemberProcesses
 from tests.helpers.learners import SMALL, configured, episodes_of, small
 
@@ -120,7 +120,7 @@ def test_compiled_updates_with_hidden_layers_in_bfloat16() -> None:
 def test_worker_processes_compile_for_themselves() -> None:
     data, seeds = episodes_of(), [3, 8, 5]
     straight = small("iql", data, seeds)
-    parts = [small("iql", data, seeds[own]) for own in places(3, 2)]
+    parts = [small("iql", data, seeds[own]) for own in member_slices(3, 2)]
     for part in parts:
         part.engine = Compiled(part)
     processes = MemberProcesses(parts)

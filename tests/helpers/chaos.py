@@ -41,7 +41,8 @@ from bench.storage import locks
 from bench.storage.rundir import RunDir, read_csv
 from bench.storage.tensors import unpack
 from bench.training.parallel import MemberProcesses
-from bench.training.run import run_dir, train_runs
+from bench.training.population import run_dir
+from bench.training.run import train_runs
 from bench.training.shared import Shared
 from envs import files
 from envs.evaluation import rollout, worker

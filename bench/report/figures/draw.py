@@ -12,7 +12,7 @@ from bench.report.figures import aggregates, cost, curves
 from bench.report.figures.style import MANY, RC, looks
 from bench.results.grid import grids
 from bench.results.runs import Runs, metrics_of
-from bench.storage.files import write_atomic
+from envs.files import write_atomic
 
 CAPTIONS = {
     "intervals": "Aggregate metrics with 95 % intervals (stratified bootstrap over seeds)",

@@ -230,7 +230,7 @@ def left(results: Path) -> dict[str, bytes]:
 
 def went_on(log: str) -> None:
     """The run was saved where the signal came, between two evaluations, and went on from there."""
-    found = re.findall(r"going on after update (\d+)", log)
+    found = re.findall(r"resumed after update (\d+)", log)
     assert len(found) == 1, log
     assert 0 < int(found[0]) < 12001, log
     assert int(found[0]) % 6000, log
@@ -274,7 +274,7 @@ def test_a_batch_script_on_slurm_goes_on(slurm: Path) -> None:
     whole = uninterrupted(slurm, "script-alone")
     assert restarts("script") == [1]
     (log,) = (slurm / "logs").iterdir()
-    assert "SIGUSR1: saved; the same command goes on from here (exit code 75)" in log.read_text()
+    assert "SIGUSR1: saved; run the same command again to resume (exit code 75)" in log.read_text()
     went_on(log.read_text())
     assert left(slurm / "script") == whole
 

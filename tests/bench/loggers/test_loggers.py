@@ -161,7 +161,7 @@ def test_a_run_with_loggers_that_raise_at_every_call_gives_the_same_result(
         config = Config(algo, ID, seeds=[0], eval=EvalConfig(10, 1, 2, workers=1), results_dir=str(tmp_path / folder), device="cpu")
         found.append(runner.train_run(config, shared))
         backends = [wrap("there", lambda: Recorder(fails=("log", "finish"))) for wrap in (Guarded, Threaded)]
-        monkeypatch.setattr(runner, "make_logger", lambda *_, made=backends: Several(made))
+        monkeypatch.setattr("bench.training.run_progress.make_logger", lambda *_, made=backends: Several(made))
     for name in ("policy.safetensors", "episodes.csv", "curve.csv"):
         assert (found[0].path / name).read_bytes() == (found[1].path / name).read_bytes()
     assert capsys.readouterr().err.count("there: server is gone; continuing without it") == 2

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +28,10 @@ from bench.storage.locks import Lock
 from bench.storage.rundir import RunDir, read_csv
 from bench.storage.tensors import unpack
 from bench.training import evaluate, signals
-from bench.training import loop as training
+from bench.training import run_loop as training
 from bench.training.parallel import MemberProcesses
-from bench.training.run import run_dir, train_run, train_runs
+from bench.training.population import run_dir
+from bench.training.run import train_run, train_runs
 from bench.training.shared import Shared
 from envs.errors import DataError
 from tests.helpers.episodes import random_episodes, write_minari
@@ -162,7 +164,7 @@ def test_a_signal_while_pi_ref_is_trained(config: Config, whole: dict, at_update
         train_run(config, shared)
     assert list((Path(config.results_dir) / ".pi_ref").glob("*.training.safetensors"))
     assert left_by(train_run(config, shared)) == whole
-    assert len(list((Path(config.results_dir) / ".pi_ref").iterdir())) == 1
+    assert len([p for p in (Path(config.results_dir) / ".pi_ref").iterdir() if p.name != ".locks"]) == 1
 
 
 def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
@@ -222,8 +224,6 @@ def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeyp
 def test_a_clock_that_jumps_changes_no_duration(
     config: Config, whole: dict, at_update: Any, monkeypatch: pytest.MonkeyPatch, shared: Shared
 ) -> None:
-    import time
-
     jumps = iter(np.random.default_rng(0).uniform(-1e8, 1e8, 10**4))
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + next(jumps))
@@ -383,7 +383,7 @@ def test_a_population_that_does_not_fit_the_memory_is_halved(
     capsys.readouterr()
     train_runs(configs, shared)
     found = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
-    assert [line.split("; ")[1] for line in found] == [f"going on with {size} of 5 members at a time" for size in said]
+    assert [line.split("; ")[1] for line in found] == [f"continuing with {size} of 5 members at a time" for size in said]
     for folder, (rows, policy) in zip([run_dir(c, shared) for c in configs], whole, strict=True):
         again = read_csv(folder.path / "episodes.csv")
         assert [(r["update"], r["seed"], r["length"]) for r in again] == [(r["update"], r["seed"], r["length"]) for r in rows]
@@ -410,12 +410,11 @@ def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, 
     assert f"process {os.getpid()} on" in capsys.readouterr().err
 
     polled = []
-    sleep = training.time.sleep
+    sleep = time.sleep
 
     def finishes(seconds: float) -> None:
         polled.append(seconds)
-        if other._lock.is_locked:
-            other.give_back()
+        other.release()
         sleep(0)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -423,7 +422,6 @@ def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, 
         assert train_run(config, shared).finished
     assert polled
     assert "waiting for process" in capsys.readouterr().err
-    assert not list(Path(config.results_dir).rglob("*.lock"))
 
 
 def test_forced_again_after_a_kill_goes_on(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
@@ -474,7 +472,7 @@ def test_the_command_leaves_with_75_and_goes_on(tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGTERM)
             said += process.stderr.readlines()
         assert process.returncode == 75, said
-        assert said[-1] == "SIGTERM: saved; the same command goes on from here (exit code 75)\n"
+        assert said[-1] == "SIGTERM: saved; run the same command again to resume (exit code 75)\n"
         assert not any("Traceback" in line for line in said)
         (path,) = tmp_path.glob("results/single/runs/*/checkpoint.safetensors")
         saved.append(int(unpack(path)[1]["update"]))

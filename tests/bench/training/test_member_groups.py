@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algos.base import Algo
-from bench.training.device import build_population
+from bench.training.parallel import build_population
 from tests.helpers.learners import episodes_of, small
 
 SEEDS = (3, 8, 5)
@@ -14,7 +14,7 @@ SEEDS = (3, 8, 5)
 
 def parts_of(name: str) -> Algo:
     data = episodes_of()
-    return build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), parts=2, processes=1)
+    return build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), groups=2, processes=1)
 
 
 @pytest.mark.parametrize("name", ["td3_bc", "awr"])

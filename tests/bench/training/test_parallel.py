@@ -13,9 +13,8 @@ import torch
 from algos.base import Metrics
 from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.schema import Config, TrainerConfig
-from bench.training.device import build_population, processes_for
 from bench.training.member_groups import out_of_memory
-from bench.training.parallel import MemberProcesses
+from bench.training.parallel import MemberProcesses, build_population, processes_for
 from tests.helpers.learners import episodes_of, small
 
 SEEDS = (3, 8, 5)
@@ -23,7 +22,7 @@ SEEDS = (3, 8, 5)
 
 def dealt(name: str) -> MemberProcesses:
     data = episodes_of()
-    found = build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), parts=1, processes=2)
+    found = build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), groups=1, processes=2)
     assert isinstance(found, MemberProcesses)
     return found
 
@@ -35,7 +34,7 @@ def children() -> set[int]:
 @pytest.mark.parametrize("name", ["td3_bc", "awr"])
 def test_dealt_out_is_the_whole(name: str) -> None:
     whole, found = small(name, episodes_of(), SEEDS), dealt(name)
-    assert [p.members for p in found.parts] == [1, 2]
+    assert [p.members for p in found.groups] == [1, 2]
     for first, last in ((0, 4), (4, 7)):
         expected, metrics = whole.train(first, last), found.train(first, last)
         for part, value in whole.state.items():
@@ -90,7 +89,7 @@ def test_processes_end_with_the_one_that_made_them() -> None:
     if child == 0:
         found = dealt("td3_bc")
         found.train(0, 1)
-        os.write(answer, " ".join(map(str, (hand.pid for hand in found.workers))).encode())
+        os.write(answer, " ".join(map(str, (worker.pid for worker in found.workers))).encode())
         os.kill(os.getpid(), signal.SIGKILL)
     os.close(answer)
     pids = [int(p) for p in os.read(answers, 100).split()]
@@ -114,9 +113,9 @@ def _runs(pid: int) -> bool:
 def test_signals_of_a_whole_job_do_not_end_them() -> None:
     found = dealt("td3_bc")
     found.train(0, 1)
-    for hand in found.workers:
+    for worker in found.workers:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            os.kill(hand.pid, number)
+            os.kill(worker.pid, number)
     found.train(1, 2)
 
 
@@ -124,7 +123,7 @@ def test_a_process_that_the_system_ends_is_memory_that_was_missing() -> None:
     found = dealt("td3_bc")
     found.train(0, 1)
     os.kill(found.workers[1].pid, signal.SIGKILL)
-    with pytest.raises(MemoryError, match="a process that trains was ended from outside") as failure:
+    with pytest.raises(MemoryError, match="a worker process was killed") as failure:
         found.train(1, 3)
     assert out_of_memory(failure.value)
     assert not found.workers
@@ -137,7 +136,7 @@ def test_what_fails_there_is_raised_here(error: Exception, memory: bool) -> None
     def fails(start: int, stop: int) -> Metrics:
         raise error
 
-    found.parts[0].train = fails  # type: ignore[method-assign]
+    found.groups[0].train = fails  # type: ignore[method-assign]
     with pytest.raises(MemoryError if memory else RuntimeError, match=str(error)):
         found.train(0, 2)
     assert not found.workers
@@ -149,7 +148,7 @@ def test_what_fails_there_is_raised_here(error: Exception, memory: bool) -> None
      (2, 4, "auto", 3, 3), (2, 1, "auto", 3, 1), (2, None, "compiled", 3, 2), (2, None, "captured", 3, 1)],
 )  # fmt: skip
 def test_how_many(monkeypatch: pytest.MonkeyPatch, cores: int, asked: int | None, engine: str, members: int, expected: int) -> None:
-    monkeypatch.setattr("bench.training.device.cores", lambda: cores)
+    monkeypatch.setattr("bench.training.parallel.cores", lambda: cores)
     config = Config(WeightedBCConfig("bc"), trainer=TrainerConfig(processes=asked, engine=engine))
     assert processes_for(config, torch.device("cpu"), members) == expected
     assert processes_for(config, torch.device("cuda"), members) == 1

@@ -12,7 +12,9 @@ from tests.helpers.paths import ROOT
 
 FAULTS = """
 import resource
-import bench
+from bench.training.process import prepare_process
+
+prepare_process()
 import torch
 
 torch.set_num_threads(1)

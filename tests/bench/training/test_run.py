@@ -15,8 +15,8 @@ from bench.config.schema import Config
 from bench.errors import RunError
 from bench.storage.rundir import RunDir, read_csv
 from bench.training import pi_ref as reference_policy
-from bench.training import run as runner
 from bench.training.parallel import MemberProcesses
+from bench.training.population import Population
 from bench.training.run import train_run
 from bench.training.shared import Shared
 
@@ -107,7 +107,7 @@ def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypa
         raise AssertionError("trained again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_make", must_not_run)
+        patch.setattr(Population, "train", must_not_run)
         assert train_run(config, shared).path == folder.path
         config.force = True
         with pytest.raises(AssertionError, match="trained again"):
@@ -189,7 +189,7 @@ def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monk
     config.results_dir, train = f"{config.results_dir}/interrupted", MemberProcesses.train
 
     def dies(self: MemberProcesses, start: int, stop: int) -> dict:
-        if self.parts[0].config.name != "bc" and start >= 15:  # type: ignore[attr-defined]
+        if self.groups[0].config.name != "bc" and start >= 15:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
         return train(self, start, stop)
 

@@ -13,14 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from algos.batches.sampling import Sampler
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import Kind, WeightedBC, Weighting
 from bench.config.schema import Config, PiRefConfig, TrainerConfig
 from bench.storage.rundir import RunDir, read_csv
-from bench.training.capacity import exercise, fitting, members_that_fit
-from bench.training.population import expanded, population_key, populations, settings_of, split
-from bench.training.run import run_dir, train_run, train_runs
+from bench.training.grouping import differing_settings, expanded, max_members, population_key, populations, split
+from bench.training.population import run_dir
+from bench.training.run import train_run, train_runs
 from bench.training.shared import Shared
 from envs.evaluation.rollout import Evaluator
 from tests.helpers.runs import assert_alike
@@ -137,7 +136,7 @@ def test_a_run_that_diverges_stops_no_other(
     runs = expanded(replace(config, population={"learning_rate": [1e-3, 1e38]}))
     good, bad = together(runs, shared)
     said = "iw_sft_q learning_rate=1e+38, seed 3: parameters are not finite after update 15"
-    assert f"{said}; it counts as failed and the others go on" in capsys.readouterr().err
+    assert f"{said}; it counts as failed and the others continue" in capsys.readouterr().err
     assert json.loads((bad.path / "run.json").read_text())["failed_seeds"] == [3, 1]
     assert {r["return"] for r in read_csv(bad.path / "episodes.csv")} == {"nan"}
     assert_alike(good.path, train_run(elsewhere(runs, tmp_path / "alone")[0], shared).path)
@@ -211,8 +210,8 @@ def test_a_population_is_split_between_runs(config: Config) -> None:
 
 
 def test_what_sets_runs_apart_is_named(config: Config) -> None:
-    assert settings_of([config]) == [""]
-    assert settings_of(points(config)) == [
+    assert differing_settings([config]) == [""]
+    assert differing_settings(points(config)) == [
         "weighting.temperature=2 seeds=[3, 1]", "weighting.temperature=9 seeds=[3, 1]", "weighting.temperature=9 seeds=[7]",
     ]  # fmt: skip
 
@@ -230,11 +229,8 @@ def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch, shar
         replace(config, trainer=TrainerConfig(max_members=0)).check()
 
 
-def test_how_many_members_fit(config: Config, shared: Shared) -> None:
-    """A GPU's arithmetic and its trial run, here on a CPU, and what a CPU is given."""
-    assert [fitting(1000, 10), fitting(1000, 1001), fitting(5, 0)] == [80, 1, 4]
-    exercise(config, shared.data(config.dataset).trajectories)
-    assert members_that_fit([config], shared) == 16
-    whole = replace(config.algo, sampler=Sampler.trajectories)
-    assert members_that_fit([replace(config, algo=whole)], shared) == 1
-    assert members_that_fit([replace(config, trainer=TrainerConfig(processes=1, max_members=3))], shared) == 3
+def test_the_default_limit_is_a_constant_on_a_cpu_and_none_on_a_gpu(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert max_members(config) == 16
+    assert max_members(replace(config, trainer=TrainerConfig(max_members=3))) == 3
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert max_members(replace(config, device="auto")) > 10**6

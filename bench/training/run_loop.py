@@ -1,0 +1,151 @@
+"""Training of the runs of a population: updates, evaluations and saves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+
+from algos.base import Algo, Metrics
+from algos.members import joined
+from bench.storage.rundir import Resumed, Row
+from bench.training import signals
+from bench.training.background_evaluation import BackgroundEvaluation
+from bench.training.evaluate import finite, play
+from bench.training.loop import Loop
+from bench.training.progress import Reporter
+from bench.training.run_progress import RunInProgress
+from bench.training.shared import Shared
+from envs.data.logged_data import LoggedData
+from envs.evaluation.rollout import Returns
+
+
+class RunLoop(Loop):
+    """Trains `runs`, whose members are those of `algo`, to the end; evaluates and saves them every `eval.every` updates.
+
+    A signal interrupts an evaluation, which the next process plays from its beginning. With `eval.overlap` training continues while an
+    evaluation is played, the last one excepted. The state is saved when such an evaluation begins, and next when it has ended.
+
+    evaluated: updates before the last recorded evaluation.
+    """
+
+    stage = "training"
+
+    def __init__(self, runs: Sequence[RunInProgress], algo: Algo, data: LoggedData, shared: Shared, reporter: Reporter) -> None:
+        super().__init__(algo, runs[0].config.trainer.checkpoint_minutes, reporter)
+        self.runs, self.data, self.shared = runs, data, shared
+        self.evaluation = runs[0].config.eval
+        self.evaluated = 0
+        self.background: BackgroundEvaluation | None = None
+
+    def resume(self, saved: Sequence[Resumed]) -> None:
+        """Continue from what every run has saved, all after the same update."""
+        self.done, self.evaluated = saved[0].point
+        self.algo.state = {k: v.to(self.algo.device) for k, v in joined([s.state for s in saved]).items()}
+        self.metrics = {k: v.to(self.algo.device) for k, v in joined([s.metrics for s in saved]).items()}
+        for run, own in zip(self.runs, saved, strict=True):
+            run.wall_time, run.episodes, run.curve = own.wall_time, own.episodes, own.curve
+        if self.done == self.evaluated:
+            self._mark_failed()
+        self.reporter.say(f"{self.reporter.label}: resumed after update {self.done}")
+
+    def run(self) -> None:
+        """Train and evaluate to the end."""
+        updates, every = self.algo.updates, self.evaluation.every
+        self.reporter.stage(self.stage, updates, self.done)
+        self._timed_from = time.perf_counter()
+        try:
+            for stop in [*range(self.evaluated + every, updates, every), *([updates] if self.evaluated < updates else [])]:
+                self._train_unless_all_failed(stop)
+                if self.background is not None:
+                    self.save()
+                for member in self._mark_failed():
+                    what = f"{member}: parameters are not finite after update {stop}; it counts as failed and the others continue"
+                    self.reporter.say(f"{what}; a lower learning rate may help")
+                metrics = self.metrics | self.algo.diagnostics()
+                if self.evaluation.overlap and stop < updates:
+                    self.save()
+                    self._evaluate_in_background(stop, metrics)
+                else:
+                    self._record(stop, self._evaluate(stop), metrics)
+                    self.save()
+        finally:
+            if self.background is not None:  # after an error no thread may step the shared environments
+                self.shared.close_evaluator()
+                self.background.wait()
+
+    def write_checkpoint(self) -> None:
+        """Save every run; first wait for the evaluation in the background, if any, and record it."""
+        if self.background is not None:
+            self._record(self.background.update, self.background.result(), self.background.metrics)
+            self.background = None
+        now = time.perf_counter()
+        elapsed, self._timed_from = now - self._timed_from, now
+        state, metrics = self.algo.state, self.metrics if self.done > self.evaluated else {}
+        for run in self.runs:
+            run.wall_time += elapsed * run.share
+            run.save(self.done, state, metrics)
+
+    def after_chunk(self) -> None:
+        if self.background is not None and self.background.finished:
+            self.save()
+
+    def _train_unless_all_failed(self, stop: int) -> None:
+        """Train to `stop`; if every member has failed, do the last update alone, for the names of its metrics."""
+        if self.done < stop and all(len(run.failed) == len(run.config.seeds) for run in self.runs):
+            self.done = stop - 1
+        self.train(stop)
+
+    def _mark_failed(self) -> list[str]:
+        """Mark members whose parameters are not finite as failed; returns the new ones. The others do not share their arithmetic."""
+        lost, names = ~finite(self.algo), []
+        for run in self.runs:
+            for seed, own in zip(run.config.seeds, lost[run.members], strict=True):
+                if own and seed not in run.failed:
+                    run.failed.append(seed)
+                    names.append(" ".join(filter(None, (run.config.algo.name, run.settings))) + f", seed {seed}")
+        return names
+
+    def _evaluate(self, update: int) -> Returns:
+        """Play the episodes after `update`, again from the beginning if the handler of a signal returns."""
+        episodes = self.evaluation.final_episodes if update == self.algo.updates else self.evaluation.episodes
+        steps = count(1)
+
+        def on_step() -> None:
+            signals.interrupt_if_signalled()
+            if (step := next(steps)) % 20 == 0:
+                self.reporter.update(update, f"evaluating, step {step}")
+
+        while True:
+            environments = self.shared.evaluator(self.data.env_spec, self.evaluation.workers)
+            try:
+                return play(self.algo, self.data, environments, update, episodes, on_step)
+            except signals.SignalReceivedError:
+                self.shared.close_evaluator()  # its environments are in the middle of episodes
+                signals.exit_if_signalled(self.save)
+
+    def _evaluate_in_background(self, update: int, metrics: Metrics) -> None:
+        environments = self.shared.evaluator(self.data.env_spec, self.evaluation.workers)
+
+        def play_frozen(algo: Algo) -> Returns:
+            return play(algo, self.data, environments, update, self.evaluation.episodes)
+
+        self.background = BackgroundEvaluation(update, self.algo, metrics, play_frozen)
+
+    def _record(self, update: int, played: Returns, metrics: Metrics) -> None:
+        """Add an evaluation to the rows of every run, and to the log."""
+        for run in self.runs:
+            run.add_evaluation(update, played, metrics)
+        self.evaluated = update
+        if not self.reporter.console.is_terminal:
+            found = [run.summary(update, self.data.reference) for run in self.runs]
+            mean = {k: float(np.mean([summary[k] for summary in found])) for k in found[0]}
+            self.reporter.say(f"{self.reporter.label}: update {update}/{self.algo.updates}, {spell(mean)}")
+
+
+def spell(summary: Row) -> str:
+    """A summary as text: "return 1234.5, score 67.8"."""
+    score = f", score {summary['score_mean']:.1f}" if "score_mean" in summary else ""
+    return f"return {summary['return_mean']:.1f}{score}"
