@@ -146,6 +146,6 @@ def test_observations_are_normalised_in_pieces(monkeypatch: pytest.MonkeyPatch) 
 
     observations = torch.from_numpy(np.random.default_rng(0).normal(1e3, 0.1, (1000, 3)).astype(np.float32))
     monkeypatch.setattr("algos.learner.NORMALISED", 100)
-    mean, scale = _normaliser(observations, True)
+    mean, scale = _normaliser(observations)
     np.testing.assert_allclose(mean, observations.double().mean(0), rtol=1e-7)
     np.testing.assert_allclose(scale, observations.double().std(0, correction=0) + 1e-3, rtol=1e-5)
