@@ -1,6 +1,6 @@
-"""`hydra/launcher=population`: the jobs of a sweep that differ in seeds and batchable settings alone are trained as one population.
+"""`hydra/launcher=population`: jobs of a sweep that differ only in seeds and batchable settings are trained as one population.
 
-Hydra looks for plugins in this package whenever any of its programs starts, so nothing heavy is imported here.
+Hydra imports every plugin whenever one of its programs starts, so nothing heavy is imported at module level.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-# It has no settings of its own: `max_members` is the suite's. (A plain dict: Hydra executes this file before it is a known module,
-# which a dataclass would need.)
+# A plain dict: Hydra executes this file before it is a known module, which a dataclass needs.
 ConfigStore.instance().store(
     group="hydra/launcher",
     name="population",
@@ -24,7 +23,7 @@ ConfigStore.instance().store(
 
 
 class PopulationLauncher(Launcher):
-    """Runs `python -m bench` jobs in this process, as few populations as fit the device, one after another."""
+    """Trains the jobs of `python -m bench` in this process, in as few populations as possible, one after another."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -32,5 +31,5 @@ class PopulationLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from bench.launch.jobs import launch
 
-        launch(self.config, [list(overrides) for overrides in job_overrides])
+        launch(self.config, job_overrides)
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]

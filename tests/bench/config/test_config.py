@@ -23,9 +23,9 @@ def composed(*overrides: str) -> Config:
 
 
 def mistake(*overrides: str) -> str:
-    with pytest.raises(Exception) as deferred_signals:  # noqa: PT011 (Hydra's, OmegaConf's and this suite's own)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (Hydra's, OmegaConf's and this suite's own)
         composed(*overrides)
-    return explain(deferred_signals.value)
+    return explain(caught.value)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

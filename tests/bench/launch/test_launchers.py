@@ -77,9 +77,9 @@ def test_a_plugin_that_is_not_installed(override: str, line: str, monkeypatch: p
     whole = composed(override)
     OmegaConf.update(whole, "hydra.runtime.choices", dict([override.split("=")]), force_add=True)
     monkeypatch.setattr(launching, "find_spec", lambda name: None)
-    with pytest.raises(RunError) as deferred_signals:
+    with pytest.raises(RunError) as caught:
         launching.check_extras(whole)
-    assert str(deferred_signals.value) == f"{override}: {line}"
+    assert str(caught.value) == f"{override}: {line}"
     monkeypatch.setattr(launching, "find_spec", lambda name: object())
     launching.check_extras(whole)
 

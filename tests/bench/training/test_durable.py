@@ -146,9 +146,9 @@ def test_a_signal_saves_between_evaluations_and_exits(
 ) -> None:
     at_update(update, lambda algo: os.kill(os.getpid(), number))
     before = signal.getsignal(number)
-    with pytest.raises(signals.Terminated) as deferred_signals:
+    with pytest.raises(signals.Terminated) as caught:
         train_run(config, shared)
-    assert deferred_signals.value.code == 75
+    assert caught.value.code == 75
     assert signal.getsignal(number) is before
     folder = run_dir(config, shared)
     saved = folder.resume()

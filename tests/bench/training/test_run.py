@@ -170,9 +170,9 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", full)
-        with pytest.raises(OSError, match="No space left") as deferred_signals:
+        with pytest.raises(OSError, match="No space left") as caught:
             train_run(config, shared)
-    assert "checkpoint.safetensors" in deferred_signals.value.filename
+    assert "checkpoint.safetensors" in caught.value.filename
     folder = RunDir(config, shared.data(config.dataset).trajectories.digest, "cpu")
     assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]
     saved = folder.resume()
