@@ -1,1 +1,1 @@
-"""The report page of a suite: one self-contained HTML file. `build.py` gathers, page.html lays out."""
+"""Tables, figures and the page of a suite, computed from its results alone."""
