@@ -1,7 +1,7 @@
-"""A measured process: `python -m bench.speed.child`, started by worker.py, because threads and memory belong to a process.
+"""A measured process, started by worker.py, because threads and memory belong to a process.
 
-It reads an order (a line of JSON), then a line of seconds for each measurement, and answers each with updates per second. At the end of
-its input it answers with its peak memory. It idles in between.
+It reads an order (a line of JSON) and answers with its GOMP_SPINCOUNT once it has set up. It then reads a line of seconds for each
+measurement and answers with updates per second, and at the end of its input with its peak memory. It idles in between.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def _private_kib(pid: str) -> int:
 
 
 def main() -> None:
+    """Serve the measuring process on stdin and stdout."""
     keep_freed_memory()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # stdout carries answers only; print() goes to stderr
@@ -117,11 +118,7 @@ def main() -> None:
     # Without autocast's cache of converted weights: an update makes steps of several optimisers, and the cache would outlive the weights.
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast, cache_enabled=False):
         stopwatch = Stopwatch(make_work(order["kind"], load), load.device, load.after)
-        answer("ready")
+        answer(os.environ.get("GOMP_SPINCOUNT"))
         for line in sys.stdin:
             answer(stopwatch.rate(json.loads(line)))
     answer(memory_mib(load.device))
-
-
-if __name__ == "__main__":
-    main()

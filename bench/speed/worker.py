@@ -23,6 +23,8 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {"suite": OPENMP, "runtime": {"GOMP_SP
 the suite from changing them."""
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "GLIBC_TUNABLES")
 LIMIT_SHARE = 0.25  # of a measurement's time for products of matrices, which have no cycle of updates
+PROGRAM = "from bench.training.process import prepare_process; prepare_process(); from bench.speed.child import main; main()"
+"""A measured process: as in training it is prepared before torch is imported."""
 CODE = Path(__file__).parents[2]  # the folder that contains this package; the processes import the same one
 
 
@@ -44,11 +46,15 @@ class Setting:
 
 @dataclass
 class Worker:
-    """The running processes of a setting. `rates`: member-updates per second, one a round."""
+    """The running processes of a setting.
+
+    rates: member-updates per second, one a round. spin_counts: GOMP_SPINCOUNT of each process once it is ready.
+    """
 
     setting: Setting
     rates: list[float] = field(default_factory=list)
     memory_mib: float = float("nan")
+    spin_counts: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         s = self.setting
@@ -56,7 +62,7 @@ class Worker:
         environment |= {"OMP_NUM_THREADS": str(s.threads), "MKL_NUM_THREADS": str(s.threads)}
         environment["PYTHONPATH"] = os.pathsep.join([str(CODE), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment |= ENVIRONMENTS[s.environment]
-        command = [sys.executable, "-m", "bench.speed.child"]
+        command = [sys.executable, "-c", PROGRAM]
         self.members = [load.members for load in s.per_process()]
         self.processes = [
             subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in self.members
@@ -83,8 +89,7 @@ class Worker:
 
     def ready(self) -> None:
         """Wait until all processes have set up."""
-        for process in self.processes:
-            self._receive(process)
+        self.spin_counts = [self._receive(process) for process in self.processes]
 
     def measure(self, seconds: float, keep: bool = True) -> None:
         """One round: all processes work for `seconds`, at the same time."""

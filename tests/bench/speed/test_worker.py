@@ -9,17 +9,27 @@ import pytest
 from bench.errors import RunError
 from bench.speed.worker import Setting, running, take_turns
 from bench.speed.workload import Workload
+from bench.training.process import OPENMP
+from tests.helpers.episodes import PENDULUM
 from tests.helpers.speed import FakeWorker
 
 
 def test_a_killed_worker_is_an_error_and_leaves_no_process(pendulum_data: Any) -> None:
     pendulum_data()
-    load = Workload("iql", 1, 16, (8, 8), dataset="test/pendulum/random-v0")
+    load = Workload("iql", 1, 16, (8, 8), dataset=PENDULUM)
     with running([Setting("suite", load, 1)]) as workers:
         workers[0].processes[0].kill()
         with pytest.raises(RunError, match=r"suite of iql with 1 members ended early \(killed"):
             workers[0].measure(0.01)
     assert workers[0].processes[0].poll() is not None
+
+
+def test_the_suite_is_measured_with_its_process_settings_and_the_yardstick_with_defaults(pendulum_data: Any) -> None:
+    pendulum_data()
+    load = Workload("iql", 1, 16, (8, 8), dataset=PENDULUM)
+    with running([Setting("suite", load, 1), Setting("yardstick", load, 1, environment="runtime")]) as (suite, yardstick):
+        assert suite.spin_counts == [OPENMP["GOMP_SPINCOUNT"]]
+        assert yardstick.spin_counts == ["300000"]  # libgomp's default
 
 
 def test_members_are_shared_evenly_over_processes() -> None:
