@@ -1,6 +1,7 @@
-"""Build a workspace and a report at Weights & Biases from the runs that `logger=wandb` sent.
+"""Build a workspace and a report of the suite's runs at Weights & Biases.
 
-Needs the extra `dashboard`, an account and the network.
+They show the runs that `logger=wandb` sent. Needs the extra `dashboard`, an account and the
+network.
 
 Example:
   python -m bench dashboard --suite baselines --entity my-team

@@ -1,8 +1,8 @@
-"""Rebuild the tables, figures and report.html of a suite from its runs, and print table.md.
+"""Rebuild the tables, figures and report page of a suite from its runs.
 
-Writes table.md, table.tex, table.csv, leaderboard.csv, scores.csv, costs.md, report.html and
-figures/ into the suite's folder. Runs of different protocols share no table: they are refused
-without --mixed.
+Prints table.md, and writes it, table.tex, table.csv, leaderboard.csv, scores.csv, costs.md,
+report.html and figures/ into the suite's folder. Runs of different protocols share no table: they
+are refused without --mixed.
 
 Example:
   python -m bench tables results/quick

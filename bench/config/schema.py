@@ -59,7 +59,7 @@ class TrainerConfig:
     precision: str = "float32"  # of matrix products in training: float32 | tf32 | bf16
     processes: int | None = None  # processes that train the members on a CPU; null: one per core
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
-    max_members: int | None = None  # members of one population; null: as many as fit the device
+    max_members: int | None = None  # members of one population; null: 16 on a CPU, no limit on a GPU
 
     def check(self) -> None:
         require(
@@ -71,7 +71,7 @@ class TrainerConfig:
         )
         require(self.checkpoint_minutes >= 0, "trainer.checkpoint_minutes", self.checkpoint_minutes, "a number of at least 0")
         limit = self.max_members
-        require(limit is None or limit > 0, "trainer.max_members", limit, "a positive number, or null for as many as fit the device")
+        require(limit is None or limit > 0, "trainer.max_members", limit, "a positive number, or null for the device's default")
 
 
 @dataclass
