@@ -47,11 +47,11 @@ def test_nothing_is_lost_or_changed(whole: RunDir, tmp_path: Path) -> None:
     assert all(o.times for o in outcomes), outcomes
 
 
-def test_members_dealt_out_lose_nothing(whole: RunDir, tmp_path: Path) -> None:
+def test_worker_processes_lose_nothing(whole: RunDir, tmp_path: Path) -> None:
     config = chaos.small(tmp_path / "whole", processes=2)
     train_runs([config], chaos.shared)
-    dealt = run_dir(config, chaos.shared)
-    outcomes = [chaos.killed_at_random(tmp_path / "a", dealt, 3, processes=2), chaos.trainers_killed(tmp_path / "b", dealt, 3)]
+    workers = run_dir(config, chaos.shared)
+    outcomes = [chaos.killed_at_random(tmp_path / "a", workers, 3, processes=2), chaos.trainers_killed(tmp_path / "b", workers, 3)]
     assert [(o.times, o.lost, o.changed) for o in outcomes] == [(3, 0, 0)] * 2, outcomes
 
 
@@ -61,7 +61,7 @@ def test_many_processes_in_one_folder(whole: RunDir, tmp_path: Path) -> None:
 
 
 def test_a_resume_that_forgets_something_is_counted(whole: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without this the zeros above would prove nothing: here Adam's moments are not taken up again."""
+    """A negative control: this resume loses Adam's moments."""
     resume = RunDir.resume
 
     def forgets(self: RunDir, *point: Any) -> Resumed | None:

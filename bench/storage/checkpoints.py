@@ -1,7 +1,7 @@
-"""The last two states of something that is trained: written whole or not at all, and known for damaged if they are.
+"""The last two checkpoints of a training: each written whole or not at all, and checked when it is read.
 
 <name>.safetensors            the newest
-<name>.previous.safetensors   the one before, in case the newest is damaged
+<name>.previous.safetensors   the one before, used if the newest is damaged
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from envs.files import write_atomic
 
 
 class Checkpoint(NamedTuple):
-    """State after `update` updates, and what else was said of it."""
+    """The state after `update` updates, with the metadata it was saved with."""
 
     update: int
     state: dict[str, Tensor]
@@ -32,18 +32,18 @@ class Checkpoints:
         self.newest, self.previous = folder / f"{name}.safetensors", folder / f"{name}.previous.safetensors"
 
     def save(self, update: int, state: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
-        """Keep `state`, and the newest so far as the one before. Raises OSError.
+        """Write a checkpoint; the newest so far becomes the previous one. Raises OSError.
 
-        Killed between the two renames, the one before is there and whole: training goes on from it to the same end.
+        A process killed between the two renames leaves the previous one, from which training ends the same.
         """
-        write_atomic(self.newest, pack(state, {**(about or {}), "update": str(update)}), before=self._put_aside)
+        write_atomic(self.newest, pack(state, {**(about or {}), "update": str(update)}), before=self._rename_newest)
 
-    def _put_aside(self) -> None:
+    def _rename_newest(self) -> None:
         if self.newest.exists():
             os.replace(self.newest, self.previous)
 
     def load(self) -> Iterator[Checkpoint | str]:
-        """The checkpoints that there are, the newest first; for a damaged one a line that says so."""
+        """The existing checkpoints, the newest first; a message instead of a damaged one."""
         for path in (self.newest, self.previous):
             try:
                 tensors, about = unpack(path)
@@ -54,11 +54,11 @@ class Checkpoints:
                 yield f"{path} is damaged ({error})"
 
     def discard_newest(self) -> None:
-        """Forget the newest, which is damaged."""
+        """Remove the newest checkpoint, which is damaged."""
         self.newest.unlink(missing_ok=True)
 
-    def only_newest(self) -> None:
-        """Forget the one before: nothing goes on from here."""
+    def discard_previous(self) -> None:
+        """Remove the previous checkpoint, when training is finished."""
         self.previous.unlink(missing_ok=True)
 
     def clear(self) -> None:

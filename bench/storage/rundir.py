@@ -1,14 +1,14 @@
-"""A run directory: everything that one run leaves behind, named by a hash of what determines its result.
+"""A run directory: all files of one run, named by a hash of what determines its result.
 
 config.yaml        the resolved configuration
-run.json           who, what and on what; `status` is finished when all the rest is there
-episodes.csv       the primary artefact: raw return and length of every evaluation episode
+run.json           data, settings, versions and device; `status` is "finished" when all other files are complete
+episodes.csv       raw return and length of every evaluation episode: the primary result
 curve.csv          metrics by update and seed
-checkpoint.safetensors   everything needed to go on training; until the run is finished, the checkpoint before it is kept as well
+checkpoint.safetensors   the state of training; until the run is finished, with the checkpoint before it
 policy.safetensors       the final policies, named parameters [seed, ...]
 episode-SEED-NUMBER.webp films of final episodes (python -m bench film)
 
-Only the process that has the directory's lock, a file in .locks beside runs/, writes there.
+Only the process that holds the directory's lock, a file in .locks/ beside runs/, writes there.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from bench.storage.locks import Lock
 from bench.storage.tensors import pack
 from envs.files import remove_scratch, write_atomic, write_json
 
-FORMAT = 2  # raised when the same settings no longer give the same result
+FORMAT = 2  # raised when equal settings no longer give equal results
 EPISODE_COLUMNS = ("update", "seed", "episode", "return", "length")
-METRIC = "metrics/"  # before the names of metrics in a checkpoint
+METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
 
 Row = dict[str, Any]
 
@@ -73,10 +73,10 @@ Point = tuple[int, int]  # update, update of the last evaluation
 
 
 class Resumed(NamedTuple):
-    """Where a run goes on.
+    """A run read from its last checkpoint.
 
-    metrics: of update `update`, if it has been trained and not yet evaluated. evaluated: the update of the last evaluation, 0 if none.
-    notes: what a person should know, a line each.
+    metrics: of the last update, if its evaluation is still missing. evaluated: the update of the last evaluation, 0 if none.
+    notes: messages about damaged files.
     """
 
     update: int
@@ -113,15 +113,15 @@ class RunDir:
             return False
 
     def start(self, record: Row) -> None:
-        """Write what is known before training."""
+        """Write the configuration and `record`, before training."""
         remove_scratch(self.path)
         write_atomic(self.path / "config.yaml", redact(OmegaConf.to_yaml(OmegaConf.structured(self.config))))
         write_json(self.path / "run.json", redact_tree(record | {"status": "running"}))
 
     def finish(self, record: Row, policy: dict[str, Tensor]) -> None:
-        """Write the policies and then, last of all, that the run is finished."""
+        """Write the policies and, last of all, the record of a finished run."""
         write_atomic(self.path / "policy.safetensors", pack(policy))
-        self.checkpoints.only_newest()
+        self.checkpoints.discard_previous()
         write_json(self.path / "run.json", redact_tree(record | {"status": "finished"}))
 
     def save(
@@ -133,9 +133,9 @@ class RunDir:
         curve: list[Row],
         metrics: dict[str, Tensor] | None = None,
     ) -> None:
-        """Save after `update` updates; `metrics` are those of the last one where its evaluation is still to come.
+        """Save after `update` updates; `metrics` are those of the last update if its evaluation is still missing.
 
-        The rows go first: rows newer than the checkpoint are dropped when it is resumed. The checkpoint knows their digest.
+        The rows are written first: rows newer than the checkpoint, which contains their digest, are dropped when the run is resumed.
         """
         about = {"wall_time_s": repr(wall_time), "evaluated": str(_last(curve))}
         for name, rows, columns in (("episodes", episodes, EPISODE_COLUMNS), ("curve", curve, list(curve[-1]) if curve else ())):
@@ -148,9 +148,9 @@ class RunDir:
         self.checkpoints.save(update, state | waiting, about)
 
     def resume(self, point: Point | None = None) -> Resumed | None:
-        """What the last whole save holds (the last at `point`, if told), or None.
+        """The last undamaged checkpoint (the last one at `point`, if given) with its rows; None if the run has not been saved.
 
-        Damaged ones are passed over, and leave a note; the run then begins further back. What is newer than what is returned goes.
+        Damaged checkpoints are skipped with a note, and those newer than the returned one are removed.
         """
         notes: list[str] = []
         for place, found in enumerate(self.checkpoints.load()):
@@ -159,9 +159,9 @@ class RunDir:
                 notes.append(resumed)
             elif point in (None, resumed.point):
                 if place:
-                    self.checkpoints.discard_newest()  # else the next save would put it in the place of this one
+                    self.checkpoints.discard_newest()  # otherwise the next save would replace this one by it
                 if notes:
-                    notes[-1] += f"; going on from the one before it, at update {resumed.update}"
+                    notes[-1] += f"; resuming from the one before it, at update {resumed.update}"
                 return resumed._replace(notes=notes)
         if notes:
             self.checkpoints.clear()
@@ -169,12 +169,12 @@ class RunDir:
         return None
 
     def points(self) -> list[Point]:
-        """Where the whole saves stand, the newest first."""
+        """The points of the undamaged checkpoints, the newest first."""
         found = [c if isinstance(c, str) else self._with_rows(c) for c in self.checkpoints.load()]
         return [resumed.point for resumed in found if isinstance(resumed, Resumed)]
 
     def _with_rows(self, saved: Checkpoint) -> Resumed | str:
-        """The checkpoint with the rows that belong to it, or a line that says that they are not there."""
+        """The checkpoint with its rows, or a message if they are damaged or missing."""
         about, tables = saved.about, {}
         for name in ("episodes", "curve"):
             path = self.path / f"{name}.csv"
@@ -193,7 +193,7 @@ class RunDir:
         return Resumed(saved.update, wall_time, state, tables["episodes"], tables["curve"], metrics, evaluated, [])
 
     def clear(self) -> None:
-        """Forget what the run has done so far. Cut short, the run still counts as finished or has nothing to go on from."""
+        """Remove the run's results. If interrupted, the run still counts as finished or has no checkpoint."""
         self.checkpoints.clear()
         for name in ("policy.safetensors", "run.json", "episodes.csv", "curve.csv"):
             (self.path / name).unlink(missing_ok=True)
@@ -204,13 +204,13 @@ def _last(rows: Sequence[Row]) -> int:
 
 
 def _write_if_new(path: Path, text: str) -> None:
-    """Between two evaluations nothing changes."""
+    """Write `text` unless the file has it already, as between two evaluations."""
     if not path.exists() or path.read_text() != text:
         write_atomic(path, text)
 
 
 def to_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """Rows as CSV text; floats with every digit that they need."""
+    """Rows as CSV text; floats with all digits needed to read them back."""
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""Named tensors in a file that says whether it is whole: safetensors with a SHA-256 of all that it holds among its metadata."""
+"""Named tensors in a safetensors file, whose metadata contain a SHA-256 of tensors and metadata."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ DIGEST = "sha256"  # the metadata's key
 
 
 class DamagedError(Exception):
-    """A file that is not what was written; the message says why."""
+    """A file whose content is not what was written; the message says why."""
 
 
 def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The file's content."""
+    """The bytes of a file with `tensors` and `metadata`."""
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     metadata = dict(metadata or {})
     return save(plain, metadata | {DIGEST: _digest(plain, metadata)})
 
 
 def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """(tensors, metadata) of a file that `pack` made. Raises DamagedError, OSError where the file cannot be opened."""
+    """(tensors, metadata) of a file made by `pack`. Raises DamagedError, or OSError if the file cannot be opened."""
     try:
         with safe_open(path, "pt") as f:
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (it is no mapping)
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a mapping)
             metadata = dict(f.metadata() or {})
     except (SafetensorError, ValueError, TypeError, UnicodeDecodeError) as error:
         raise DamagedError(first_line(error)) from error

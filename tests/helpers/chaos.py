@@ -1,12 +1,12 @@
-"""`make chaos`: faults are injected into real runs, and what they leave is compared with what undisturbed runs leave.
+"""`make chaos`: inject faults into real runs, and compare their files with those of undisturbed runs.
 
     fault                             times  rows lost  results changed
     killed at a random moment           200          0                0
     ...
 
-Runs are done by forks of this process, with tiny networks and a small data set, so that a kill costs a tenth of a second and not ten.
-Kills are SIGKILLs, failing writes are failing system calls; nothing below `run` is replaced but where environments are stepped (in the
-same process, by the code that the evaluation's own processes run).
+Forks of this process train tiny networks on a small data set, so that a kill costs a tenth of a second. Kills are SIGKILLs, failing
+writes are failing system calls. Only the evaluation is replaced: environments are stepped in the same process, by the code of the
+evaluation's workers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
     fault: str
     times: int
-    lost: int  # rows that are missing, or there twice
+    lost: int  # rows that are missing or doubled
     changed: int  # rows, tensors and files that differ from the undisturbed run's
 
 
@@ -101,11 +101,11 @@ def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), u
     )  # fmt: skip
 
 
-# What runs leave.
+# The content of runs.
 
 
-def left_by(folder: RunDir) -> dict[str, Any]:
-    """Rows, parameters, optimiser, averages and counters, by name; nothing of it may differ."""
+def content_of(folder: RunDir) -> dict[str, Any]:
+    """Rows, parameters, optimiser, averages and counters of a run, by name."""
     state, about = unpack(folder.path / "checkpoint.safetensors")
     policy, _ = unpack(folder.path / "policy.safetensors")
     tensors = {**state, **{f"policy/{k}": v for k, v in policy.items()}}
@@ -124,21 +124,21 @@ class Comparison:
     changed: int = 0
 
     def add(self, folder: RunDir) -> None:
-        found = left_by(folder)
+        found = content_of(folder)
         rows = Counter(tuple(r[c] for c in ROWS) for r in read_csv(folder.path / "episodes.csv"))
         self.lost += sum(abs(rows[k] - self.rows[k]) for k in rows | self.rows)
         self.changed += sum(found.get(k) != self.whole.get(k) for k in found.keys() | self.whole.keys())
 
 
 def comparison(whole: RunDir) -> Comparison:
-    return Comparison(left_by(whole), Counter(tuple(r[c] for c in ROWS) for r in read_csv(whole.path / "episodes.csv")))
+    return Comparison(content_of(whole), Counter(tuple(r[c] for c in ROWS) for r in read_csv(whole.path / "episodes.csv")))
 
 
 # Processes that may die.
 
 
 def fork(work: Callable[[], None]) -> int:
-    """The id of a fork that does `work` and leaves with its exit code."""
+    """The pid of a fork that runs `work` and exits with its exit code."""
     sys.stdout.flush()
     if child := os.fork():
         return child
@@ -164,7 +164,7 @@ def exit_code(child: int) -> int:
 
 
 def until_done(config: Config, disturb: Callable[[int], None] = lambda attempt: None, allowed: Sequence[int] = (0,)) -> int:
-    """Start the run again and again until it is finished; `disturb` is called in each fork. How many were cut short."""
+    """Repeat the run in forks, each of which calls `disturb` first, until it is finished; returns the number of interrupted forks."""
     for attempt in range(1000):
 
         def work(attempt: int = attempt) -> None:
@@ -180,7 +180,7 @@ def until_done(config: Config, disturb: Callable[[int], None] = lambda attempt: 
 
 
 def kill_after(seconds: float, number: int = signal.SIGKILL) -> None:
-    """`number` for this process, `seconds` from now, from outside (a grandchild that sleeps)."""
+    """Send signal `number` to this process in `seconds`, from a fork that sleeps."""
     parent = os.getpid()
     if os.fork() == 0:
         time.sleep(seconds)
@@ -212,11 +212,11 @@ def killed_at_random(folder: Path, whole: RunDir, times: int, number: int = sign
         shutil.rmtree(config.results_dir)
         runs += 1
     name = "killed (SIGKILL) at a random moment" if number == signal.SIGKILL else f"{signal.Signals(number).name} at a random moment"
-    return Outcome(name if processes == 1 else f"{name}, members dealt out", count, found.lost, found.changed)
+    return Outcome(name if processes == 1 else f"{name}, worker processes", count, found.lost, found.changed)
 
 
 def trainers_killed(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """One of two processes that train is ended from outside, as by a system without memory: the run goes on without them."""
+    """One of two worker processes is killed, as by a system without memory; the run continues without them."""
     found, train, killed = comparison(whole), MemberProcesses.train, 0
     for k in range(times):
         update = int(np.linspace(1, 39, times)[k])
@@ -232,7 +232,7 @@ def trainers_killed(folder: Path, whole: RunDir, times: int) -> Outcome:
         with replaced(MemberProcesses, "train", struck):
             train_runs([config], shared)
         found.add(run_dir(config, shared))
-    return Outcome("a process that trains is killed: the run goes on", killed, found.lost, found.changed)
+    return Outcome("a worker process is killed, the run continues", killed, found.lost, found.changed)
 
 
 STEPS = ("open", "fsync", "replace")
@@ -288,7 +288,7 @@ def killed_at_every_write(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 
 def failing_writes(folder: Path, whole: RunDir, times: int, number: int, name: str) -> Outcome:
-    """A step of writing fails once; the command says so in a line, with exit code 2, and the next one goes on."""
+    """A step of a write fails once: the command reports it in one line with exit code 2, and the next command resumes."""
     found, cut, kept = comparison(whole), 0, ExitStack()
     steps = np.unique(np.linspace(0, file_operations(folder) - 1, times).astype(int))
     for step in steps.tolist():
@@ -308,7 +308,7 @@ def failing_writes(folder: Path, whole: RunDir, times: int, number: int, name: s
 
 
 def file_too_large(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """The system refuses to let files grow in the midst of a write (a quota, in effect): partial files, for real."""
+    """The system refuses to let a file grow in the middle of a write, as with a quota: partial files."""
     found, cut = comparison(whole), 0
     for k in range(times):
         config = small(folder / f"run-{k}")
@@ -320,7 +320,7 @@ def file_too_large(folder: Path, whole: RunDir, times: int) -> Outcome:
         cut += until_done(config, disturb, (2,))
         found.add(run_dir(config, shared))
         shutil.rmtree(config.results_dir)
-    return Outcome("disk full in the midst of a file (quota)", cut, found.lost, found.changed)
+    return Outcome("disk full in the middle of a file (quota)", cut, found.lost, found.changed)
 
 
 def read_only(folder: Path, whole: RunDir) -> Outcome:
@@ -392,7 +392,7 @@ def out_of_memory(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 
 def jumping_clock(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """The wall clock jumps by up to a year at every look at it."""
+    """The wall clock jumps by up to a year whenever it is read."""
     found, clock = comparison(whole), time.time
     rng = np.random.default_rng(0)
     for k in range(times):
@@ -436,7 +436,7 @@ def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 
 def damaged_cache(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """A byte of the cached data set changes: it is noticed, said, and the data are read again."""
+    """A bit of the cached data set changes: it is reported, and the data are read again."""
     found, rng = comparison(whole), np.random.default_rng(2)
     root = Path(os.environ["MINARI_DATASETS_PATH"]) / ".cache"
     for k in range(times):
@@ -466,8 +466,8 @@ def replaced(where: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outcome:
-    """`processes` processes do the same `count` runs in one folder, each in an order of its own, while they are killed at random; whoever
-    ends rebuilds the tables. Then every row stands there once, and the runs are what one process alone leaves."""
+    """`processes` processes train the same `count` runs in one folder, each in its own order, and are killed at random; each rebuilds the
+    tables at its end. Every row must be there once, and the runs must equal those trained by one process."""
     names = ("bc", "sft", "iw_sft", "iw_sft_q")
     configs = [replace(small(folder, names[k % 4], [k // 4], updates=20), trainer=TrainerConfig(processes=1)) for k in range(count)]
     rng = np.random.default_rng(4)
@@ -477,8 +477,8 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
         order = np.random.default_rng(number).permutation(count)
 
         def work() -> None:
-            put_off = [left for k in order for left in train_runs([configs[k]], shared, wait=False)]
-            for config in put_off:
+            locked = [left for k in order for left in train_runs([configs[k]], shared, wait=False)]
+            for config in locked:
                 train_runs([config], shared)
             rebuild(folder / "single", page=False)
 
@@ -510,7 +510,7 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
     for config in alone:
         train_runs([config], shared)
     pairs = ((run_dir(a, shared), run_dir(b, shared)) for a, b in zip(alone, configs[:: max(1, count // 12)], strict=True))
-    changed = sum(left_by(a) != left_by(b) for a, b in pairs)
+    changed = sum(content_of(a) != content_of(b) for a, b in pairs)
     return Outcome(f"{processes} processes x {count} runs in one folder, killed", killed, lost, changed)
 
 
@@ -538,11 +538,11 @@ def faults(folder: Path, share: float) -> Iterator[Outcome]:
     yield jumping_clock(folder / "j", whole, n(5))
     yield damaged_checkpoints(folder / "k", whole, n(30))
     yield damaged_cache(folder / "l", whole, n(12))
-    dealt_config = small(folder / "dealt", processes=2)
-    train_runs([dealt_config], shared)
-    dealt = run_dir(dealt_config, shared)
-    yield killed_at_random(folder / "o", dealt, n(60), processes=2)
-    yield trainers_killed(folder / "p", dealt, n(20))
+    workers_config = small(folder / "workers", processes=2)
+    train_runs([workers_config], shared)
+    workers = run_dir(workers_config, shared)
+    yield killed_at_random(folder / "o", workers, n(60), processes=2)
+    yield trainers_killed(folder / "p", workers, n(20))
     yield many_processes(folder / "m", 2, n(20), n(4))
     yield many_processes(folder / "n", 8, n(200), n(24))
 

@@ -1,4 +1,4 @@
-"""Devices, and a configuration for tests of engines and precisions."""
+"""Devices and a configuration for tests of engines and precisions."""
 
 from __future__ import annotations
 

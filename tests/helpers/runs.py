@@ -1,4 +1,4 @@
-"""Run directories, compared."""
+"""Comparison of run directories."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 
 from bench.storage.rundir import read_csv
 
-TIMES = ("wall_time_s", "set_up_time_s", "finished_at", "population_members")  # of run.json, which say how it was run
+TIMES = ("wall_time_s", "set_up_time_s", "finished_at", "population_members")  # keys of run.json that may differ
 # Batched and single matrix products may round differently; over the updates of these tests the difference stays below this.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-def assert_alike(one: Path, other: Path) -> None:
-    """Two run directories of the same name say the same, but for times, rounding and the folder of results."""
+def assert_same_run(one: Path, other: Path) -> None:
+    """Assert that two run directories are equal but for times, rounding and the results folder."""
     assert one.name == other.name
     assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir())
     records = [{k: v for k, v in json.loads((p / "run.json").read_text()).items() if k not in TIMES} for p in (one, other)]

@@ -18,7 +18,7 @@ from bench import cli
 from bench.report.suite import rebuild
 from tests.helpers.cli import TINY, bench
 from tests.helpers.paths import ROOT
-from tests.helpers.runs import assert_alike
+from tests.helpers.runs import assert_same_run
 
 TOGETHER = "hydra/launcher=population"
 
@@ -56,7 +56,7 @@ def test_a_sweep_leaves_what_its_jobs_leave_alone(folder: Path, command: Callabl
     assert together.keys() == alone.keys()
     assert len(together) == 2 + 4
     for name, path in together.items():
-        assert_alike(path, alone[name])
+        assert_same_run(path, alone[name])
     rebuild(folder / "alone" / "single", page=False)
     scores = [pd.read_csv(folder / results / "single" / "scores.csv") for results in ("together", "alone")]
     pd.testing.assert_frame_equal(*scores, rtol=1e-3)

@@ -37,19 +37,19 @@ def holder(path: Path) -> subprocess.Popen:
 def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "results" / ".locks" / "run.lock"
     process = holder(path)
-    lock, told = Lock(path), []
+    lock, polls = Lock(path), []
     assert not lock.take()
     assert lock.holder() == f"process {process.pid} on {locks.socket.gethostname()}"
 
     def kill_it() -> None:
-        told.append("polled")
+        polls.append("polled")
         os.kill(process.pid, signal.SIGKILL)
 
     lock.wait(kill_it)
     process.wait()
     assert process.stdout is not None
     process.stdout.close()
-    assert told == ["polled"]
+    assert polls == ["polled"]
     lock.release()
     assert lock.take()
     lock.release()

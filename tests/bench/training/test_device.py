@@ -1,4 +1,4 @@
-"""The engine and the precision that a run asks for, and what is said where they cannot be had."""
+"""Engine and precision of a run, and their fallbacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers.devices import CPU, GPU, config
 from tests.helpers.learners import episodes_of, small
 
 
-def test_only_what_changes_results_makes_another_run() -> None:
+def test_settings_without_effect_on_results_make_no_other_run() -> None:
     base = config()
     assert arithmetic_of(CPU, base) == arithmetic_of(CPU, config(engine="compiled")) == "cpu"
     assert arithmetic_of(GPU, config(precision="tf32")) == "cuda tf32"
@@ -54,7 +54,7 @@ def test_whole_trajectories_are_not_compiled() -> None:
     assert algo.engine == algo.step
 
 
-def test_an_engine_that_cannot_get_ready_is_left_with_a_reason() -> None:
+def test_an_engine_that_fails_at_once_falls_back_with_a_reason() -> None:
     straight, algo = small("iql", episodes_of()), small("iql", episodes_of())
     lines: list[str] = []
 

@@ -1,4 +1,4 @@
-"""A run that is stopped, killed, disturbed or in part failing leaves what it would have left undisturbed, bit for bit."""
+"""A run that is interrupted, killed, disturbed or partly failing leaves the files of an undisturbed run, bit for bit."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared: Shared) -> Run
 
 @pytest.fixture(scope="module")
 def whole(undisturbed: RunDir) -> dict[str, Any]:
-    """What has to come out each time."""
-    return left_by(undisturbed)
+    """The content of the undisturbed run."""
+    return content_of(undisturbed)
 
 
-def left_by(folder: RunDir) -> dict[str, Any]:
-    """All of a run that has to be the same: rows, parameters, optimiser, averages, counters."""
+def content_of(folder: RunDir) -> dict[str, Any]:
+    """Rows, parameters, optimiser, averages and counters of a run."""
     state, about = unpack(folder.path / "checkpoint.safetensors")
     policy, _ = unpack(folder.path / "policy.safetensors")
     tensors = {**state, **{f"policy/{k}": v for k, v in policy.items()}}
@@ -92,7 +92,7 @@ def left_by(folder: RunDir) -> dict[str, Any]:
 
 @pytest.fixture
 def at_update(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[WeightedBC], None], str], None]:
-    """Something happens once, after a stretch of training that reaches an update."""
+    """Call a function once, after the chunk of training that reaches an update."""
 
     def arrange(update: int, what: Callable[[WeightedBC], None], name: str = "iw_sft_q") -> None:
         train, done = WeightedBC.train, []
@@ -110,10 +110,10 @@ def at_update(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[Weigh
 
 
 @pytest.mark.parametrize("how", ["signal", "kill"])
-def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path: Path, how: str, shared: Shared) -> None:
-    """Signalled as a scheduler does it, all processes of the job at once, or killed without a word."""
+def test_worker_processes_resume_exactly(config: Config, tmp_path: Path, how: str, shared: Shared) -> None:
+    """After a signal to all processes of the job at once, as schedulers send it, and after SIGKILL."""
     config.trainer.processes = 2
-    whole = left_by(train_run(replace(config, results_dir=str(tmp_path / "whole")), shared))
+    whole = content_of(train_run(replace(config, results_dir=str(tmp_path / "whole")), shared))
     shared.close_evaluator()  # a fork makes its own
     pid = os.fork()
     if pid == 0:
@@ -137,7 +137,7 @@ def test_members_dealt_out_over_processes_go_on_exactly(config: Config, tmp_path
         os._exit(1)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == (75 if how == "signal" else -signal.SIGKILL)
-    assert left_by(train_run(config, shared)) == whole
+    assert content_of(train_run(config, shared)) == whole
 
 
 @pytest.mark.parametrize(("update", "number"), [(1, signal.SIGUSR1), (9, signal.SIGTERM), (15, signal.SIGTERM), (37, signal.SIGUSR1)])
@@ -155,7 +155,7 @@ def test_a_signal_saves_between_evaluations_and_exits(
     assert saved is not None
     assert saved.update >= update
     assert update == 15 or saved.update != saved.evaluated
-    assert left_by(train_run(config, shared)) == whole
+    assert content_of(train_run(config, shared)) == whole
 
 
 def test_a_signal_while_pi_ref_is_trained(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
@@ -163,7 +163,7 @@ def test_a_signal_while_pi_ref_is_trained(config: Config, whole: dict, at_update
     with pytest.raises(signals.Terminated):
         train_run(config, shared)
     assert list((Path(config.results_dir) / ".pi_ref").glob("*.training.safetensors"))
-    assert left_by(train_run(config, shared)) == whole
+    assert content_of(train_run(config, shared)) == whole
     assert len([p for p in (Path(config.results_dir) / ".pi_ref").iterdir() if p.name != ".locks"]) == 1
 
 
@@ -185,11 +185,11 @@ def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch:
     assert saved is not None
     assert saved.point == (15, 0)
     assert list(saved.metrics) == ["loss", "learning_rate"]  # in this order: they are columns of curve.csv
-    assert left_by(train_run(config, shared)) == whole
+    assert content_of(train_run(config, shared)) == whole
 
 
-def test_whoever_framed_the_process_takes_over_after_the_save(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
-    """As submitit does, to put the job back into the queue. A handler that returns lets training go on."""
+def test_a_previous_handler_is_called_after_the_save(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
+    """Such as submitit's, which requeues the job. Training continues if the handler returns."""
     seen: list[tuple[int, int]] = []
 
     def handler(number: int, frame: object) -> None:
@@ -200,7 +200,7 @@ def test_whoever_framed_the_process_takes_over_after_the_save(config: Config, wh
     before = [signal.signal(s, handler) for s in (signal.SIGTERM, signal.SIGUSR2)]
     try:
         at_update(9, lambda algo: [os.kill(os.getpid(), s) for s in (signal.SIGTERM, signal.SIGUSR2)])
-        assert left_by(train_run(config, shared)) == whole
+        assert content_of(train_run(config, shared)) == whole
     finally:
         for number, old in zip((signal.SIGTERM, signal.SIGUSR2), before, strict=True):
             signal.signal(number, old)
@@ -217,7 +217,7 @@ def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeyp
         save(self, update, *more)
 
     monkeypatch.setattr(RunDir, "save", counted)
-    assert left_by(train_run(replace(config, trainer=TrainerConfig(processes=1, checkpoint_minutes=0.0)), shared)) == whole
+    assert content_of(train_run(replace(config, trainer=TrainerConfig(processes=1, checkpoint_minutes=0.0)), shared)) == whole
     assert set(saves) > {15, 30, 40}
 
 
@@ -228,7 +228,7 @@ def test_a_clock_that_jumps_changes_no_duration(
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + next(jumps))
     folder = train_run(config, shared)
-    assert left_by(folder) == whole
+    assert content_of(folder) == whole
     record = json.loads((folder.path / "run.json").read_text())
     assert 0 <= record["wall_time_s"] < 60
     assert 0 <= record["set_up_time_s"] < 60
@@ -241,7 +241,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "cut checkpoint", "rows", "missing rows", "everything"])
-def test_a_damaged_save_is_passed_over(
+def test_a_damaged_checkpoint_is_skipped(
     config: Config, whole: dict, at_update: Any, what: str, capsys: pytest.CaptureFixture[str], shared: Shared
 ) -> None:
     at_update(38, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
@@ -261,18 +261,18 @@ def test_a_damaged_save_is_passed_over(
         if what == "everything":
             damage(folder.checkpoints.previous)
     capsys.readouterr()
-    assert left_by(train_run(config, shared)) == whole
+    assert content_of(train_run(config, shared)) == whole
     said = [line for line in capsys.readouterr().err.splitlines() if "is damaged" in line]
     if what in ("checkpoint", "cut checkpoint"):
         assert len(said) == 1
         assert said[0].startswith(str(newest))
-        assert said[0].endswith("; going on from the one before it, at update 30")
+        assert said[0].endswith("; resuming from the one before it, at update 30")
     else:
         assert said[-1].endswith("; starting over")
 
 
 def poison(algo: WeightedBC) -> None:
-    """A number that is none, in the second member's parameters."""
+    """NaN in the second member's parameters."""
     algo.state["policy"][1, 5] = float("nan")
 
 
@@ -299,7 +299,7 @@ def test_a_member_that_fails_is_marked_and_the_others_are_unchanged(
 
 
 def test_a_run_that_fails_whole_stops_no_other(config: Config, shared: Shared) -> None:
-    """And is not trained on: only one update a stop, for the names of its metrics."""
+    """It is trained for one update per evaluation only, for the names of its metrics."""
     hot = replace(config, algo=replace(config.algo, learning_rate=1e38))
     train_runs([hot, config], shared)
     failed, fine = (run_dir(c, shared) for c in (hot, config))
@@ -310,9 +310,9 @@ def test_a_run_that_fails_whole_stops_no_other(config: Config, shared: Shared) -
     assert len(read_csv(failed.path / "episodes.csv")) == len(read_csv(fine.path / "episodes.csv"))
 
 
-def test_a_failed_member_stays_so_when_the_run_is_resumed(config: Config, tmp_path: Path, at_update: Any, shared: Shared) -> None:
+def test_a_failed_member_is_failed_after_a_resume(config: Config, tmp_path: Path, at_update: Any, shared: Shared) -> None:
     at_update(10, poison)
-    whole = left_by(train_run(config, shared))
+    whole = content_of(train_run(config, shared))
     config = small(tmp_path / "again")
     at_update(10, poison)
     at_update(33, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
@@ -320,16 +320,16 @@ def test_a_failed_member_stays_so_when_the_run_is_resumed(config: Config, tmp_pa
         train_run(config, shared)
     folder = train_run(config, shared)
     assert json.loads((folder.path / "run.json").read_text())["failed_seeds"] == [1]
-    assert left_by(folder) == whole
+    assert content_of(folder) == whole
 
 
-def test_a_population_killed_between_two_saves_goes_on_as_it_was(
+def test_a_population_killed_between_two_saves_is_trained_together_again(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared
 ) -> None:
-    """Its runs go back to the point that all of them have, so that the same members are trained together again."""
+    """All its runs return to the latest update that all have saved."""
     configs = [replace(config, seeds=[s]) for s in (0, 1, 2)]
     train_runs(configs, shared)
-    whole = [left_by(f) for f in (run_dir(c, shared) for c in configs)]
+    whole = [content_of(f) for f in (run_dir(c, shared) for c in configs)]
     configs = [replace(c, results_dir=str(tmp_path / "again")) for c in configs]
     save, saves = RunDir.save, iter(range(100))
 
@@ -354,7 +354,7 @@ def test_a_population_killed_between_two_saves_goes_on_as_it_was(
     monkeypatch.setattr(WeightedBC, "train", counted)
     train_runs(configs, shared)
     assert set(together) == {3}
-    assert [left_by(f) for f in folders] == whole
+    assert [content_of(f) for f in folders] == whole
 
 
 @pytest.mark.parametrize(("fitting", "said"), [(3, [3]), (1, [3, 2, 1])])
@@ -400,12 +400,12 @@ def test_one_member_that_does_not_fit_is_an_error(config: Config, monkeypatch: p
         train_run(config, shared)
 
 
-def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, capsys: pytest.CaptureFixture[str], shared: Shared) -> None:
+def test_a_locked_run_is_returned_or_waited_for(config: Config, capsys: pytest.CaptureFixture[str], shared: Shared) -> None:
     folder = run_dir(config, shared)
     other = Lock(folder.lock.path)
     assert other.take()
-    (put_off,) = train_runs([config], shared, wait=False)
-    assert put_off == config
+    (locked,) = train_runs([config], shared, wait=False)
+    assert locked == config
     assert not folder.path.exists()
     assert f"process {os.getpid()} on" in capsys.readouterr().err
 
@@ -424,8 +424,8 @@ def test_what_another_process_does_is_left_to_it_and_waited_for(config: Config, 
     assert "waiting for process" in capsys.readouterr().err
 
 
-def test_forced_again_after_a_kill_goes_on(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
-    """force=true starts a finished run over; what it then leaves unfinished goes on, or a job that is requeued would never end."""
+def test_a_forced_run_is_resumed_after_a_signal(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
+    """force=true restarts a finished run, but resumes an unfinished one: otherwise a requeued job would never end."""
     train_run(config, shared)
     config = replace(config, force=True)
     at_update(33, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
@@ -434,7 +434,7 @@ def test_forced_again_after_a_kill_goes_on(config: Config, whole: dict, at_updat
     saved = run_dir(config, shared).resume()
     assert saved is not None
     assert saved.update >= 33
-    assert left_by(train_run(config, shared)) == whole
+    assert content_of(train_run(config, shared)) == whole
 
 
 def test_a_finished_run_needs_no_lock(config: Config, shared: Shared) -> None:
@@ -455,8 +455,8 @@ def test_members_that_are_not_finite_return_nan(config: Config, monkeypatch: pyt
     assert np.isfinite(played.returns[1]).all()
 
 
-def test_the_command_leaves_with_75_and_goes_on(tmp_path: Path) -> None:
-    """`python -m bench` in its own process, with evaluation's processes, all of them signalled as a scheduler does."""
+def test_the_command_exits_with_75_and_resumes(tmp_path: Path) -> None:
+    """`python -m bench` with its evaluation processes, all of them signalled at once as schedulers do."""
     updates, root = 4_000_000, ROOT
     overrides = [
         "algo=bc", "seeds=[0]", "algo.hidden=[8]", f"algo.updates={updates}", f"dataset={ID}", "device=cpu",
@@ -480,7 +480,7 @@ def test_the_command_leaves_with_75_and_goes_on(tmp_path: Path) -> None:
 
 
 class Held:
-    """Evaluations before the last, which begin and then wait for `go`."""
+    """Evaluations before the last one begin and then wait for `go`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go, self.begun = threading.Event(), []
@@ -495,23 +495,23 @@ class Held:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_training_goes_on_while_a_policy_is_played_and_nothing_changes(
+def test_an_evaluation_in_the_background_changes_nothing(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_update: Any, processes: int, shared: Shared
 ) -> None:
     config = replace(config, eval=replace(config.eval, overlap=True), trainer=TrainerConfig(processes=processes))
     plain = replace(config, eval=replace(config.eval, overlap=False), results_dir=str(tmp_path / "plain"))
-    expected = left_by(train_run(plain, shared))
+    expected = content_of(train_run(plain, shared))
     held = Held(monkeypatch)
     if processes == 1:  # updates that come after the policy which is waiting to be played
         at_update(16, lambda algo: held.go.set())
     else:
         held.go.set()
-    assert left_by(train_run(config, shared)) == expected
+    assert content_of(train_run(config, shared)) == expected
     assert held.begun == [15, 30, 40]
 
 
 @pytest.mark.parametrize("how", ["killed", "signal"])
-def test_a_run_that_ends_while_a_policy_is_played_goes_on_exactly(
+def test_a_run_interrupted_during_a_background_evaluation_resumes_exactly(
     config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, at_update: Any, how: str, shared: Shared
 ) -> None:
     config.eval.overlap = True
@@ -529,10 +529,10 @@ def test_a_run_that_ends_while_a_policy_is_played_goes_on_exactly(
     folder = run_dir(config, shared)
     point = folder.points()[0]
     assert point == (15, 0) if how == "killed" else point[0] >= 17 and point[1] == 15, point
-    assert left_by(train_run(config, shared)) == whole
+    assert content_of(train_run(config, shared)) == whole
 
 
-def test_what_fails_while_training_goes_on_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+def test_an_error_of_a_background_evaluation_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     config.eval.overlap = True
 
     def fails(*_: Any) -> None:

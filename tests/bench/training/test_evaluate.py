@@ -38,7 +38,7 @@ class Proportional(Algo):
 
 
 def alone(gain: float, seed: int) -> tuple[float, int]:
-    """One episode by hand: actions of the unit box are scaled to the environment's [-3, 3]."""
+    """One episode without the suite: actions of the unit box are scaled to the environment's [-3, 3]."""
     env = gymnasium.make("InvertedPendulum-v5")
     observation, total, length = env.reset(seed=seed)[0].astype(np.float32), 0.0, 0
     while True:

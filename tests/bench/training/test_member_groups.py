@@ -1,4 +1,4 @@
-"""A population in parts does what it does whole, by `train` and update by update."""
+"""A population in groups trains as it does in one, by `train` and update by update."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.helpers.learners import episodes_of, small
 SEEDS = (3, 8, 5)
 
 
-def parts_of(name: str) -> Algo:
+def groups_of(name: str) -> Algo:
     data = episodes_of()
     return build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), groups=2, processes=1)
 
 
 @pytest.mark.parametrize("name", ["td3_bc", "awr"])
-def test_parts_are_the_whole(name: str) -> None:
-    whole, trained, stepped = small(name, episodes_of(), SEEDS), parts_of(name), parts_of(name)
+def test_groups_train_the_same_population(name: str) -> None:
+    whole, trained, stepped = small(name, episodes_of(), SEEDS), groups_of(name), groups_of(name)
     expected, found = whole.train(0, 6), trained.train(0, 6)
     for update in range(6):
         stepped.before(update)

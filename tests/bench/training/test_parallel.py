@@ -1,4 +1,4 @@
-"""A population dealt out over processes: it trains as it does whole, leaves no process behind, and says what failed."""
+"""A population trained by worker processes: the same results, no process left over, errors reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.learners import episodes_of, small
 SEEDS = (3, 8, 5)
 
 
-def dealt(name: str) -> MemberProcesses:
+def in_processes(name: str) -> MemberProcesses:
     data = episodes_of()
     found = build_population(lambda own: small(name, data, SEEDS[own]), len(SEEDS), groups=1, processes=2)
     assert isinstance(found, MemberProcesses)
@@ -32,8 +32,8 @@ def children() -> set[int]:
 
 
 @pytest.mark.parametrize("name", ["td3_bc", "awr"])
-def test_dealt_out_is_the_whole(name: str) -> None:
-    whole, found = small(name, episodes_of(), SEEDS), dealt(name)
+def test_workers_train_the_same_population(name: str) -> None:
+    whole, found = small(name, episodes_of(), SEEDS), in_processes(name)
     assert [p.members for p in found.groups] == [1, 2]
     for first, last in ((0, 4), (4, 7)):
         expected, metrics = whole.train(first, last), found.train(first, last)
@@ -48,8 +48,8 @@ def test_dealt_out_is_the_whole(name: str) -> None:
         torch.testing.assert_close(found.act(observations), whole.act(observations), rtol=1e-4, atol=1e-5)
 
 
-def test_it_goes_on_from_a_state_as_if_nothing_had_been() -> None:
-    uninterrupted, other = dealt("iql"), dealt("iql")
+def test_a_loaded_state_replaces_the_workers_state() -> None:
+    uninterrupted, other = in_processes("iql"), in_processes("iql")
     uninterrupted.train(0, 4)
     saved = uninterrupted.state
     other.train(0, 1)  # its processes have a state of their own by now
@@ -63,7 +63,7 @@ def test_it_goes_on_from_a_state_as_if_nothing_had_been() -> None:
 
 def test_no_process_outlives_it() -> None:
     before = children()
-    found = dealt("td3_bc")
+    found = in_processes("td3_bc")
     found.train(0, 1)
     mine = children() - before
     assert len(mine) == 2
@@ -72,7 +72,7 @@ def test_no_process_outlives_it() -> None:
 
 
 def test_another_fork_that_ends_leaves_them_alone() -> None:
-    found = dealt("td3_bc")
+    found = in_processes("td3_bc")
     found.train(0, 1)
     child = os.fork()
     if child == 0:
@@ -83,11 +83,11 @@ def test_another_fork_that_ends_leaves_them_alone() -> None:
 
 
 def test_processes_end_with_the_one_that_made_them() -> None:
-    """Whatever ends it, and hold none of its files open."""
+    """Even if it is killed; they hold none of its files open."""
     answers, answer = os.pipe()
     child = os.fork()
     if child == 0:
-        found = dealt("td3_bc")
+        found = in_processes("td3_bc")
         found.train(0, 1)
         os.write(answer, " ".join(map(str, (worker.pid for worker in found.workers))).encode())
         os.kill(os.getpid(), signal.SIGKILL)
@@ -111,7 +111,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_signals_of_a_whole_job_do_not_end_them() -> None:
-    found = dealt("td3_bc")
+    found = in_processes("td3_bc")
     found.train(0, 1)
     for worker in found.workers:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -119,8 +119,8 @@ def test_signals_of_a_whole_job_do_not_end_them() -> None:
     found.train(1, 2)
 
 
-def test_a_process_that_the_system_ends_is_memory_that_was_missing() -> None:
-    found = dealt("td3_bc")
+def test_a_killed_worker_counts_as_out_of_memory() -> None:
+    found = in_processes("td3_bc")
     found.train(0, 1)
     os.kill(found.workers[1].pid, signal.SIGKILL)
     with pytest.raises(MemoryError, match="a worker process was killed") as failure:
@@ -130,8 +130,8 @@ def test_a_process_that_the_system_ends_is_memory_that_was_missing() -> None:
 
 
 @pytest.mark.parametrize(("error", "memory"), [(MemoryError("no more"), True), (ValueError("a mistake"), False)])
-def test_what_fails_there_is_raised_here(error: Exception, memory: bool) -> None:
-    found = dealt("td3_bc")
+def test_an_error_of_a_worker_is_raised(error: Exception, memory: bool) -> None:
+    found = in_processes("td3_bc")
 
     def fails(start: int, stop: int) -> Metrics:
         raise error

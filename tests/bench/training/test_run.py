@@ -1,4 +1,4 @@
-"""One run: what it leaves, that it is reproducible, resumed exactly, never done twice, and shares its reference policy."""
+"""One run: its files, reproducible results, exact resuming, no second training, a shared reference policy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_same_seeds_give_identical_episodes_and_others_do_not(config: Config
     assert other != first
 
 
-def test_an_interrupted_run_goes_on_exactly(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+def test_an_interrupted_run_resumes_exactly(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     whole = train_run(config, shared)
     config.results_dir = str(tmp_path / "interrupted")
     train = WeightedBC.train
@@ -181,11 +181,11 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
     assert train_run(config, shared).finished
 
 
-def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    """But for rounding; pi_ref, which is trained so too, included. Interrupted, they go on exactly."""
+def test_worker_processes_train_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+    """But for rounding, pi_ref included. Interrupted, they resume exactly."""
     whole = load_file(train_run(config, shared).path / "policy.safetensors")
-    config.results_dir, config.trainer.processes = f"{config.results_dir}/dealt", 2
-    dealt = load_file(train_run(config, shared).path / "policy.safetensors")
+    config.results_dir, config.trainer.processes = f"{config.results_dir}/workers", 2
+    by_workers = load_file(train_run(config, shared).path / "policy.safetensors")
     config.results_dir, train = f"{config.results_dir}/interrupted", MemberProcesses.train
 
     def dies(self: MemberProcesses, start: int, stop: int) -> dict:
@@ -198,7 +198,7 @@ def test_members_dealt_out_over_processes_make_the_same_run(config: Config, monk
         with pytest.raises(KeyboardInterrupt):
             train_run(config, shared)
     interrupted = load_file(train_run(config, shared).path / "policy.safetensors")
-    assert dealt.keys() == whole.keys()
+    assert by_workers.keys() == whole.keys()
     for name, value in whole.items():
-        torch.testing.assert_close(dealt[name], value, rtol=1e-3, atol=1e-5)
-        assert torch.equal(interrupted[name], dealt[name])
+        torch.testing.assert_close(by_workers[name], value, rtol=1e-3, atol=1e-5)
+        assert torch.equal(interrupted[name], by_workers[name])

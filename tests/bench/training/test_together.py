@@ -1,4 +1,4 @@
-"""Runs trained as one population leave what each leaves alone; they resume, fail and are skipped one by one."""
+"""Runs trained as one population leave the files of runs trained alone; they resume, fail and are skipped one by one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from bench.training.population import run_dir
 from bench.training.run import train_run, train_runs
 from bench.training.shared import Shared
 from envs.evaluation.rollout import Evaluator
-from tests.helpers.runs import assert_alike
+from tests.helpers.runs import assert_same_run
 
 pytestmark = pytest.mark.usefixtures("fresh_data")
 
 
 def points(config: Config) -> list[Config]:
-    """Three runs: one seed stands at several settings, one setting in several runs, and two runs have two seeds."""
+    """Three runs: one seed with several settings, one setting in several runs, and two runs with two seeds."""
     (cold, warm) = expanded(replace(config, population={"temperature": [2, 9]}))
     return [cold, warm, replace(warm, seeds=[7])]
 
@@ -39,15 +39,15 @@ def together(configs: Sequence[Config], shared: Shared) -> list[RunDir]:
     return [run_dir(c, shared) for c in configs]
 
 
-def elsewhere(configs: Sequence[Config], folder: Path) -> list[Config]:
+def in_folder(configs: Sequence[Config], folder: Path) -> list[Config]:
     return [replace(c, results_dir=str(folder)) for c in configs]
 
 
-def test_every_run_leaves_what_it_leaves_alone(config: Config, tmp_path: Path, shared: Shared) -> None:
+def test_every_run_leaves_the_files_of_a_run_trained_alone(config: Config, tmp_path: Path, shared: Shared) -> None:
     found = together(points(config), shared)
     assert len({f.path for f in found}) == 3
-    for folder, own in zip(found, elsewhere(points(config), tmp_path / "alone"), strict=True):
-        assert_alike(folder.path, train_run(own, shared).path)
+    for folder, own in zip(found, in_folder(points(config), tmp_path / "alone"), strict=True):
+        assert_same_run(folder.path, train_run(own, shared).path)
     temperatures = [load_file(f.path / "policy.safetensors")["0.weight"] for f in found]
     assert not torch.allclose(temperatures[0], temperatures[1], atol=1e-4)  # else nothing was shown
     assert [len(t) for t in temperatures] == [2, 2, 1]
@@ -79,13 +79,13 @@ def test_references_are_found_or_trained_together_once(config: Config, monkeypat
 
 
 class Interrupted(BaseException):
-    """Stands for a killed process."""
+    """In place of a killed process."""
 
 
-def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    """Killed between the saves of two runs, the one stands at update 30, the others at 15; then a finished one joins them."""
+def test_an_interrupted_population_is_resumed(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+    """Killed between two saves: one run has saved update 30, the others 15. Then finished runs and a new one are trained."""
     runs = points(config)
-    whole = together(elsewhere(runs, tmp_path / "whole"), shared)
+    whole = together(in_folder(runs, tmp_path / "whole"), shared)
     save = RunDir.save
 
     def dies(self: RunDir, update: int, *rest: Any) -> None:
@@ -116,7 +116,7 @@ def test_a_half_finished_population_goes_on(config: Config, tmp_path: Path, monk
         together([*runs, replace(config, seeds=[4])], shared)
         assert {tuple(seeds) for _, _, seeds in trained} == {(4,)}
     for one, other in zip(resumed, whole, strict=True):
-        assert_alike(one.path, other.path)
+        assert_same_run(one.path, other.path)
 
 
 def test_a_run_that_diverges_stops_no_other(
@@ -139,7 +139,7 @@ def test_a_run_that_diverges_stops_no_other(
     assert f"{said}; it counts as failed and the others continue" in capsys.readouterr().err
     assert json.loads((bad.path / "run.json").read_text())["failed_seeds"] == [3, 1]
     assert {r["return"] for r in read_csv(bad.path / "episodes.csv")} == {"nan"}
-    assert_alike(good.path, train_run(elsewhere(runs, tmp_path / "alone")[0], shared).path)
+    assert_same_run(good.path, train_run(in_folder(runs, tmp_path / "alone")[0], shared).path)
 
 
 def test_settings_without_effect_make_no_other_run(config: Config, shared: Shared) -> None:
@@ -154,7 +154,7 @@ def test_a_population_has_to_be_expanded_first(config: Config, shared: Shared) -
         train_runs([replace(config, population={"temperature": [1.0]})], shared)
 
 
-# What a population is made of.
+# The runs of a population.
 
 
 def test_values_are_crossed(config: Config) -> None:
@@ -180,12 +180,12 @@ def test_values_are_crossed(config: Config) -> None:
         ({"temperature": [1], "weighting": {"temperature": [2]}}, "population.temperature: algo.weighting.temperature is given twice"),
     ],
 )
-def test_populations_that_cannot_be(config: Config, population: dict, line: str) -> None:
+def test_impossible_populations(config: Config, population: dict, line: str) -> None:
     with pytest.raises(ConfigError, match=f"^{line}"):
         expanded(replace(config, population=population))
 
 
-def test_who_can_train_together(config: Config) -> None:
+def test_runs_that_can_be_trained_together(config: Config) -> None:
     same = [
         replace(config, seeds=[5]),
         expanded(replace(config, population={"temperature": [4]}))[0],
@@ -209,7 +209,7 @@ def test_a_population_is_split_between_runs(config: Config) -> None:
     assert [len(group) for group in split(runs, 100)] == [6]
 
 
-def test_what_sets_runs_apart_is_named(config: Config) -> None:
+def test_differing_settings_are_named(config: Config) -> None:
     assert differing_settings([config]) == [""]
     assert differing_settings(points(config)) == [
         "weighting.temperature=2 seeds=[3, 1]", "weighting.temperature=9 seeds=[3, 1]", "weighting.temperature=9 seeds=[7]",
