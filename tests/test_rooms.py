@@ -28,7 +28,7 @@ LOWER_ROOMS = {"bench": {"algos", "envs"}, "algos": set(), "envs": set()}
 APART = {("training", "results"), ("training", "report"), ("report", "training")}  # of bench: neither direction of the list allows these
 LIBRARIES = (
     "torch", "numpy", "pandas", "scipy.stats", "h5py", "gymnasium", "mujoco", "minari", "hydra", "omegaconf", "rich.progress", "jinja2",
-    "safetensors.torch", "filelock", "huggingface_hub", "matplotlib.figure", "hydra._internal.core_plugins.basic_sweeper",
+    "safetensors.torch", "huggingface_hub", "matplotlib.figure", "hydra._internal.core_plugins.basic_sweeper",
 )  # fmt: skip
 
 
