@@ -20,7 +20,7 @@ def test_tables_figures_and_page(tmp_path: Path) -> None:
     make_suite(tmp_path)
     table = rebuild(tmp_path)
     assert table == (tmp_path / "table.md").read_text()
-    assert {p.name for p in tmp_path.glob("*.*")} == {*TABLES, "report.html"}
+    assert {p.name for p in tmp_path.glob("[a-z]*.*")} == {*TABLES, "report.html"}
     assert (tmp_path / "figures" / "intervals.svg").is_file()
 
 
@@ -63,7 +63,7 @@ def test_several_protocols_are_refused_before_anything_is_written(tmp_path: Path
     make_run(tmp_path, "bc", "D4RL/kitchen/mixed-v2", reference={"name": "d4rl", "random": 0.0, "expert": 4.0})
     with pytest.raises(RunError, match=r"d4rl \(bc\) and iwsft \(bc, sft\); .* 4 \(bc\) and 6 \(sft\).*--mixed"):
         rebuild(tmp_path)
-    assert not list(tmp_path.glob("*.*"))
+    assert not list(tmp_path.glob("[a-z]*.*"))
     table = rebuild(tmp_path, TableOptions(mixed=True), page=False)
     assert table.count("| data set |") == 3
     for part in table.split("Score (reference set")[1:]:
@@ -81,7 +81,7 @@ def test_a_damaged_run_leaves_no_tables(tmp_path: Path) -> None:
     make_run(tmp_path, change=lambda rows: rows[:-1])
     with pytest.raises(RunError, match="seed 2 has 3 of 4 final episodes"):
         rebuild(tmp_path)
-    assert not list(tmp_path.glob("*.*"))
+    assert not list(tmp_path.glob("[a-z]*.*"))
 
 
 def test_published_scores_are_tables_of_their_own(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_without_the_extra_tables_are_written_and_one_line_says_so(
     make_run(tmp_path)
     monkeypatch.setattr("bench.report.suite.missing_package", lambda *names: "jinja2")
     rebuild(tmp_path)
-    assert {p.name for p in tmp_path.glob("*.*")} == set(TABLES)
+    assert {p.name for p in tmp_path.glob("[a-z]*.*")} == set(TABLES)
     assert capsys.readouterr().err == "no figures and no report.html: jinja2 is not installed; pip install 'iwsft-bench[report]'\n"
 
 
