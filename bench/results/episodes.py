@@ -68,7 +68,7 @@ def reference_name(record: Row) -> str:
 def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
     """Each seed's return by selection rule. A failed episode counts as a random policy's (NaN without reference scores)."""
     counted = failures_as_random(record, episodes)
-    last = counted[counted["update"] == record["updates"]].groupby("seed")["return"].mean(skipna=False)
+    last = _means(counted[counted["update"] == record["updates"]], ["seed"])
     curve = _evaluations(record, counted[counted["seed"].isin(last.index)])
     k = min(record["last_k"], curve.shape[1])
     return {"last": last, "best": curve.max(axis=1), f"mean_last_{k}": curve.iloc[:, -k:].mean(axis=1)}
@@ -84,4 +84,10 @@ def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
 def _evaluations(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
     """Mean return of every evaluation's first `eval_episodes` episodes: a row a seed, a column an update."""
     first = episodes[episodes["episode"] < record["eval_episodes"]]
-    return first.groupby(["seed", "update"])["return"].mean(skipna=False).unstack("update")
+    return _means(first, ["seed", "update"]).unstack("update")
+
+
+def _means(episodes: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """Mean return by `keys`, NaN where one return is NaN. pandas 2 has no `skipna` for groups."""
+    groups = episodes.groupby(keys)["return"]
+    return groups.mean().where(groups.count() == groups.size())
