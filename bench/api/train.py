@@ -14,6 +14,7 @@ from bench.api.results import Run, load_run
 from bench.replay.load import load_run as load_policies
 from bench.training.device import cores
 from bench.training.evaluate import play
+from bench.training.process import keep_freed_memory
 from bench.training.run import train_run
 from bench.training.shared import Shared
 from envs.evaluation.rollout import Evaluator
@@ -41,6 +42,7 @@ def train(
 
     Raises ConfigError for a key or value that cannot be used, DataError for data that cannot, RunError for a run that cannot be done.
     """
+    keep_freed_memory()
     config = config_of({"algo": algo, "dataset": dataset, "seeds": list(seeds), **keys}, settings or {})
     if config.population:
         raise ConfigError("population: bench.train trains one setting; use one call a setting, or the command's population.KEY=[...]")
