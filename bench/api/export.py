@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from algos.base import Algo
 from algos.networks.precision import ordinary_operations
-from bench.api.policy import Policy
 from bench.errors import RunError
+from envs.data.logged_data import LoggedData
 
 EXAMPLE_ROWS = 2
 
@@ -22,11 +23,11 @@ class _Exported(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, algo: Algo, environment: LoggedData) -> None:
         super().__init__()
-        self.algo, self.discrete = policy.algo, bool(policy.environment.trajectories.num_actions)
-        self.register_buffer("low", torch.from_numpy(policy.environment.action_low))
-        self.register_buffer("high", torch.from_numpy(policy.environment.action_high))
+        self.algo, self.discrete = algo, bool(environment.trajectories.num_actions)
+        self.register_buffer("low", torch.from_numpy(environment.action_low))
+        self.register_buffer("high", torch.from_numpy(environment.action_high))
 
     def forward(self, observations: Tensor) -> Tensor:
         actions = self.algo.act(observations.unsqueeze(0)).squeeze(0)
@@ -35,15 +36,15 @@ class _Exported(nn.Module):
         return (self.high + self.low) / 2 + (self.high - self.low) / 2 * actions
 
 
-def export(policy: Policy, path: Path) -> Path:
-    """`Policy.export`."""
+def export(algo: Algo, environment: LoggedData, path: Path) -> Path:
+    """Write the policy of the one member of `algo`, which acts in `environment`, to `path` (`Policy.export`)."""
     if path.suffix not in (".onnx", ".pt"):
         raise RunError(f"{path}: expected a name that ends in .onnx or .pt")
     if path.suffix == ".onnx" and (missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]):
         raise RunError(f"the package {missing[0]} is not installed: pip install 'iwsft-bench[onnx]'")
-    example = torch.zeros(EXAMPLE_ROWS, policy.environment.observation_width)
+    example = torch.zeros(EXAMPLE_ROWS, environment.observation_width)
     path.parent.mkdir(parents=True, exist_ok=True)
-    module = _Exported(policy).eval()
+    module = _Exported(algo, environment).eval()
     with warnings.catch_warnings(), ordinary_operations(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch prefers its own torch.export format to TorchScript
         if path.suffix == ".pt":

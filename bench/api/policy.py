@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from gymnasium import Env
 from gymnasium.spaces import Box, Space
 
-from bench.api.results import Run
+from bench.api.export import export
 from bench.errors import RunError
 from bench.replay.load import LoadedRun, load_run
 from envs.data.spaces import flatten
@@ -38,15 +39,13 @@ class Policy:
         """The environment that the run was evaluated in; `options` go to gymnasium.make, such as render_mode="human"."""
         return self.run.make_env(**options)
 
-    def export(self, path: str | Path) -> Path:
+    def export(self, path: str | PathLike[str]) -> Path:
         """Write the policy to `path`: ONNX (.onnx, needs the extra `onnx`) or TorchScript (.pt).
 
         The file maps float32 rows [B, obs] of flat observations to actions [B, act] in the environment's units; normalisation is inside.
         Raises RunError for another suffix, or where the package onnx is missing.
         """
-        from bench.api.export import export
-
-        return export(self, Path(path))
+        return export(self.algo, self.environment, Path(path))
 
     @cached_property
     def observation_space(self) -> Space:
@@ -69,11 +68,10 @@ class Policy:
         return f"Policy({self.run.config.algo.name} on {self.environment.dataset}, seed {self.seed})"
 
 
-def load_policy(run: Run | str | Path, seed: int | None = None) -> Policy:
-    """The policy of `seed` (the run's first by default) of a finished run, or of its directory.
+def load_policy(run: str | PathLike[str], seed: int | None = None) -> Policy:
+    """The policy of `seed` (the run's first by default) of `run`, a finished run or its directory.
 
     Raises RunError for a run that is not finished or damaged, or a seed that it does not have.
     """
-    folder = run.path if isinstance(run, Run) else Path(run)
-    loaded = load_run(folder)
+    loaded = load_run(Path(run))
     return Policy(loaded, loaded.config.seeds[0] if seed is None else seed)

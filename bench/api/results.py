@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from io import StringIO
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +59,19 @@ class Run:
 
     def policy(self, seed: int | None = None) -> Policy:
         """The policy of `seed`, the run's first by default (`bench.load_policy`)."""
-        from bench.api.policy import load_policy
+        from bench.api.policy import load_policy  # loads torch, which tables do not need
 
         return load_policy(self, seed)
+
+    def __fspath__(self) -> str:
+        """The run directory, so that a run goes wherever a path does."""
+        return str(self.path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.record['algo']} on {self.record['dataset']}, seeds {self.record['seeds']})"
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | PathLike[str]) -> Run:
     """The finished run in directory `path`. Raises RunError if there is none, or if it is damaged."""
     path = Path(path)
     if (path / "runs").is_dir():
@@ -75,7 +80,7 @@ def load_run(path: str | Path) -> Run:
     return Run(path, record, episodes)
 
 
-def read_results(folder: str | Path) -> pd.DataFrame:
+def read_results(folder: str | PathLike[str]) -> pd.DataFrame:
     """The leaderboard of `folder`, a row a run and selection rule, with mean, interval and protocol in columns.
 
     It is computed from the runs in `folder`/runs where there are any, else read from `folder`/leaderboard.csv and checked. The columns
@@ -87,7 +92,7 @@ def read_results(folder: str | Path) -> pd.DataFrame:
     return read_board(folder / "leaderboard.csv")
 
 
-def read_episodes(folder: str | Path) -> pd.DataFrame:
+def read_episodes(folder: str | PathLike[str]) -> pd.DataFrame:
     """Every evaluation episode of the runs in `folder`: suite, dataset, algo, seed, update, episode, return, score, length.
 
     Computed from `folder`/runs where there are any, else read from `folder`/scores.csv. Raises RunError if the folder has neither.

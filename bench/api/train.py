@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def train(
         return load_run(train_run(config, shared).path)
 
 
-def evaluate(run: Run | str | Path, episodes: int = 10, workers: int | None = None) -> pd.DataFrame:
+def evaluate(run: str | PathLike[str], episodes: int = 10, workers: int | None = None) -> pd.DataFrame:
     """Play `episodes` episodes of every seed's policy, mean actions, and return a row an episode.
 
     The columns are seed, episode, return (raw, undiscounted), length (steps) and score (empty without reference scores). The first
@@ -65,7 +66,7 @@ def evaluate(run: Run | str | Path, episodes: int = 10, workers: int | None = No
     """
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}: expected a positive number")
-    loaded = load_policies(Path(run if isinstance(run, str | Path) else run.path))
+    loaded = load_policies(Path(run))
     environment, updates = loaded.environment, loaded.record["updates"]
     with Evaluator(environment.env_spec, workers or cores()) as environments:
         played = play(loaded.population(), environment, environments, updates, episodes)
