@@ -45,7 +45,8 @@ class Reporter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.bar.stop()
+        if self.console.is_terminal:  # a disabled bar of Rich 13 ends with an empty line
+            self.bar.stop()
 
     def stage(self, name: str, updates: int, done: int = 0) -> None:
         """Begin a stage of `updates` updates, of which `done` are done."""
