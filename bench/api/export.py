@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +46,7 @@ def export(algo: Algo, environment: LoggedData, path: Path) -> Path:
     example = torch.zeros(EXAMPLE_ROWS, environment.observation_width)
     path.parent.mkdir(parents=True, exist_ok=True)
     module = _Exported(algo, environment).eval()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision, which no policy uses, is missing
     with warnings.catch_warnings(), ordinary_operations(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch prefers its own torch.export format to TorchScript
         if path.suffix == ".pt":
