@@ -103,11 +103,12 @@ def _grid(runs: Runs, selection: str) -> Grid:
 
 
 def in_order(methods: Sequence[str]) -> list[str]:
-    """Each of `methods` once, in the order of tables: `ORDER`, then the alphabet."""
+    """Each of `methods` once, in the order of tables: `ORDER`, then the alphabet, settings by their numbers."""
 
-    def rank(method: str) -> tuple[int, str]:
+    def rank(method: str) -> tuple[int, list[tuple[str, float]]]:
         algo = method.split()[0]
-        return ORDER.index(algo) if algo in ORDER else len(ORDER), method
+        words = re.findall(r"([^\d=]*=?)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)?", method)
+        return ORDER.index(algo) if algo in ORDER else len(ORDER), [(word, float(number or 0)) for word, number in words]
 
     return sorted(set(methods), key=rank)
 

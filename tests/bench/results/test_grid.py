@@ -36,6 +36,7 @@ def test_configurations_without_a_differing_setting_carry_their_hash(tmp_path: P
 
 
 def test_order_of_methods() -> None:
+    assert in_order(["iw_sft b=10.0", "iw_sft b=3.0"]) == ["iw_sft b=3.0", "iw_sft b=10.0"]
     assert in_order(["zeta", "iw_sft b=1", "iql", "iw_sft", "bc", "iql"]) == ["bc", "iw_sft", "iw_sft b=1", "iql", "zeta"]
 
 
