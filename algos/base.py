@@ -1,4 +1,4 @@
-"""The contract of a method: its settings, the data that it sees, and what a population of it can do."""
+"""The contract of a method: its settings, the data that it sees, and the operations of a population."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Draws = dict[str, Tensor]
 """The random numbers of one update by name, each [P, ...]."""
 
 Engine = Callable[[int, Draws], Metrics]
-"""Performs one update from its phase and its random numbers; algos/engines.py has others than `Algo.step`."""
+"""A function that performs one update from its phase and its random numbers: `Algo.step`, or an engine of algos/engines.py."""
 
 
 class Episodes(Protocol):
@@ -35,7 +35,7 @@ class Episodes(Protocol):
     @property
     def actions(self) -> Tensor: ...  # [N, act] float32
     @property
-    def num_actions(self) -> int: ...  # discrete actions to choose from, `actions` [N, 1] holds their numbers; 0: continuous actions
+    def num_actions(self) -> int: ...  # number of discrete actions, which `actions` [N, 1] holds as numbers; 0: continuous
     @property
     def rewards(self) -> Tensor: ...  # [N] float32
     @property
@@ -57,7 +57,7 @@ class MethodConfig:
     evaluation_settings: ClassVar[tuple[str, ...]] = ()  # names of settings that training does not use
     name: str = "method"  # as shown in tables
     updates: int = 1_000_000  # gradient steps
-    batch_size: int = 256  # a member
+    batch_size: int = 256  # per member
     hidden: list[int] = field(default_factory=lambda: [256, 256])  # widths of the hidden layers of every network
 
     @property

@@ -1,8 +1,8 @@
-"""Ways to run an update other than operation by operation: recorded as a CUDA graph, or compiled; and in bfloat16.
+"""Engines: run an update as a recorded CUDA graph or as compiled code instead of operation by operation, and in bfloat16.
 
-An engine is called with the phase of an update and its random numbers and changes `algo.state` in place (algos/base.py). All else that an
-update reads must stay at its place in memory: the data, the settings and the tensors of the state. If the state was replaced, updates are
-recorded again.
+An engine is called with the phase of an update and its random numbers and changes `algo.state` in place (algos/base.py). The
+data, the settings and the tensors of the state must stay at their places in memory, because a recorded update reads them there. After the
+state was replaced, the engine records updates again.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from algos.networks.precision import hidden_in_bfloat16, ordinary_operations
 
 
 def skip_all_guards(guards: Sequence[Any]) -> list[bool]:
-    """No guard is kept. torch has it as torch.compiler.skip_all_guards_unsafe from 2.10 on."""
+    """Keep no guard. torch 2.10 and later have this function as torch.compiler.skip_all_guards_unsafe."""
     return [False for _ in guards]
 
 
 OPTIONS: dict[str, Any] = {
-    "max_pointwise_cat_inputs": 0,  # write each piece of a gradient to its place instead of a search by every parameter
+    "max_pointwise_cat_inputs": 0,  # copy each piece of a joined gradient to its place; otherwise every entry searches for its piece
     "guard_filter_fn": skip_all_guards,  # updates of one phase are the same operations on the same shapes
 }
 PROCESS = os.getpid()  # the process that imported this module
@@ -127,7 +127,7 @@ class Compiled:
 
 
 class WithFallback:
-    """`engine`, or eager updates from the first failure to prepare it on; `say` receives one line about that."""
+    """`engine`, replaced by eager updates if it cannot be prepared; `say` receives one line about the failure."""
 
     def __init__(self, algo: Algo, engine: Engine, name: str, say: Callable[[str], Any]) -> None:
         self.algo, self.engine, self.name, self.say = algo, engine, name, say

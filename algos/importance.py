@@ -1,9 +1,9 @@
-"""Importance weights of logged actions: how much likelier a moving average q of the policy makes them than pi_ref (arXiv 2507.12856).
+"""Importance weights of logged actions: their likelihood ratio of q, a moving average of the policy, to pi_ref (arXiv 2507.12856).
 
     rho_t = log pi_q(a_t|s_t) - log pi_ref(a_t|s_t),   q <- (1 - ema_rate) q + ema_rate theta before every gradient step
 
-algos/weights.py turns log-ratios into weights. log pi_ref is computed once. Trajectory weights need whole trajectories: if batches are
-single transitions, the weights are in a table that is refreshed every so many updates.
+algos/weights.py turns log-ratios into weights. log pi_ref is computed once. Trajectory weights need whole trajectories. If batches are
+single transitions, a table holds the weights, and every `refresh_every` updates it is computed anew.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Kind(Enum):
 
 @dataclass
 class Weighting:
-    """How a curated log-likelihood is weighted. Clips, `ema_rate` and `refresh_every` are of ratios."""
+    """Settings of the weights of curated log-likelihoods. Clips, `ema_rate` and `refresh_every` apply to ratios only."""
 
     kind: Kind = Kind.none
     temperature: float = batchable(10.0)
@@ -70,13 +70,13 @@ class StepLikelihood:
     data: Episodes
 
     def __call__(self, params: Params, step: Tensor) -> Tensor:
-        """[P, B] for the steps `step` [P, B]."""
+        """Log-likelihoods [P, B] of the steps `step` [P, B]."""
         log_prob: Tensor = self.policy_net.log_prob(params, self.data.observations[step], self.data.actions[step])
         return log_prob
 
     @torch.no_grad()
     def all_of(self, flat: Tensor, steps: Tensor) -> Tensor:
-        """[P, K] for the same steps `steps` [K] of every member, under flat parameters [P, N]; in chunks, without gradient."""
+        """Log-likelihoods [P, K] of the steps `steps` [K] under flat parameters [P, N]; in chunks, without gradient."""
         params = self.policy_net.layout.views(flat)
         found = flat.new_empty(len(flat), len(steps))  # allocated first: small results between large pieces would fragment memory
         for part, chunk in zip(found.split(CHUNK, 1), steps.split(CHUNK), strict=True):
@@ -100,11 +100,11 @@ class LogRatios:
         self.log_pi_ref = likelihood.all_of(pi_ref, self.steps)  # [P, K]
 
     def at(self, log_q: Tensor, step: Tensor) -> Tensor:
-        """[P, B], given log pi_q at the steps `step` [P, B]."""
+        """Log-ratios [P, B] of the steps `step` [P, B], from their log pi_q [P, B]."""
         return log_q - self.log_pi_ref.gather(1, self.position[step])
 
     def trajectory_means(self, q: Tensor) -> Tensor:
-        """[P, M]: the mean over the steps of each curated trajectory, under flat parameters `q` [P, N]."""
+        """Mean log-ratio [P, M] over the steps of each curated trajectory, under flat parameters `q` [P, N]."""
         ratio = self.likelihood.all_of(q, self.steps) - self.log_pi_ref
         sums = torch.zeros(len(q), len(self.lengths), device=q.device).index_add(1, self.episode, ratio)
         return (sums / self.lengths)[:, self.slot]
@@ -146,12 +146,12 @@ class StepWeights:
             state["weights"].copy_(self.of_trajectories(state))
 
     def of_trajectories(self, state: State) -> Tensor:
-        """[P, M]: the weight of every curated trajectory under q."""
+        """The weight [P, M] of every curated trajectory under q."""
         return trajectory_weights(self.ratios.trajectory_means(state["q"]), self.temperature, self.maximum)
 
     @torch.no_grad()
     def __call__(self, state: State, batch: Batch) -> Tensor:
-        """[P, L]: the weight of every step of `batch`."""
+        """The weight [P, L] of every step of `batch`."""
         if self.kind is Kind.none:
             return torch.ones_like(batch.coefficient)
         views = self.likelihood.policy_net.layout.views
@@ -166,7 +166,7 @@ class StepWeights:
         return mean_one(weights, batch.coefficient) if self.weighting.normalize else weights
 
     def _of_ratios(self, ratio: Tensor, batch: Batch) -> Tensor:
-        """[P, L] from log-ratios [P, L]: of single steps, or of whole trajectories."""
+        """Weights [P, L] from log-ratios [P, L]: of single steps, or of whole trajectories."""
         if self.kind is Kind.step:
             return step_weights(ratio, self.temperature, self.minimum, self.maximum)
         real = (batch.coefficient > 0).to(ratio.dtype)  # 0 for padding

@@ -1,7 +1,7 @@
-"""Learners: what methods share that train parameters by Adam (`GradientLearner`) and that learn from single transitions (`Learner`).
+"""Learners: bases of methods that train parameters by Adam (`GradientLearner`), and of those that learn from transitions (`Learner`).
 
-A method adds its networks in its constructor and says in `update` which losses are minimised in which order. Networks start from
-PyTorch's default initialisation, whatever the method's original code does.
+A method adds its networks in its constructor, and its `update` minimises its losses in order. Networks start from PyTorch's default
+initialisation, also where the method's original code uses another.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class GradientLearner(Algo):
         self.rates[name] = self.scalar(rate)
 
     def learning_rate(self, state: State, name: str) -> Tensor:
-        """[P], the learning rate of the parameters `name` at the present update."""
+        """The learning rate [P] of the parameters `name` at the present update."""
         rate = self.rates[name]
         return learning_rate(state["update"], rate, self.warmup, self.updates, self.schedule) if name == "policy" else rate
 
@@ -70,7 +70,7 @@ class GradientLearner(Algo):
         """One update of `state`, in place. Reads nothing back to the host."""
 
     def delayed(self, state: State, batch: Any) -> None:
-        """The rest of an update whose `phase` is 1, after `update`; for parts that move less often. In place."""
+        """The second part of an update of phase 1, in place, after `update`: for parameters that move less often."""
 
     def draws(self, update: int) -> Draws:
         drawn: Draws = self.stream.draws(update)
@@ -155,7 +155,7 @@ class Learner(GradientLearner):
         return batch.rewards + self.discount.unsqueeze(1) * batch.live * next_values
 
     def likelihood_losses(self, flat: Tensor, batch: Transitions, weights: Tensor) -> Tensor:
-        """[P]: weighted negative log-likelihood of the batch's actions, `weights` [P, B]."""
+        """Weighted negative log-likelihoods [P] of the batch's actions; `weights` [P, B]."""
         return -(weights * self.policy_net.log_prob(self.params(flat), batch.observations, batch.actions)).mean(-1)
 
     @torch.no_grad()
@@ -179,7 +179,7 @@ class Learner(GradientLearner):
 
     @torch.no_grad()
     def diagnostics(self) -> Metrics:
-        """action_error: squared distance of the policy's actions from the logged ones, mean over steps and action dimensions."""
+        """`action_error` [P]: squared distance of the policy's actions from the logged ones, mean over steps and action dimensions."""
         total = len(self.data.actions)
         steps = torch.arange(0, total, -(-total // DIAGNOSTIC_STEPS), device=self.device)
         actions = self.act(self.data.observations[steps].expand(self.members, -1, -1))

@@ -25,7 +25,7 @@ def on_host(tensor: Tensor) -> bool:
 
 
 def learning_rate(update: Tensor, peak: Tensor, warmup: int, updates: int, schedule: Schedule) -> Tensor:
-    """[P]: the rate at update number `update` (a tensor, from 0) of `updates`: a rise from 0 to `peak` [P], then `schedule`."""
+    """The rate [P] at update number `update` (a tensor, from 0) of `updates`: a rise from 0 to `peak` [P], then `schedule`."""
     if not warmup and schedule is Schedule.constant:
         return peak
     t = update.double()

@@ -102,7 +102,7 @@ def _new_folder(parent: Path, stack: ExitStack) -> Path:
         try:
             stack.enter_context(_locked(folder))
         except (BlockingIOError, FileNotFoundError):
-            continue  # another process took it for an abandoned one
+            continue  # another process took the folder for an abandoned one
         except OSError:
             return folder  # a file system without locks: no other process can lock the folder, and so none removes it
         if folder.exists():

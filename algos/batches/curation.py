@@ -1,4 +1,4 @@
-"""Curation: which trajectories a method imitates, and how often each counts."""
+"""Curation: the choice of the trajectories that a method imitates, and of how often each counts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCORES: dict[str, Callable[[Episodes], Tensor]] = {
 
 @dataclass
 class Curation:
-    """Which trajectories are imitated."""
+    """The choice of the trajectories that a method imitates."""
 
     percentiles: list[float] = field(default_factory=list)  # nested filters; none: all trajectories
     score: str = "return"  # a key of SCORES

@@ -1,4 +1,4 @@
-"""Random numbers of updates, drawn on the host in blocks; for a GPU a thread draws the next block while this one is used."""
+"""Random numbers of updates, drawn on the host in blocks. For a GPU, a thread draws the next block while updates use this one."""
 
 from __future__ import annotations
 

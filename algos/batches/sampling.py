@@ -22,14 +22,14 @@ TRAINING_STREAM = 0x5A3
 
 
 class Sampler(Enum):
-    """transitions: steps drawn one by one from the curated trajectories. trajectories: whole ones, as in arXiv 2507.12856."""
+    """The unit of a batch. transitions: single steps of the curated trajectories. trajectories: whole ones, as in arXiv 2507.12856."""
 
     transitions = "transitions"
     trajectories = "trajectories"
 
 
 class LengthWeighting(Enum):
-    """per_step: every curated step counts the same. per_episode: every curated episode does, its sum divided by its length."""
+    """The unit that counts equally. per_step: every curated step. per_episode: every curated episode, its sum divided by its length."""
 
     per_step = "per_step"
     per_episode = "per_episode"

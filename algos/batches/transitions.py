@@ -47,7 +47,7 @@ class Noise(NamedTuple):
 
 
 class RewardScaling(Enum):
-    """return_range: rewards times 1000 / (largest - smallest episode return), as in IQL's code for locomotion."""
+    """The scaling of rewards. return_range: times 1000 / (largest - smallest episode return), as in IQL's code for locomotion."""
 
     none = "none"
     return_range = "return_range"
@@ -108,7 +108,7 @@ class TransitionStream:
         return (observations - self.shift) / self.scale if self.normalises else observations
 
     def next_actions(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """The actions [P, B, act] logged one step after `step` [P, B]; and [P, B], 0 at an episode's last step, which has none, else 1."""
+        """The actions [P, B, act] logged one step after `step` [P, B], and a mask [P, B]: 0 at an episode's last step, which has none."""
         next_step = (step + 1).clamp(max=len(self.data.actions) - 1)
         return self.data.actions[next_step], self.has_next[step].to(self.rewards.dtype)
 

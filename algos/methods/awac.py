@@ -41,7 +41,7 @@ class Baseline(Enum):
 
 
 class Weight(Enum):
-    """exp: min(exp(A / temperature), max_weight). binary: 1 where A > 0, else 0."""
+    """The weight of an advantage A. exp: min(exp(A / temperature), max_weight). binary: 1 where A > 0, else 0."""
 
     exp = "exp"
     binary = "binary"
@@ -56,7 +56,7 @@ class NextAction(Enum):
 
 @dataclass
 class AWACConfig(LearnerConfig):
-    """AWAC; CRR is a point of it."""
+    """Settings of AWAC and CRR."""
 
     name: str = "awac"
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
@@ -105,7 +105,7 @@ class AWAC(Learner):
         return td_losses(self.critic(flat, batch.observations, batch.actions), target)
 
     def advantage(self, state: State, batch: Transitions) -> Tensor:
-        """A [P, B]."""
+        """The advantages A [P, B] of the batch's actions."""
         samples = self.config.samples
         observations = batch.observations.repeat(1, samples, 1)
         own = self.critic(state["critic"], observations, self.sample(state["policy"], observations, batch.noise["own"].flatten(1, 2)))
@@ -114,7 +114,7 @@ class AWAC(Learner):
         return self.critic(state["critic"], batch.observations, batch.actions).amin(1) - value
 
     def weights(self, advantage: Tensor) -> Tensor:
-        """w [P, B] of A [P, B]."""
+        """The weights w [P, B] of advantages A [P, B]."""
         if self.config.weight is Weight.binary:
             return (advantage > 0).to(advantage.dtype)
         return advantage_weights(advantage, 1 / self.temperature, self.max_weight)

@@ -4,7 +4,7 @@
     L_V = 1/2 mean ((1 - discount) (G - V(s)))^2
     L_pi = - mean min(exp(temperature * A), max_weight) log pi(a | s),  A = (G - b) / c
 
-AWR (Peng et al. 2019, arXiv 1910.00177), its code: lambda 0.95; b = V; A standardised over the data (mean 0, standard deviation 1,
+AWR (Peng et al. 2019, arXiv 1910.00177), as in its code: lambda 0.95; b = V; A standardised over the data (mean 0, standard deviation 1,
 + 1e-5): `scale` standardise; temperature 1, max_weight 20. Every `refresh_every` updates G and A of all data are recomputed. V and
 the policy both take an Adam step in every update; the code alternates 500 momentum steps of V and 1,000 of the policy. The policy is the
 suite's Gaussian with bounded mean and learned spread (the code: a penalty on means out of bounds, a fixed spread of 0.2).
@@ -57,7 +57,7 @@ class Scale(Enum):
 
 @dataclass
 class AWRConfig(LearnerConfig):
-    """AWR; RWR and MARWIL are points of it."""
+    """Settings of AWR, RWR and MARWIL."""
 
     name: str = "awr"
     trace: float = batchable(0.95)  # lambda
@@ -132,7 +132,7 @@ class AWR(Learner):
         return 0.5 * error.square().mean(-1)
 
     def advantage(self, state: State, batch: Transitions, returns: Tensor) -> Tensor:
-        """A [P, B], scaled; updates the running norm, if the method has one."""
+        """The scaled advantages A [P, B]; updates the running norm, if the method has one."""
         if self.config.baseline is Baseline.current:
             advantage = returns - self.values(state["value"], batch.observations)
         else:

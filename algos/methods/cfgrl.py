@@ -1,4 +1,4 @@
-"""CFGRL: policy improvement by classifier-free guidance (Frans et al. 2025, arXiv 2505.23458), its code's offline-RL variant.
+"""CFGRL: policy improvement by classifier-free guidance (Frans et al. 2025, arXiv 2505.23458), the offline-RL variant of its code.
 
 Q and V are those of IQL, in its order (iql.py; the code computes every loss before the first step). The policy is a flow: a
 network v(x, tau, s, o) of a noised action x, a time tau, the state and a flag o, 1 for "optimal", 0 for "anything":
@@ -55,11 +55,11 @@ class FlowPolicy:
         return Layout(self.net.shapes)
 
     def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, N] initial parameters."""
+        """Initial parameters [P, N]."""
         return self.layout.flatten(self.net.init(generators))
 
     def velocity(self, params: Params, x: Tensor, time: Tensor, observations: Tensor, optimal: bool) -> Tensor:
-        """x [P, B, act], time [P, B] in [0, 1], observations [P, B, obs]."""
+        """The velocity [P, B, act] at x [P, B, act], time [P, B] in [0, 1] and observations [P, B, obs]."""
         index = torch.arange(FREQUENCIES, device=x.device, dtype=torch.float64)
         frequencies = (-math.log(LONGEST) * index / FREQUENCIES).exp().to(x.dtype)
         angles = LONGEST * time.unsqueeze(-1) * frequencies
@@ -113,7 +113,7 @@ class CFGRL(IQL):
         return {"start": Noise((self.config.batch_size, self.action_width)), "time": Noise((self.config.batch_size,), uniform=True)}
 
     def policy_losses(self, flat: Tensor, batch: Transitions, advantage: Tensor) -> Tensor:
-        """[P]: flow matching of the better actions with the flag, of all without."""
+        """Flow-matching losses [P]: with the flag for actions of positive advantage, without it for all."""
         start, params = batch.noise["start"], self.params(flat)
         time = ((batch.noise["time"] + 1) / 2 * (self.config.steps + 1)).floor().clamp(max=self.config.steps) / self.config.steps
         x = (1 - time).unsqueeze(-1) * start + time.unsqueeze(-1) * batch.actions

@@ -27,7 +27,7 @@ from algos.networks.critics import polyak, td_losses
 
 @dataclass
 class EDACConfig(SACConfig):
-    """EDAC; SAC-N is a point of it."""
+    """Settings of EDAC and SAC-N."""
 
     name: str = "edac"
     critics: int = 10  # N

@@ -60,13 +60,13 @@ class TD3(Learner):
         return {"next": Noise((self.config.batch_size, self.action_width))}
 
     def next_actions(self, state: State, batch: Transitions) -> Tensor:
-        """[P, B, act] of the target policy, smoothed (Fujimoto et al. 2018, eq. 14)."""
+        """Smoothed actions [P, B, act] of the target policy (Fujimoto et al. 2018, eq. 14)."""
         scale, clip = self.policy_noise.view(-1, 1, 1), self.noise_clip.view(-1, 1, 1)
         noise = (scale * batch.noise["next"]).clamp(-clip, clip)
         return (self.policy_net.mean(self.params(state["target_policy"]), batch.next_observations) + noise).clamp(-1, 1)
 
     def next_values(self, state: State, batch: Transitions) -> Tensor:
-        """[P, B]: the value of the next state in the TD target."""
+        """The value [P, B] of the next state in the TD target."""
         return self.critic(state["target_critic"], batch.next_observations, self.next_actions(state, batch)).amin(1)
 
     def critic_losses(self, flat: Tensor, batch: Transitions, target: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class TD3(Learner):
 
     @abstractmethod
     def policy_losses(self, flat: Tensor, state: State, batch: Transitions) -> Tensor:
-        """[P]: the loss of the policy's parameters `flat` [P, N]."""
+        """The losses [P] of the policy's parameters `flat` [P, N]."""
 
     def update(self, state: State, batch: Transitions) -> Metrics:
         target = self.backup(batch, self.next_values(state, batch))

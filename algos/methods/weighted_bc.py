@@ -1,4 +1,4 @@
-"""Weighted behaviour cloning: BC, filtered BC, SFT, SFT(Q), iw-SFT, iw-SFT(Q) and DFT are points of it (conf/algo/*.yaml).
+"""Weighted behaviour cloning: BC, filtered BC, SFT, SFT(Q), iw-SFT, iw-SFT(Q) and DFT are settings of it (conf/algo/*.yaml).
 
 Qin & Springenberg, "Supervised Fine Tuning on Curated Data is Reinforcement Learning (and can be improved)", arXiv 2507.12856.
 
@@ -51,7 +51,7 @@ class Start(Enum):
 
 @dataclass
 class WeightedBCConfig(MethodConfig):
-    """A point of the family."""
+    """Settings of one method of the family."""
 
     name: str = "bc"
     updates: int = 10_000
@@ -78,7 +78,7 @@ class WeightedBCConfig(MethodConfig):
         return self.start is Start.pi_ref or self.weighting.kind.is_ratio
 
     def determinants(self) -> dict[str, Any]:
-        """The settings that the result depends on, without those that this point does not use."""
+        """The settings that the result depends on, without those that this method does not use."""
         used = super().determinants()
         if not self.curation.percentiles and self.curation.min_score is None:
             used["curation"] = {}
@@ -88,10 +88,10 @@ class WeightedBCConfig(MethodConfig):
 
 
 class WeightedBC(GradientLearner):
-    """P members of a point of the family.
+    """P members of one method of the family.
 
-    `pi_ref` maps names to parameters [P, ...] of the reference policy, or is a function that returns them, called only after curation has
-    left some trajectory. Raises ConfigError if the method needs it and it is None.
+    `pi_ref` maps names to parameters [P, ...] of the reference policy, or is a function that returns them, called after curation has
+    succeeded. Raises ConfigError if the method needs it and it is None.
     """
 
     actions = ("continuous", "discrete")
@@ -122,7 +122,7 @@ class WeightedBC(GradientLearner):
         self.state |= self.weights.initial_state(self.state["policy"])
 
     def losses(self, params: Params, weights: Tensor, batch: Batch) -> Tensor:
-        """[P]: weighted negative log-likelihood, the one loss of the family."""
+        """Weighted negative log-likelihoods [P], the one loss of the family."""
         return -(batch.coefficient * weights * self.likelihood(params, batch.step)).sum(-1)
 
     def update(self, state: State, batch: Batch) -> Metrics:

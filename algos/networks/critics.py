@@ -26,7 +26,7 @@ class QEnsemble:
         return MLP((self.observation_width + self.action_width, *self.hidden, 1), self.layer_norm)
 
     def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, K * N] initial parameters."""
+        """Initial parameters [P, K * N]."""
         layout = Layout(self.net.shapes)
         return torch.cat([layout.flatten(self.net.init(generators)) for _ in range(self.size)], dim=1)
 
@@ -53,7 +53,7 @@ class ValueNetwork:
         return MLP((self.observation_width, *self.hidden, 1))
 
     def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, N] initial parameters."""
+        """Initial parameters [P, N]."""
         return Layout(self.net.shapes).flatten(self.net.init(generators))
 
     def __call__(self, flat: Tensor, observations: Tensor) -> Tensor:
@@ -62,12 +62,12 @@ class ValueNetwork:
 
 
 def td_losses(q: Tensor, target: Tensor) -> Tensor:
-    """[P]: sum over the ensemble of the mean squared error of `q` [P, K, B] to one `target` [P, B]."""
+    """TD losses [P]: sum over the ensemble of the mean squared error of `q` [P, K, B] to one `target` [P, B]."""
     return (q - target.unsqueeze(1)).square().mean(-1).sum(1)
 
 
 def expectile_losses(difference: Tensor, expectile: Tensor) -> Tensor:
-    """[P]: mean of |expectile - 1[u < 0]| u^2 over u = `difference` [P, B] (Kostrikov et al. 2021, eq. 3); `expectile` is [P]."""
+    """Losses [P]: mean of |expectile - 1[u < 0]| u^2 over u = `difference` [P, B] (Kostrikov et al. 2021, eq. 3); `expectile` is [P]."""
     share = expectile.unsqueeze(1)
     return (torch.where(difference < 0, 1 - share, share) * difference.square()).mean(-1)
 

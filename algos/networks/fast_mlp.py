@@ -131,7 +131,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tenso
 def _narrow_product(x: Tensor, transposed: Tensor) -> Tensor:
     """x transposed^T for few outputs: [P, B, in], [P, out, in] -> [P, B, out]."""
     outputs = transposed.shape[1]
-    if outputs == 1 and tracing():  # which a compiler fuses with the operations before it
+    if outputs == 1 and tracing():  # a compiler fuses this form with the operations before it
         return torch.linalg.vecdot(x, transposed).unsqueeze(2)
     if outputs == 1:
         transposed = F.pad(transposed, (0, 0, 0, 1))

@@ -38,16 +38,16 @@ class GaussianPolicy:
         return Layout((*self.net.shapes, ("log_std", (self.action_width,))))
 
     def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, N] initial parameters, log_std 0."""
+        """Initial parameters [P, N], log_std 0."""
         log_std = torch.zeros(len(generators), self.action_width)
         return self.layout.flatten(self.net.init(generators) | {"log_std": log_std})
 
     def mean(self, params: Params, observations: Tensor) -> Tensor:
-        """[P, B, obs] -> [P, B, act], the mean action."""
+        """The mean action: [P, B, obs] -> [P, B, act]."""
         return self.net(params, observations).tanh()
 
     def log_std(self, params: Params) -> Tensor:
-        """[P, 1, act], clamped to [-5, 2]."""
+        """log_std [P, 1, act], clamped to [-5, 2]."""
         return params["log_std"].clamp(LOG_STD_MIN, LOG_STD_MAX).unsqueeze(1)
 
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class NetworkPolicy(ABC):
         return Layout(self.net.shapes)
 
     def init(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """[P, N] initial parameters."""
+        """Initial parameters [P, N]."""
         return self.layout.flatten(self.net.init(generators))
 
 
@@ -92,7 +92,7 @@ class CategoricalPolicy(NetworkPolicy):
         return MLP((self.observation_width, *self.hidden, self.num_actions))
 
     def mean(self, params: Params, observations: Tensor) -> Tensor:
-        """[P, B, obs] -> [P, B, 1], the likeliest action."""
+        """The likeliest action: [P, B, obs] -> [P, B, 1]."""
         return self.net(params, observations).argmax(-1, keepdim=True).float()
 
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
@@ -118,11 +118,11 @@ class DeterministicPolicy(NetworkPolicy):
         return MLP((self.observation_width, *self.hidden, self.action_width))
 
     def mean(self, params: Params, observations: Tensor) -> Tensor:
-        """[P, B, obs] -> [P, B, act]."""
+        """The action: [P, B, obs] -> [P, B, act]."""
         return self.net(params, observations).tanh()
 
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
-        """-|a - mean|^2 [P, B], the log-likelihood of a Gaussian of variance 1/2 up to a constant: regression maximises it."""
+        """The negative squared error [P, B] of `actions`: a Gaussian's log-likelihood of variance 1/2, up to a constant."""
         return -(actions - self.mean(params, observations)).square().sum(-1)
 
 

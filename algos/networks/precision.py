@@ -1,8 +1,8 @@
-"""How networks multiply matrices: hidden layers in bfloat16 where that is faster, and plain operations while a compiler traces.
+"""Matrix products of networks: hidden layers in bfloat16 where that is faster, ordinary operations while a compiler traces.
 
 bfloat16 pays on CPUs with AVX512-BF16 or AMX. First and last layers, sums over a batch and parameters stay in float32, so inputs and
 outputs of a network are not rounded. Only updates use it: policies act in float32, so scores do not depend on the machine that plays them.
-On GPUs torch.set_float32_matmul_precision has this role.
+On a GPU torch.set_float32_matmul_precision does this instead.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def tracing() -> bool:
 
 @contextmanager
 def ordinary_operations() -> Iterator[None]:
-    """Use ordinary operations inside the context, none that depends on a number's value: an update is being traced."""
+    """Use ordinary operations inside the context, in which an update is traced: none depends on the value of a number."""
     global _tracing
     _tracing += 1
     try:

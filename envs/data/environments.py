@@ -1,4 +1,4 @@
-"""Environments by id or by their saved specification; Gymnasium-Robotics is imported only for its own."""
+"""Environments by id or by their saved specification; Gymnasium-Robotics is imported only for its own environments."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def import_packages(env_spec: str) -> None:
 def import_robotics(env_id: str) -> None:
     """Register the environments of Gymnasium-Robotics. Raises DataError, naming `env_id`, if it is not installed.
 
-    Its notice that the dense rewards of Adroit's hands changed without a new version is left out: docs/data.md says so. Other notices
-    are printed.
+    Suppresses the package's notice that the dense rewards of Adroit's hands changed without a new version, which docs/data.md states; other
+    notices are printed.
     """
     import gymnasium
     from farama_notifications import notifications

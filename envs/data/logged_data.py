@@ -1,4 +1,4 @@
-"""A data set as methods and evaluation use it."""
+"""A data set in memory: its trajectories, its environment and its reference scores."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def minari_root(root: Path) -> Iterator[None]:
 def publish(dataset: str, root: Path, write: Callable[[Path], None], doing: str = "written", overwrite: bool = False) -> Path:
     """Let `write` make data set `dataset` below an empty folder, and move it to its place in `root` when it is complete.
 
-    Minari's root is the empty folder meanwhile. A data set that is there already stays, unless `overwrite`. After an error of `write`
-    nothing is left behind. Raises DataError if `root` cannot be written.
+    While `write` runs, Minari's root is that empty folder. A data set of this id in `root` stays, unless `overwrite`. An error of `write`
+    leaves no file. Raises DataError if `root` cannot be written.
     """
     final = root / dataset
     try:

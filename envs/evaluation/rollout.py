@@ -1,6 +1,6 @@
 """Vectorised evaluation: many environments in a few processes, stepped together by one batched policy.
 
-Every environment plays its own list of episodes, with seeds fixed in advance: the first N episodes to finish would favour short ones.
+Every environment plays its own list of episodes, with seeds fixed in advance. The first N episodes to finish would be short ones.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Returns(NamedTuple):
 def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarray:
     """[len(seeds), episodes] environment seeds for the evaluation of members `seeds` after `update` updates.
 
-    A seed depends on the member's seed, the update and the episode alone: every method starts from the same states, and two evaluations
-    of one member do not.
+    An environment seed depends on the member's seed, the update and the episode alone: all methods start from the same states, and two
+    evaluations of one member start from different ones.
     """
     evaluation_stream = 0xE7A1
     return np.array(
@@ -51,8 +51,8 @@ class Evaluator:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        # multiprocessing and joblib end a process's children by a signal, which these block, and wait for them before `atexit` runs. A
-        # finalizer with an `exitpriority` runs earlier.
+        # multiprocessing and joblib end a process's children by a signal, which these workers block, and wait for them before `atexit`
+        # runs. A finalizer with an `exitpriority` runs earlier.
         Finalize(self, _close_pipes, (self._pipes,), exitpriority=10)
         # Schedulers signal every process of a job. Workers inherit the blocked signals and serve until the main process has saved.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))

@@ -1,4 +1,4 @@
-"""Statistics of columns, in pieces: the data may be larger than memory."""
+"""Statistics of columns, computed in pieces because the data may be larger than memory."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from envs.readers.steps import NAMES, REQUIRED, Source, Steps, steps_of
 
 ALIASES = {"terminals": "terminations", "terminated": "terminations", "timeouts": "truncations", "truncated": "truncations"}
 IGNORED = ("infos", "metadata")  # beginnings of other names in D4RL's dicts
-MARGIN = 1e-5  # of the width of the action bounds: rounding, not a mistake
+MARGIN = 1e-5  # of the width of the action bounds: actions this far outside are rounded, not wrong
 
 
 def data_from_arrays(
@@ -90,7 +90,7 @@ def write_arrays(
     overwrite: bool = False,
     clip: bool = False,
 ) -> Path:
-    """`data_from_arrays` with names for error lines and, for flat arrays, the lengths [E] of the episodes where flags do not say them."""
+    """`data_from_arrays`, with a source for error lines. lengths: [E], of the episodes of flat arrays; None: flags end them."""
     root = _check_id(dataset, overwrite)
     steps = steps_of({name: array for name, array in given.items() if array is not None}, source, lengths)
     spec, observation_space, action_space = _spaces(env, steps)

@@ -3,12 +3,12 @@
 A file holds flat arrays of N steps: observations, actions, rewards, terminals, in most files timeouts, in some next_observations.
 
 An episode ends where a flag is set: `terminals` (the environment ended, do not bootstrap) or `timeouts` (cut off); one step may have both.
-A length of 1,000 ends no episode. Steps after the last flag are an episode without its end: dropped, or kept as truncated (trailing).
+Lengths, such as 1,000, are not used. Steps after the last flag are an episode without its end: `trailing` drops or keeps it as truncated.
 
 The observation after an episode's last step comes from next_observations. A file without them lacks it, and the last observation is
 repeated: returns and lengths stay exact, and it has no effect after a terminal. After a timeout it is an approximation; metadata.json
-counts these episodes (`d4rl`). With next_observations, each must be the following observation within an episode; where it is not, an end
-is missing: refused, or cut there (breaks).
+counts these episodes (`d4rl`). With next_observations, each must be the following observation within an episode. Where it is not, an
+end is missing: `breaks` refuses the file, or cuts the episode there.
 
 infos (simulator states, log-densities of the behaviour, sometimes its network) are not copied. The file is read in pieces of at most an
 episode (envs.readers.d4rl_file) and may be larger than memory.

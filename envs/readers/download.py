@@ -1,7 +1,8 @@
-"""One file from an address, whole or absent, compared with the digests of the server and of the first download.
+"""Download one file, whole or absent, and compare it with the digests of the server and of the first download.
 
-Own code, because D4RL's servers publish no digests to give to a library such as pooch: the first download is believed, after its size, the
-digest in the answer's headers (if any) and its content are checked. FILE.sha256, in sha256sum's format, then fixes the content of FILE.
+Own code, because libraries such as pooch need a digest in advance and D4RL's servers publish none: the first download is believed, after
+its size, the digest in the answer's headers (if any) and its content are checked. FILE.sha256, in sha256sum's format, then fixes the
+content of FILE.
 """
 
 from __future__ import annotations

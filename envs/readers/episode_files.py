@@ -1,7 +1,7 @@
 """Base of the readers of one Minari data set's files: metadata, checks of every episode, error lines.
 
-Minari's own iterator decodes every info and opens every array by name, most of the time and memory of loading. Spaces, environments and
-versions are left to Minari (`envs.readers.join`).
+Own code, because Minari's iterator decodes every info and opens every array by name, which takes most of the time and memory of loading.
+Spaces, environments and versions are left to Minari (`envs.readers.join`).
 """
 
 from __future__ import annotations

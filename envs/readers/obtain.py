@@ -1,4 +1,4 @@
-"""Data sets that are not in Minari's root yet: recorded, converted from D4RL's files or downloaded."""
+"""Obtain data sets that Minari's root lacks: record, convert D4RL's files, or download."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ REQUIRED = NAMES[:4]
 
 
 class Source(NamedTuple):
-    """The words of error lines: the arrays' name, and the name and the number of their first row."""
+    """The source in error lines: the arrays' name, the word for a row, and the number of the first row."""
 
     name: str = "arrays"
     unit: str = "row"

@@ -1,7 +1,7 @@
 """Adroit hands that hold still, with noise at several levels: u ~ Normal(0, noise), action = tanh(u).
 
-An action of 0 is the middle of every joint's range. The simplest behaviour, for lack of a trained policy: the data show that the domain
-works and that curation selects by chance. A method that solves the tasks needs D4RL's or Minari's data.
+An action of 0 is the middle of every joint's range. No trained policy is involved: the data show that the domain works, and curation
+selects by chance. A method that solves the tasks needs D4RL's or Minari's data.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from envs.recorded.policy import record_of
 
 EPISODES = 20
 REFERENCE_EPISODES = 100
-MEASURED_FROM = 1_000_000  # first episode number: no data set uses these, so references are not measured on the data
+MEASURED_FROM = 1_000_000  # first episode number: data sets use lower ones, so references are measured on other episodes
 
 
 def nearest_to_share(returns: list[float], share: float) -> int:

@@ -1,6 +1,7 @@
 """A waypoint controller for point mazes, which pulls a random walk towards the goal at several levels.
 
-The controller goes from cell centre to cell centre on the shortest way to the goal, as those of D4RL's maze2d and Minari's pointmaze data.
+The controller goes from cell centre to cell centre on the shortest way to the goal, as do the controllers of D4RL's maze2d and Minari's
+pointmaze data.
 The reward is 1 when the goal is reached, which ends the episode. The return is then success, 0 or 1: the setting of the theory of
 arXiv 2507.12856.
 """
@@ -15,8 +16,8 @@ import numpy as np
 from envs.data.environments import find_spec
 from envs.recorded.policy import squashed
 
-# By level: the action is tanh(u), u ~ Normal(pull * u of the controller, NOISE). A pull of 0 is a random walk. Levels of noise, in place of
-# pull, would put most actions at the bounds.
+# By level: the action is tanh(u), u ~ Normal(pull * u of the controller, NOISE). A pull of 0 is a random walk. Pull varies
+# instead of noise, because strong noise would put most actions at the bounds.
 PULL = (0.0, 0.02, 0.05, 0.1, 0.4)
 NOISE = 1.0
 GAIN, DAMPING = 10.0, 1.0  # factors of the distance to the waypoint and of the velocity

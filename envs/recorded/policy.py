@@ -1,7 +1,7 @@
 """A behaviour policy: u ~ Normal(mean(obs), exp(log_std)), action = tanh(u) on the unit box, with its exact log-density.
 
-In NumPy, one observation at a time: an episode is a function of (snapshot, seed) alone, for any number of recording processes, and these
-need not import torch.
+Computed in NumPy, one observation at a time: an episode is a function of (snapshot, seed) alone, for any number of recording processes,
+which need not import torch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BehaviourPolicy:
 
 
 def load_snapshot(name: str, snapshot: int) -> BehaviourPolicy:
-    """Snapshot number `snapshot` (0 is after the first update, -1 the final one) of `name` (hopper, halfcheetah, walker2d)."""
+    """Snapshot number `snapshot` (0 is after the first update, -1 the final one) of `name` (hopper, halfcheetah, walker2d, ant)."""
     arrays = {k: np.asarray(v[snapshot], np.float64) for k, v in load_file(SNAPSHOTS / f"{name}.safetensors").items()}
     layers = tuple((arrays[f"{i}.weight"], arrays[f"{i}.bias"]) for i in range((len(arrays) - 1) // 2))
     return BehaviourPolicy(layers, arrays["log_std"])

@@ -1,6 +1,7 @@
 """Training of a behaviour policy, with snapshots on the way.
 
-PPO (Schulman et al. 2017, arXiv 1707.06347) from SBX on EnvPool, which extra `behaviour` installs. The committed snapshots were made so.
+PPO (Schulman et al. 2017, arXiv 1707.06347) from SBX on EnvPool, which extra `behaviour` installs. The committed
+snapshots were made this way.
 
 The policy draws u ~ Normal(mean(obs), exp(log_std)) and the environment receives tanh(u): actions stay inside the bounds without clipping,
 so a logged action has an exact density (`envs.recorded.policy`).
@@ -50,7 +51,7 @@ SETTINGS = {
 
 
 def snapshot_rollouts(total: int, count: int) -> list[int]:
-    """The numbers of the PPO updates, of `total`, after which snapshots are taken: the first, the last, quadratically spaced ones between.
+    """The PPO updates, of `total`, after which snapshots are taken: the first, the last, and quadratically spaced ones between.
 
     A policy changes most at the start: equal spacing would leave a gap where medium-replay data are recorded.
     """
