@@ -19,7 +19,7 @@ LEFT, RIGHT = 0.0, 1.0
 
 
 def pulls() -> Trajectories:
-    """The data of uniform pulls: left fails, left succeeds, right succeeds twice."""
+    """Episodes of uniform pulls: left fails, left succeeds, right succeeds twice."""
     ended, cut = np.array([True]), np.array([False])
     outcomes = [(LEFT, 0.0), (LEFT, 1.0), (RIGHT, 1.0), (RIGHT, 1.0)]
     data = from_episodes([(np.zeros((2, 1)), [[arm]], [reward], ended, cut) for arm, reward in outcomes])
@@ -65,11 +65,11 @@ def test_iw_sft_learns_to_go_right() -> None:
     assert mean_reward(right) == pytest.approx(1, abs=1e-3)
 
 
-def test_per_step_weights_do_the_same_in_one_step() -> None:
+def test_iw_sft_with_per_step_weights_learns_to_go_right() -> None:
     assert probability_of_right(Weighting(Kind.step, temperature=1, maximum=1e6, ema_rate=1.0)) == pytest.approx(1, abs=1e-3)
 
 
-def test_clipped_weights_stop_in_between() -> None:
+def test_clipped_weights_stop_at_their_fixed_point() -> None:
     # Fixed point of p = 2 w_right / (2 w_right + w_left) with w_right = 0.8 and w_left = 2 (1 - p).
     right = probability_of_right(Weighting(Kind.trajectory, temperature=1, maximum=0.8, ema_rate=1.0, normalize=False))
     assert right == pytest.approx(0.8, abs=1e-3)

@@ -23,7 +23,7 @@ SMALL = ("algo.hidden=[32,32]", "algo.batch_size=64", "algo.discount=0.9", "algo
 
 
 def move(state: int, right: bool) -> tuple[int, float, bool]:
-    """The next state, the reward, and whether it is terminal."""
+    """The next state, the reward, and `terminated`."""
     if right and state == STATES - 1:
         return state, 1.0, True
     return max(0, state + (1 if right else -1)), 0.0, False
@@ -62,7 +62,7 @@ def goes_right(algo: Any) -> list[bool]:
     return (algo.act(observations)[..., 0] > 0).all(0).tolist()
 
 
-SOFT = ("algo.target_rate=0.05", "algo.reward_scale=10", "algo.entropy_learning_rate=1e-2")  # rewards outweigh the entropy's
+SOFT = ("algo.target_rate=0.05", "algo.reward_scale=10", "algo.entropy_learning_rate=1e-2")  # rewards outweigh the entropy bonus
 BUDGET = {
     "iql": ("algo.updates=800", "algo.reward_scaling=none", "algo.temperature=10", "algo.expectile=0.9", "algo.target_rate=0.02"),
     "td3_bc": ("algo.updates=1000", "algo.alpha=10", "algo.target_rate=0.05"),
@@ -88,14 +88,14 @@ def data() -> Trajectories:
     return mixed_data()
 
 
-def test_the_optimum_is_right_everywhere() -> None:
+def test_the_optimal_action_is_right_in_every_state() -> None:
     q = optimum()
     np.testing.assert_allclose(q[:, 1], DISCOUNT ** np.arange(STATES - 1, -1, -1.0))
     assert (q[:, 1] > q[:, 0]).all()
 
 
 @pytest.mark.parametrize("name", BUDGET)
-def test_values_find_the_way(name: str, data: Trajectories) -> None:
+def test_methods_that_learn_values_go_right_in_every_state(name: str, data: Trajectories) -> None:
     config = configured(name, *SMALL, *BUDGET[name])
     algo = build(config, data, (0, 1))
     algo.train(0, config.updates)
@@ -103,7 +103,7 @@ def test_values_find_the_way(name: str, data: Trajectories) -> None:
 
 
 @pytest.mark.parametrize("name", ["awr", "marwil"])
-def test_returns_of_the_data_take_one_step_of_improvement(name: str, data: Trajectories) -> None:
+def test_awr_and_marwil_improve_on_the_behaviour_policy(name: str, data: Trajectories) -> None:
     """AWR and MARWIL go right in every state but 0, where the behaviour policy's values hardly differ, four steps from any reward."""
     config = configured(name, *SMALL, "algo.updates=800", "algo.refresh_every=100", "algo.temperature=6")
     algo = build(config, data, (0, 1))
@@ -111,7 +111,7 @@ def test_returns_of_the_data_take_one_step_of_improvement(name: str, data: Traje
     assert all(goes_right(algo)[1:])
 
 
-def test_behaviour_cloning_does_not(data: Trajectories) -> None:
+def test_behaviour_cloning_goes_left_in_every_state(data: Trajectories) -> None:
     config = configured("bc", "algo.hidden=[32,32]", "algo.updates=600", "algo.learning_rate=2e-3")
     algo = build(config, data, (0, 1))
     algo.train(0, algo.updates)

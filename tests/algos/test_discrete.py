@@ -39,7 +39,7 @@ def test_kl_is_the_sum_over_actions(policy):
     torch.testing.assert_close(net.kl(params, params, observations), torch.zeros(2, 5))
 
 
-def test_a_discrete_set_is_trained_and_scored(tmp_path, monkeypatch):
+def test_a_discrete_data_set_is_trained_and_scored(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     record_random("test/cart-v0", "CartPole-v1", episodes=30, steps=60)
     data = load("test/cart-v0")
@@ -57,10 +57,12 @@ def test_a_discrete_set_is_trained_and_scored(tmp_path, monkeypatch):
     episodes = pd.read_csv(folder / "episodes.csv")
     final = episodes["return"][episodes["update"] == 150]
     assert len(final) == 20
-    assert final.mean() > record["reference"]["random"]  # measured; the best random episodes are worth imitating
+    assert (
+        final.mean() > record["reference"]["random"]
+    )  # the measured score of a random policy, which imitating the best random episodes exceeds
 
 
-def test_a_continuous_set_keeps_its_gaussian(small_continuous):
+def test_continuous_actions_get_a_gaussian_policy(small_continuous):
     assert isinstance(policy_for(small_continuous, [8]), GaussianPolicy)
 
 

@@ -1,4 +1,4 @@
-"""All engines give the same parameters, and a recording reads the random numbers of each call, not those it was recorded with."""
+"""All engines give the same parameters. A replayed recording reads the random numbers of its own call."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from bench.training.parallel import MemberProcesses
 from tests.helpers.learners import SMALL, configured, episodes_of, small
 
 
-def record_by_hand(update: Callable[[], Metrics]) -> tuple[Any, Metrics]:
-    """A stand-in of record_cuda without a GPU: every replay reads and writes the tensors of the first run."""
+def record_without_gpu(update: Callable[[], Metrics]) -> tuple[Any, Metrics]:
+    """A stand-in for record_cuda without a GPU: every replay reads and writes the tensors of the first run."""
     for _ in range(3):
         update()
     metrics = {name: value.clone() for name, value in update().items()}
@@ -40,7 +40,7 @@ def test_replayed_updates_are_the_same(name: str) -> None:
     straight, replayed = (
         small(name, episodes_of(), (3, 8), "algo.refresh_every=4") if name == "awr" else small(name, episodes_of()) for _ in "ab"
     )
-    replayed.engine = Captured(replayed, record_by_hand)
+    replayed.engine = Captured(replayed, record_without_gpu)
     for start, stop in ((0, 5), (5, 20)):
         expected, found = straight.train(start, stop), replayed.train(start, stop)
         for part in expected:
@@ -49,10 +49,10 @@ def test_replayed_updates_are_the_same(name: str) -> None:
         assert torch.equal(replayed.state[part], value), part
 
 
-def test_a_recording_that_kept_its_inputs_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison above can fail: without a copy of the random numbers, parameters differ."""
+def test_a_recording_with_stale_random_numbers_gives_other_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that the comparison above can fail: without a copy of the random numbers, parameters differ."""
     straight, stale = small("iql", episodes_of()), small("iql", episodes_of())
-    stale.engine = engine = Captured(stale, record_by_hand)
+    stale.engine = engine = Captured(stale, record_without_gpu)
     stale.engine(0, stale.draws(0))
     stale.engine = lambda phase, draws: engine(phase, engine.recordings[0].draws)
     straight.train(0, 5)
@@ -62,7 +62,7 @@ def test_a_recording_that_kept_its_inputs_would_be_noticed(monkeypatch: pytest.M
 
 def test_a_replaced_state_is_recorded_again() -> None:
     straight, replayed = small("iql", episodes_of()), small("iql", episodes_of())
-    replayed.engine = Captured(replayed, record_by_hand)
+    replayed.engine = Captured(replayed, record_without_gpu)
     straight.train(0, 3)
     replayed.train(0, 3)
     replayed.state = {name: value.clone() for name, value in replayed.state.items()}  # as resuming does
@@ -73,7 +73,7 @@ def test_a_replaced_state_is_recorded_again() -> None:
 
 def test_returned_metrics_are_not_overwritten() -> None:
     algo = small("iql", episodes_of())
-    algo.engine = Captured(algo, record_by_hand)
+    algo.engine = Captured(algo, record_without_gpu)
     first = algo.train(0, 2)
     kept = {name: value.clone() for name, value in first.items()}
     algo.train(2, 4)
@@ -127,14 +127,14 @@ def test_worker_processes_compile_for_themselves() -> None:
     straight.train(0, 30)
     processes.train(0, 20)
     processes.train(20, 30)
-    assert not parts[0].engine.updates  # not here
+    assert not parts[0].engine.updates  # this process compiled no update
     for part, value in straight.state.items():
         torch.testing.assert_close(processes.state[part], value, rtol=1e-3, atol=2e-5, msg=part)
 
 
 @pytest.mark.slow
 @compiles
-def test_compiled_populations_of_one_process_keep_apart() -> None:
+def test_compiled_populations_of_one_process_do_not_share_code() -> None:
     """A population with other settings and data does not use the code compiled for the first."""
     pairs = []
     for number, temperature in enumerate((0.1, 10.0)):
@@ -151,7 +151,7 @@ def test_compiled_populations_of_one_process_keep_apart() -> None:
 
 @pytest.mark.slow
 @compiles
-def test_compiled_members_may_have_rates_of_their_own() -> None:
+def test_compiled_members_may_differ_in_learning_rate() -> None:
     slow, fast = (configured("iql", *SMALL, f"algo.learning_rate={rate}") for rate in (1e-4, 1e-2))
     both, alone = IQL(stacked([slow, fast]), episodes_of(), [3, 3]), IQL(fast, episodes_of(), [3])
     both.engine = Compiled(both)

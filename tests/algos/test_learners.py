@@ -78,7 +78,7 @@ class NoHostReads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_an_update_reads_nothing_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_reads_no_value_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("algos.optimizer.on_host", lambda tensor: False)  # as on a GPU
     algo = small(name, episodes_of())
     algo.train(0, 1)
@@ -88,14 +88,14 @@ def test_an_update_reads_nothing_back(name: str, monkeypatch: pytest.MonkeyPatch
         algo.delayed(algo.state, batch)
 
 
-def test_host_reads_are_noticed() -> None:
+def test_host_reads_are_detected() -> None:
     with NoHostReads(), pytest.raises(AssertionError):
         torch.ones(1).item()
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_metrics_actions_and_policy(name: str) -> None:
-    """Metrics are [P] and have the same names at every update, actions are in the box, the policy's parameters suffice to act."""
+    """Metrics have shape [P] and the same names at every update. Actions are in the unit box. The policy's parameters suffice to act."""
     algo = small(name, episodes_of())
     first, second = algo.train(0, 1), algo.train(1, 2)
     assert first.keys() == second.keys()
@@ -127,7 +127,7 @@ def test_batches_are_functions_of_seed_and_update() -> None:
     assert 0.9 < float(noise.max()) < 1
 
 
-def test_rewards_are_scaled_as_asked() -> None:
+def test_rewards_are_scaled_and_shifted() -> None:
     data = episodes_of()
     spread = float(data.returns.max() - data.returns.min())
     algo = small("iql", data, (3,), "algo.reward_scale=2", "algo.reward_shift=-1")
@@ -176,13 +176,13 @@ BAD = [(name, *setting.split("=")) for name, settings in WRONG.items() for setti
 
 
 @pytest.mark.parametrize(("name", "key", "value"), BAD, ids=[f"{n}.{k}={v}" for n, k, v in BAD])
-def test_settings_that_cannot_be_used(name: str, key: str, value: str) -> None:
+def test_invalid_settings_are_refused(name: str, key: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"^algo\.{re.escape(key)} = .*: expected ") as error:
         configured(name, f"algo.{key}={value}")
     assert "\n" not in str(error.value)
 
 
-def test_awr_cannot_standardise_what_it_does_not_know() -> None:
+def test_marwil_refuses_to_standardise_advantages() -> None:
     with pytest.raises(ConfigError, match=r"^algo.scale = standardise: expected running_norm or none"):
         configured("marwil", "algo.scale=standardise")
 
@@ -250,7 +250,7 @@ def test_domains_have_their_authors_settings() -> None:
     assert configured("edac", "dataset=iwsft/hopper/medium-v0").critics == 50
 
 
-def test_the_table_of_domains_says_its_sources_and_is_used() -> None:
+def test_the_table_of_domains_names_its_sources_and_is_used() -> None:
     for method, rows in _table().items():
         text = (CONF / "algo" / f"{method}.yaml").read_text()
         for row in rows:

@@ -1,4 +1,4 @@
-"""Members that differ in settings beside their seeds: each equals itself trained alone, in every method and every batchable setting."""
+"""Members that differ in settings and seeds: each equals itself trained alone, for every method and every batchable setting."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ IDLE: dict[str, set[str]] = {
     "awac": set(), "awr": {"norm_rate"}, "cfgrl": {"guidance", "temperature", "max_weight"}, "cql": set(), "crr": set(), "edac": set(),
     "iql": set(), "marwil": set(), "rebrac": set(), "rwr": {"critic_learning_rate", "norm_rate"}, "sac_n": set(), "td3_bc": set(),
 }  # fmt: skip
-"""Settings without effect on training: of parts that the method does not have, or of evaluation. Methods not listed may have any."""
+"""Settings without effect on training: of parts that the method does not have, or of evaluation. Methods not listed are not checked."""
 
 
 def changed(config: Any) -> dict[str, Any]:
-    """For every batchable setting of `config`, a valid configuration with another value of it."""
+    """A valid configuration for every batchable setting of `config`, with another value of that setting."""
     found = {}
     for key, value in batchable_settings(config).items():
         binding = {"noise_clip": 0.01, "max_weight": 1.01, "weighting.maximum": 1.01}
@@ -53,8 +53,8 @@ def assert_member(together: Any, k: int, single: Any, what: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_every_setting_is_its_members_own(name: str) -> None:
-    """In a population whose members each change one setting, with one seed, each equals itself alone and differs from the unchanged one."""
+def test_every_setting_applies_to_its_member_alone(name: str) -> None:
+    """Members change one setting each and share a seed: each equals itself trained alone and differs from the unchanged member."""
     data = episodes_of(2)
     config = configured(name, *SMALL, *few_critics(name), *often_refreshed(name, 5))
     members = changed(config)
@@ -73,7 +73,7 @@ def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def family(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
-    temperature, clips = 1.0 if kind is Kind.probability else 20.0, (0.99, 2.0)  # both clips bind now and then
+    temperature, clips = 1.0 if kind is Kind.probability else 20.0, (0.99, 2.0)  # both clips bind for some weights
     return WeightedBCConfig(
         "iw", UPDATES, 16, [16, 16], Start.pi_ref, 1e-3, warmup=3, sampler=sampler, curation=Curation([50, 75]),
         weighting=Weighting(kind, temperature, *clips, refresh_every=4),
@@ -101,7 +101,7 @@ def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, sampl
         assert same == (key in idle or k == 0), f"{key} has {'no' if same else 'an'} effect"
 
 
-def test_settings_cross_seeds() -> None:
+def test_settings_and_seeds_are_crossed() -> None:
     data, config = episodes_of(1), configured("iql", *SMALL)
     points = [(with_settings(config, {"expectile": e}), s) for e in (0.6, 0.9) for s in (8, 3)]
     together = build(stacked([c for c, _ in points]), data, [s for _, s in points])
@@ -110,7 +110,7 @@ def test_settings_cross_seeds() -> None:
         assert_member(together, k, alone(own, data, seed), f"{own.expectile}, seed {seed}")
 
 
-def test_guidance_is_each_members_own() -> None:
+def test_guidance_differs_between_members() -> None:
     data, config = episodes_of(1), configured("cfgrl", *SMALL, "algo.steps=4")
     members = [with_settings(config, {"guidance": g}) for g in (0.0, 4.0)]
     together = build(stacked(members), data, [SEED, SEED])
@@ -130,7 +130,7 @@ def test_actions_do_not_depend_on_how_many_episodes_run_at_once(name: str) -> No
     torch.testing.assert_close(all_at_once[:, 4:], some, **TOLERANCE)
 
 
-def test_the_parts_of_a_state_join_again() -> None:
+def test_the_parts_of_a_state_join_to_the_whole_state() -> None:
     data, config = episodes_of(1), configured("marwil", *SMALL)
     algo = build(config, data, [1, 2, 3])
     algo.train(0, 3)
@@ -139,12 +139,12 @@ def test_the_parts_of_a_state_join_again() -> None:
     assert all(torch.equal(again[k], v) for k, v in algo.state.items())
 
 
-def test_derived_classes_keep_the_mark() -> None:
+def test_subclasses_inherit_batchable_settings() -> None:
     assert "learning_rate" in batchable_settings(ReBRACConfig())
     assert batchable_settings(ReBRACConfig())["learning_rate"] == 1e-3
 
 
-def test_nothing_else_may_differ() -> None:
+def test_members_may_differ_in_batchable_settings_alone() -> None:
     with pytest.raises(ConfigError, match=r"^the members of a population may differ in learning_rate, .*, expectile, "):
         stacked([IQLConfig(expectile=0.7), IQLConfig(expectile=0.9, batch_size=3)])
     assert stacked([IQLConfig(), IQLConfig()]) == IQLConfig()

@@ -39,7 +39,7 @@ def test_an_overflowing_weight_is_the_maximum() -> None:
     assert weights.tolist() == [[1000.0, 0.0]]
 
 
-def test_mean_one_is_under_the_coefficients() -> None:
+def test_mean_one_is_weighted_by_the_coefficients() -> None:
     weights, coefficient = RNG.uniform(size=(2, 9)), RNG.uniform(size=(2, 9))
     expected = weights / ((weights * coefficient).sum(1) / coefficient.sum(1))[:, None]
     np.testing.assert_allclose(mean_one(tensor(weights), tensor(coefficient)), expected)
@@ -62,7 +62,7 @@ def test_strata_multiplicities() -> None:
     np.testing.assert_array_equal(counts, expected)
 
 
-def test_no_percentile_is_everything_once() -> None:
+def test_no_percentile_keeps_every_trajectory_once() -> None:
     np.testing.assert_array_equal(strata(RNG.normal(size=5), []), range(5))
 
 
@@ -70,7 +70,7 @@ def test_equal_scores_are_kept_together() -> None:
     np.testing.assert_array_equal(strata(np.array([0.0, 1, 1, 1]), [90]), [1, 2, 3])
 
 
-def test_nothing_left_is_an_error() -> None:
+def test_no_trajectory_left_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"no trajectory is left after filtering: the best score is 2, min_score is 3"):
         strata(np.array([1.0, 2.0]), [90], min_score=3.0)
 
@@ -131,8 +131,8 @@ def test_adam_is_pytorchs() -> None:
     torch.testing.assert_close(ours, torch.stack([p.detach() for p in theirs]), rtol=1e-5, atol=1e-6)
 
 
-def test_moments_of_dead_units_do_not_end_as_subnormal_numbers() -> None:
-    """First moments of dead units become 0, where PyTorch's stay subnormal for ever and slow; parameters are the same."""
+def test_moments_of_dead_units_become_zero() -> None:
+    """First moments of dead units become 0; PyTorch's stay subnormal, which is slow. Parameters are the same."""
     torch.manual_seed(0)
     ours, adam, rates = torch.randn(2, 8), Adam(), torch.full((2,), 1e-3)
     theirs = torch.nn.Parameter(ours.clone())
@@ -153,7 +153,7 @@ def test_moments_of_dead_units_do_not_end_as_subnormal_numbers() -> None:
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_rate_of_zero_moves_nothing() -> None:
+def test_a_learning_rate_of_zero_changes_no_parameter() -> None:
     params = torch.randn(2, 3)
     before, adam = params.clone(), Adam()
     adam.step(params, torch.randn(2, 3), adam.init(params), torch.tensor(0), torch.zeros(2))

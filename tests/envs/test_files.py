@@ -26,7 +26,7 @@ def test_a_file_is_written_with_its_folder(tmp_path: Path, content: str | bytes)
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "before", "replace"])
-def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_after_an_error_the_folder_has_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     path = tmp_path / "file"
     files.write_atomic(path, "old")
 
@@ -53,7 +53,7 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "other")
 
 
-def test_the_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_flushed_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     for name in ("fsync", "replace"):
         original = getattr(os, name)
@@ -71,9 +71,9 @@ def test_scratch_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == [".git", ".locks", "run.json"]
 
 
-def test_a_scratch_folder_goes_at_the_end_unless_it_was_renamed(tmp_path: Path) -> None:
+def test_a_scratch_folder_is_removed_at_the_end_unless_it_was_renamed(tmp_path: Path) -> None:
     with files.scratch_folder(tmp_path / "new") as first, files.scratch_folder(tmp_path / "new") as second:
-        assert first.is_dir()  # the second one does not take it for an abandoned one
+        assert first.is_dir()  # the second call does not remove the folder of the first
         (second / "file").write_text("x")
         os.replace(second, tmp_path / "kept")
     assert names(tmp_path / "new") == []
@@ -105,7 +105,7 @@ def test_a_folder_that_another_process_takes_at_once_is_made_again(tmp_path: Pat
     assert not failures
 
 
-def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scratch_folders_work_without_file_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: int) -> None:
         raise OSError(95, "Operation not supported")
 

@@ -15,13 +15,13 @@ def git(folder: Path, *command: str) -> None:
     subprocess.run(["git", *author, *command], cwd=folder, check=True, capture_output=True)
 
 
-def said(folder: Path) -> str:
+def revision_in(folder: Path) -> str:
     code = "from envs.revision import code_revision; print(code_revision())"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_changed_results_do_not_make_the_code_dirty(tmp_path: Path) -> None:
-    """Tables are tracked, and every suite rewrites them."""
+    """Changed tables do not mark a revision as dirty: git tracks them and every suite rewrites them."""
     (tmp_path / "envs").mkdir()
     (tmp_path / "results").mkdir()
     (tmp_path / "envs" / "__init__.py").write_text("")
@@ -30,10 +30,10 @@ def test_changed_results_do_not_make_the_code_dirty(tmp_path: Path) -> None:
     git(tmp_path, "init")
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-m", "all")
-    clean = said(tmp_path)
+    clean = revision_in(tmp_path)
     assert len(clean) == 12
     (tmp_path / "results" / "table.md").write_text("after")
     (tmp_path / "notes").write_text("not tracked")
-    assert said(tmp_path) == clean
+    assert revision_in(tmp_path) == clean
     (tmp_path / "envs" / "__init__.py").write_text("# changed")
-    assert said(tmp_path) == f"{clean}-dirty"
+    assert revision_in(tmp_path) == f"{clean}-dirty"

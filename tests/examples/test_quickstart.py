@@ -13,8 +13,8 @@ from tests.helpers.paths import ROOT
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")  # the kernel's client, not ours
-def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")  # of the kernel's client
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "minari").mkdir()
@@ -27,5 +27,5 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "policy.pt").is_file()
 
 
-def test_it_is_committed_without_outputs() -> None:
+def test_the_notebook_is_committed_without_outputs() -> None:
     assert all(not cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)

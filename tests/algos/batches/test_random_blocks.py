@@ -49,7 +49,7 @@ def test_a_cpu_has_no_thread_unless_asked() -> None:
 
 
 def test_rows_in_any_order_are_right() -> None:
-    """Jumps forward, back, and into the block that the thread is making, as after a resume."""
+    """Rows are right after jumps forward, back, and into the block that the thread is making, as after a resume."""
     blocks = Blocks(Maker(), SIZE, CPU, prefetch=True)
     for update in (0, 5, 23, 2, 3, 4, 40, 41, 0, 39):
         assert int(blocks.row(update)["x"]) == update
@@ -58,8 +58,8 @@ def test_rows_in_any_order_are_right() -> None:
 def test_an_error_in_the_thread_is_raised_where_its_block_is_needed() -> None:
     blocks = Blocks(Maker(broken=1), SIZE, CPU, prefetch=True)
     for update in range(SIZE):
-        assert int(blocks.row(update)["x"]) == update  # the block at hand is not harmed
-    for _ in range(2):  # never passed over, however often one asks
+        assert int(blocks.row(update)["x"]) == update  # the block made before the error is intact
+    for _ in range(2):  # raised at every request
         with pytest.raises(MemoryError, match="no room for block 1"):
             blocks.row(SIZE)
     assert int(blocks.row(2 * SIZE)["x"]) == 2 * SIZE

@@ -360,7 +360,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "literature", "overrides"), CASES, ids=[" ".join((c[0], *c[2])) for c in CASES])
-def test_updates_equal_the_literatures(name: str, literature: Any, overrides: tuple[str, ...]) -> None:
+def test_updates_equal_a_reimplementation_from_the_literature(name: str, literature: Any, overrides: tuple[str, ...]) -> None:
     algo = in_double(small(name, episodes_of(1), (3, 8), *overrides))
     theirs = [literature(algo, k) for k in range(2)]
     start = {part: algo.state[part].clone() for part in theirs[0][1]()}
@@ -375,7 +375,7 @@ def test_updates_equal_the_literatures(name: str, literature: Any, overrides: tu
             torch.testing.assert_close(algo.state[part][k], expected, rtol=0, atol=1e-7, msg=lambda m, p=part: f"{p}: {m}")
 
 
-def test_dft_is_its_papers_loss() -> None:
+def test_dft_has_the_loss_of_its_paper() -> None:
     """The loss is -sg(p) log p per step (Wu et al. 2025, eq. 9), with the batch's weights scaled to mean 1."""
     from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
     from tests.helpers.learners import configured

@@ -1,4 +1,4 @@
-"""Losses and TD targets of each method equal NumPy's in float64, from the parameters alone; target networks, schedules and masks."""
+"""Losses and TD targets of each method equal a NumPy computation in float64; tests of target networks, schedules and bootstrap masks."""
 
 from __future__ import annotations
 
@@ -254,8 +254,8 @@ def test_td3_delays_its_policy() -> None:
     assert int(algo.state["policy.steps"]) == 1
 
 
-def test_the_cosine_schedule_is_of_the_policy_alone() -> None:
-    """Over 20 updates: Adam's first step is the rate itself; the last step is small for the policy (cosine), full for the critic."""
+def test_the_cosine_schedule_applies_to_the_policy_alone() -> None:
+    """The last of 20 updates moves the policy by a small step (cosine schedule) and the critic by a full one."""
     moved: dict[str, dict[str, float]] = {}
     for schedule in Schedule:
         algo = in_double(small("iql", episodes_of(), (3,), f"algo.schedule={schedule.name}"))
@@ -273,12 +273,12 @@ VALUE_METHODS = ("iql", "td3_bc", "rebrac", "awac", "crr", "cql", "edac", "sac_n
 
 @pytest.mark.parametrize("name", VALUE_METHODS)
 def test_time_limits_bootstrap_and_terminations_do_not(name: str) -> None:
-    """Of two last steps, the TD target of the terminated episode is its reward, that of the truncated one is more."""
+    """The TD target of a last step is the reward alone if the episode terminated, and has a bootstrapped value if it was truncated."""
     zeros = np.zeros((2, 3))
     ends = [(np.array([True]), np.array([False])), (np.array([False]), np.array([True]))]
     data = from_episodes([(zeros, np.zeros((1, ACT)), np.array([2.0]), *flags) for flags in ends])
     algo = small(name, data, (3, 8), "algo.reward_scaling=none")
-    algo.state["target_critic"] += 1.0  # whatever the networks are, a value that is not 0
+    algo.state["target_critic"] += 1.0  # so that the bootstrapped value is not 0
     if "value" in algo.state:
         algo.state["value"] += 1.0
     seen: list[tuple[Tensor, Tensor]] = []

@@ -29,7 +29,7 @@ def oracle(request: pytest.FixtureRequest) -> Oracle:
         return dict(values)
 
 
-def test_both_files_are_there() -> None:
+def test_both_oracle_files_exist() -> None:
     assert len(FILES) == 2
 
 
@@ -107,7 +107,7 @@ def test_importance_weights_loss_and_gradient(oracle: Oracle, temperature: int, 
     prefix = f"iw/temp={temperature}/{kind.name}/{'normalised_by_sum' if normalize else 'raw'}"
     expected = oracle[f"{prefix}/weights"]
     mask = oracle["mask"] > 0
-    # Theirs sum to 1 where normalised; here the mean over what the loss averages is 1.
+    # The authors' normalised weights sum to 1; this suite's have mean 1 over the steps that the loss averages.
     per_step = expected[mask] if kind is Kind.step else np.repeat(expected, oracle["lengths"].astype(int))
     factor = float(weights[0, 0] / per_step[0]) if normalize else 1.0
     scale = max(1.0, abs(float(oracle[f"{prefix}/loss"]) * factor))

@@ -34,7 +34,7 @@ def test_derivatives(by: tuple[int, ...], extra: int) -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_parameters_of_others_get_no_gradient() -> None:
+def test_trailing_parameters_get_no_gradient() -> None:
     flat, x = tensors(4)
     (grad,) = torch.autograd.grad(Dense.apply(flat, x, SIZES, x.dtype).sum(), flat)
     assert torch.equal(grad[:, LENGTH:], torch.zeros(3, 4, dtype=torch.float64))
@@ -59,7 +59,7 @@ def test_large_networks_are_computed_a_few_members_at_a_time(monkeypatch: pytest
 
 
 def test_second_derivatives() -> None:
-    """Second derivatives are right: EDAC differentiates the critics' gradients by the action."""
+    """Second derivatives equal those of ordinary operations; EDAC needs them, as its loss contains gradients by the action."""
     results = []
     for network in (lambda *a: Dense.apply(*a, SIZES, torch.float64), lambda *a: forward(*a, SIZES, torch.float64)):
         flat, x = tensors()

@@ -1,4 +1,4 @@
-"""Hidden layers in bfloat16: which numbers are rounded, and which line says that a processor gains nothing. Runs on any processor."""
+"""Hidden layers in bfloat16: the numbers that are rounded, and the line printed if a processor is no faster with them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def derivatives(found: Tensor, *by: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(found.square().sum(), by)
 
 
-def test_hidden_layers_are_rounded_and_nothing_else_is() -> None:
+def test_only_hidden_layers_are_rounded() -> None:
     flat, x = tensors()
     plain = dense(flat, x, SIZES)
     with hidden_in_bfloat16():
@@ -48,12 +48,12 @@ def test_hidden_layers_are_rounded_and_nothing_else_is() -> None:
     for a, b in zip(derivatives(rounded, flat, x), derivatives(plain, flat, x), strict=True):
         assert a.dtype == torch.float32
         assert 0 < relative_difference(a, b) < 12 * STEP
-    flat, x = tensors((5, 24, 2))  # no layer that is neither first nor last
+    flat, x = tensors((5, 24, 2))  # no layer between the first and the last
     with hidden_in_bfloat16():
         assert torch.equal(dense(flat, x, (5, 24, 2)), forward(flat, x, (5, 24, 2), torch.float32))
 
 
-def test_gradients_of_biases_are_sums_of_what_was_not_rounded() -> None:
+def test_gradients_of_biases_are_summed_in_float32() -> None:
     """The bias gradient of the last hidden layer sums float32 numbers."""
     sizes = (5, 24, 24, 2)
     flat, x = tensors(sizes)
@@ -65,7 +65,7 @@ def test_gradients_of_biases_are_sums_of_what_was_not_rounded() -> None:
     torch.testing.assert_close(layers(found, sizes)[1][1].squeeze(1), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_one_node_is_as_ordinary_operations() -> None:
+def test_the_one_node_network_equals_ordinary_operations() -> None:
     """Values, first and second derivatives agree up to the rounding of sums."""
     flat, x = tensors()
     found, expected = Dense.apply(flat, x, SIZES, torch.bfloat16), forward(flat, x, SIZES, torch.bfloat16)
@@ -81,7 +81,7 @@ def test_one_node_is_as_ordinary_operations() -> None:
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
-def test_every_network_uses_it(layer_norm: bool) -> None:
+def test_every_network_rounds_its_hidden_layers(layer_norm: bool) -> None:
     net = MLP(SIZES, layer_norm)
     params = net.init([torch.Generator().manual_seed(k) for k in range(3)])
     x = torch.randn(3, 50, 5, generator=torch.Generator().manual_seed(9))
@@ -90,7 +90,7 @@ def test_every_network_uses_it(layer_norm: bool) -> None:
         assert 0 < relative_difference(net(params, x), plain) < 3 * STEP
 
 
-def test_bfloat16_is_of_one_context_and_thread() -> None:
+def test_bfloat16_holds_in_one_context_and_thread() -> None:
     x = torch.zeros(1)
     seen: list[torch.dtype] = []
     with hidden_in_bfloat16():
@@ -112,15 +112,15 @@ def test_updates_are_rounded_and_policies_act_in_float32(name: str, monkeypatch:
     exact.train(0, 20)
     rounded.train(0, 20)
     a, b = exact.state["policy"], rounded.state["policy"]
-    assert 0 < (a - b).abs().max() < 20 * 2 * 3e-3  # Adam moves a parameter by a learning rate an update at most, whatever the rounding
+    assert 0 < (a - b).abs().max() < 20 * 2 * 3e-3  # an update of Adam moves a parameter by at most the learning rate
     assert relative_difference(b, a) < 0.05
     observations = torch.randn(rounded.members, 7, rounded.data.observations.shape[1])
     exact.state = rounded.state
     assert torch.equal(exact.act(observations), rounded.act(observations))
 
 
-def test_weights_compare_what_was_rounded_alike() -> None:
-    """log q is computed in float32, as log pi_ref is: where q is pi_ref, all weights are 1, also in bfloat16."""
+def test_importance_weights_are_computed_in_float32() -> None:
+    """log q is computed in float32, as log pi_ref is. If q equals pi_ref, all weights are 1 in bfloat16, too."""
     data = episodes_of()
     weighting = Weighting(Kind.step, temperature=5.0, normalize=False)
     config = WeightedBCConfig("iw", 20, 8, [16, 16, 16], Start.pi_ref, weighting=weighting)
@@ -130,7 +130,7 @@ def test_weights_compare_what_was_rounded_alike() -> None:
     torch.testing.assert_close(weights, torch.ones_like(weights), rtol=0, atol=1e-5)
 
 
-def test_a_processor_that_gains_nothing_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_without_gain_from_bfloat16_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = config(precision="bf16")
     monkeypatch.setattr(execution, "has_bfloat16", lambda: False)
     lines: list[str] = []
@@ -143,7 +143,7 @@ def test_a_processor_that_gains_nothing_stays_in_float32(monkeypatch: pytest.Mon
     assert arithmetic_of(CPU, asked) == arithmetic("cpu", "float32") == "cpu"
     monkeypatch.setattr(execution, "has_bfloat16", lambda: True)
     with precision_of(asked, CPU, lines.append):
-        assert torch.get_float32_matmul_precision() == "highest"  # slower there, but with AMX
+        assert torch.get_float32_matmul_precision() == "highest"  # "medium" is slower on a CPU without AMX
     assert len(lines) == 1
     assert RunDir(asked, "0", arithmetic_of(CPU, asked)).hash != RunDir(asked, "0", "cpu").hash
     assert precision_on(CPU, "tf32") == "float32"
@@ -152,7 +152,7 @@ def test_a_processor_that_gains_nothing_stays_in_float32(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("width", [1, 2, IN_ONE_PIECE, IN_ONE_PIECE + 1, NARROW, NARROW + 1])
-def test_narrow_layers_are_the_same_products(width: int) -> None:
+def test_narrow_layers_compute_the_same_products(width: int) -> None:
     generator = torch.Generator().manual_seed(1)
     x, weight, bias, grad = (
         torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((3, 9, 30), (3, 30, width), (3, 1, width), (3, 9, width))

@@ -1,4 +1,4 @@
-"""Environments by id and by saved specification; Gymnasium-Robotics is imported only for its own."""
+"""Environments by id and by saved specification; Gymnasium-Robotics is imported for its own environments alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.helpers.logged import ragged, record_random, write
 from tests.helpers.paths import ROOT
 
 
-def said(code: str) -> tuple[str, str]:
-    """Standard output and error of `code`."""
+def output_of(code: str) -> tuple[str, str]:
+    """Standard output and standard error of the Python program `code`."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
@@ -26,7 +26,7 @@ def said(code: str) -> tuple[str, str]:
 
 @pytest.fixture
 def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A function that makes a package unimportable."""
+    """Return a function that makes a package unimportable."""
 
     def hide(package: str) -> None:
         for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
@@ -36,16 +36,16 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return hide
 
 
-def test_locomotion_does_not_import_the_robots() -> None:
+def test_locomotion_does_not_import_gymnasium_robotics() -> None:
     code = "import sys; from envs.data.environments import find_spec, make; make(find_spec('Hopper-v5').to_json())"
-    assert said(f"{code}; print('gymnasium_robotics' in sys.modules)")[0] == "False\n"
+    assert output_of(f"{code}; print('gymnasium_robotics' in sys.modules)")[0] == "False\n"
 
 
 def test_the_notice_on_adroits_rewards_is_left_out() -> None:
-    """docs/data.md has it; the first line that a user sees is the suite's."""
+    """The notice is in docs/data.md instead, so that the first line a user sees is the suite's."""
     code = "from envs.data.environments import find_spec; print(find_spec('AdroitHandDoor-v1').id)"
-    assert said(code) == ("AdroitHandDoor-v1\n", "")
-    assert said("import gymnasium_robotics")[1].startswith("AdroitHand")  # else this test shows nothing
+    assert output_of(code) == ("AdroitHandDoor-v1\n", "")
+    assert output_of("import gymnasium_robotics")[1].startswith("AdroitHand")  # without the notice, the line above could not fail
 
 
 def test_a_spec_is_a_copy() -> None:
@@ -53,7 +53,7 @@ def test_a_spec_is_a_copy() -> None:
     assert find_spec("Hopper-v5").kwargs == {}
 
 
-def test_an_environment_that_nobody_registers() -> None:
+def test_an_unregistered_environment_is_refused() -> None:
     with pytest.raises(DataError, match="environment 'Hoper-v5' is not registered: Environment `Hoper` doesn't exist"):
         find_spec("Hoper-v5")
 
@@ -66,7 +66,7 @@ def test_without_gymnasium_robotics_its_environments_name_the_extra(hide: Callab
     assert make(gymnasium.spec("InvertedPendulum-v5").to_json()).spec.id == "InvertedPendulum-v5"
 
 
-def test_a_data_set_of_the_robots_names_the_extra(minari_root: Path, hide: Callable[[str], None]) -> None:
+def test_a_data_set_of_gymnasium_robotics_names_the_extra(minari_root: Path, hide: Callable[[str], None]) -> None:
     record_random("hand/pen-v0", "AdroitHandPen-v1", episodes=1, steps=3)
     hide("gymnasium_robotics")
     with pytest.raises(DataError, match=r"AdroitHandPen-v1.* run: pip install 'iwsft-bench\[robotics\]'"):

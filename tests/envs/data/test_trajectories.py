@@ -22,7 +22,7 @@ def test_ragged_episodes_line_up(seed: int) -> None:
     np.testing.assert_array_equal(data.episode_of_step, np.repeat(np.arange(len(episodes)), data.lengths))
 
 
-def test_the_digest_sees_every_array(small_data: Trajectories) -> None:
+def test_the_digest_covers_every_array(small_data: Trajectories) -> None:
     assert small_data.digest == from_episodes(random_episodes(40)).digest
     for name in TENSORS:
         fields = {k: getattr(small_data, k).clone() for k in TENSORS}
@@ -71,6 +71,6 @@ def test_bad_data_are_named(change: str, message: str) -> None:
         from_episodes(broken(change), "my/data")
 
 
-def test_no_episode_at_all() -> None:
+def test_data_without_an_episode_are_refused() -> None:
     with pytest.raises(DataError, match="no episode"):
         from_episodes([])

@@ -69,8 +69,8 @@ def test_an_environment_that_fails_is_reported() -> None:
         evaluator.run(lambda observations: np.zeros((len(observations), 7)), np.array([[1]]))
 
 
-def _leave_them_open() -> None:
-    """A job in a launcher's process, which keeps its environments open for the next job and never closes them."""
+def _leave_environments_open() -> None:
+    """Play an episode and leave the environments open, as a job in a launcher's process does for the next job."""
     _kept.append(Evaluator(spec(), 1))
     _kept[0].run(act, np.array([[1]]))
 
@@ -80,9 +80,9 @@ _kept: list[Evaluator] = []
 
 def test_a_process_that_leaves_environments_open_ends() -> None:
     """multiprocessing and joblib's loky wait for a process' children before `atexit` functions run."""
-    job = multiprocessing.get_context("spawn").Process(target=_leave_them_open)
+    job = multiprocessing.get_context("spawn").Process(target=_leave_environments_open)
     job.start()
     job.join(60)
     ended = job.exitcode
-    job.kill()  # else its end would be waited for here
+    job.kill()  # otherwise this process would wait for the job at its own end
     assert ended == 0

@@ -1,4 +1,4 @@
-"""Facts of a data set: every flag is raised by data that deserve it, and by no others."""
+"""Facts of a data set: every flag is raised by data with its defect, and good data raise no flag."""
 
 import subprocess
 import sys
@@ -110,13 +110,13 @@ def few(episodes):
         (few, "only 1 episodes reach percentile 98"),
     ],
 )
-def test_each_flag_is_raised_by_data_that_deserve_it(spoil, flag):
+def test_each_flag_is_raised_by_data_with_its_defect(spoil, flag):
     episodes = good()
     spoil(episodes)
     assert any(flag in found for found in report(episodes).flags)
 
 
-def test_no_reference_is_a_flag():
+def test_missing_reference_scores_are_a_flag():
     assert any("no reference scores" in flag for flag in report(good(), ref_max_score=None).flags)
 
 

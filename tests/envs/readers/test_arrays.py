@@ -32,7 +32,7 @@ def lists(episodes: list[RawEpisode]) -> list[list[np.ndarray]]:
 
 
 def flat(episodes: list[RawEpisode], last: bool) -> dict[str, np.ndarray]:
-    """The same as flat arrays, with or without each episode's last observation."""
+    """Flat arrays of the episodes, with or without each episode's last observation."""
     observations, *rest = lists(episodes)
     names = ("observations", "actions", "rewards", "terminations", "truncations")
     columns = [[rows if last else rows[:-1] for rows in observations], *rest]
@@ -53,7 +53,7 @@ def scaled(episodes: list[RawEpisode]) -> list[RawEpisode]:
 
 
 def refused(*words: str, write: Callable[[], Any]) -> None:
-    """`write` raises one line with `words`, and leaves no data set."""
+    """Assert that `write` raises one line with all `words` and leaves no data set."""
     with pytest.raises(DataError) as caught:
         write()
     message = str(caught.value)
@@ -73,7 +73,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", ["lists", "flat, with last observations", "flat, with next observations"])
-def test_every_episode_comes_back(kind: str) -> None:
+def test_every_episode_is_read_as_it_was_given(kind: str) -> None:
     episodes = random_episodes(30, obs=4, act=1)
     if kind == "lists":
         folder = data_from_arrays(ID, *lists(episodes), env=ENV)
@@ -88,7 +88,7 @@ def test_every_episode_comes_back(kind: str) -> None:
     assert '"id": "InvertedPendulum-v5"' in data.env_spec
 
 
-def test_without_the_last_observation_it_is_repeated() -> None:
+def test_a_missing_last_observation_is_filled_with_the_one_before() -> None:
     data_from_arrays(ID, **arrays(), env=ENV)
     t = load(ID).trajectories
     assert tuple(t.lengths.tolist()) == LENGTHS
@@ -96,7 +96,7 @@ def test_without_the_last_observation_it_is_repeated() -> None:
     np.testing.assert_array_equal(t.next_observations[last], t.observations[last])
     np.testing.assert_array_equal(t.next_observations[4:7], t.observations[5:8])
     assert t.terminated.tolist() == [False] * 2 + [True] + [False] * 5
-    assert t.truncated.tolist() == [False] * 3 + [True] + [False] * 3 + [True]  # the last step has no flag: cut off there
+    assert t.truncated.tolist() == [False] * 3 + [True] + [False] * 3 + [True]  # the last step has no flag: it counts as truncated
     np.testing.assert_allclose(t.returns, [0.5 + 1.5 + 2.5, 3.5, 4.5 + 5.5 + 6.5 + 7.5])
 
 
@@ -127,7 +127,7 @@ def test_an_environment_or_its_spec_serves_as_well_as_its_id() -> None:
 
 
 @pytest.mark.parametrize("names", [("terminals", "timeouts"), ("terminated", "truncated"), ("terminations", "truncations")])
-def test_dicts_in_d4rls_and_gymnasiums_words(names: tuple[str, str]) -> None:
+def test_dicts_with_the_keys_of_d4rl_and_gymnasium(names: tuple[str, str]) -> None:
     data_from_arrays(ID, **arrays(), env=ENV)
     before = load(ID).trajectories.digest
     given = arrays()
@@ -176,7 +176,7 @@ def test_an_id_that_is_taken_is_overwritten_only_if_asked() -> None:
     assert load(ID).trajectories.returns.tolist() == [0] * 3
     with pytest.raises(DataError, match="has shape"):
         data_from_arrays(ID, **(changed | {"rewards": np.zeros((8, 2))}), env=ENV, overwrite=True)
-    assert load(ID).trajectories.returns.tolist() == [0] * 3  # a mistake leaves the old one
+    assert load(ID).trajectories.returns.tolist() == [0] * 3  # a refused overwrite keeps the old data set
 
 
 def test_without_an_environment_data_load_and_cannot_be_evaluated() -> None:
@@ -289,7 +289,7 @@ def test_actions_outside_the_bounds_are_clipped_if_asked() -> None:
     assert (data.clipped, float(data.trajectories.actions.abs().max())) == (0, 1)
 
 
-def test_rounding_is_no_mistake() -> None:
+def test_actions_beyond_the_bounds_by_rounding_are_accepted() -> None:
     data_from_arrays(ID, **(arrays() | {"actions": np.full((8, 1), 3.000001)}), env=ENV)
 
 
@@ -297,7 +297,7 @@ def test_rounding_is_no_mistake() -> None:
     ("dataset", "words"),
     [("pendulum", "is not a Minari id"), ("hf://me/x-v0", "is not a Minari id"), ("../x-v0", "is not"), ("iwsft/x-v0", "built-in")],
 )
-def test_ids_that_cannot_be_written(minari_root: Path, dataset: str, words: str) -> None:
+def test_invalid_and_built_in_ids_are_refused(minari_root: Path, dataset: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         data_from_arrays(dataset, **arrays(), env=ENV)
     assert not list(minari_root.iterdir())
@@ -349,7 +349,7 @@ def test_files_that_are_absent_damaged_or_of_another_kind(tmp_path: Path) -> Non
     refused("unknown kind of file; expected .npz or .csv", write=lambda: data_from_file(tmp_path / "mine.parquet", ID))
 
 
-def test_nothing_is_left_of_an_interrupted_import(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_leaves_no_file(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import minari
 
     def interrupted(*_: Any, **__: Any) -> None:

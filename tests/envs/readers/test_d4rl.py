@@ -24,7 +24,7 @@ MEDIUM = "d4rl/hopper-medium-v2"
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
-    """Empty roots."""
+    """Empty folders for Minari's and D4RL's data sets."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
     return tmp_path
@@ -131,7 +131,7 @@ def test_absent_next_observations_are_derived(tmp_path):
         assert_episode(data, e, found, start, stop, found["observations"][stop - 1])
     facts = json.loads((folder / "data" / "metadata.json").read_text())["d4rl"]
     assert facts["next_observations"] == "derived"
-    assert facts["approximate_ends"] == 1  # the one that only timed out
+    assert facts["approximate_ends"] == 1  # the episode with a timeout and no terminal
     assert facts["trailing_steps"] == 2
 
 
@@ -184,14 +184,14 @@ def test_a_file_is_never_in_memory_as_a_whole(tmp_path, chunks):
     command = [sys.executable, "-c", GROWTH, str(tmp_path / "small"), str(tmp_path / "large")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 85_000_000  # of them 40 to 60 are what HDF5 keeps of what it has written, however much that is
+    assert int(done.stdout) < 85_000_000  # HDF5 keeps 40 to 60 MB of its output in memory, for files of any size
     t = load("d4rl/large-v0", cache=False).trajectories
     assert t.num_steps == 1_000_000
     np.testing.assert_array_equal(t.observations[:, N_OBS - 1], np.arange(1_000_000))
     np.testing.assert_array_equal(t.next_observations[:, 0], np.arange(1, 1_000_001))
 
 
-def test_pieces_and_episodes_of_any_sizes_give_the_same(tmp_path, monkeypatch):
+def test_pieces_and_episodes_of_any_size_give_the_same_data(tmp_path, monkeypatch):
     found = arrays({2: "t", 3: "o", 40: "b", 41: "t", 99: "o"}, 103) | {"timeouts": None}
     for piece, chunks in ((1, None), (100, (7, 2)), (1000, (64, N_OBS)), (1 << 20, None)):
         monkeypatch.setattr("envs.readers.d4rl_file.PIECE", piece)
@@ -222,14 +222,14 @@ def test_defect_2_episodes_of_999_rows_are_not_cut_at_1000(tmp_path):
 
 
 def test_defect_3_a_standard_deviation_scales_by_the_range_only():
-    """OfflineRL-Kit passes a standard deviation through the score's shift."""
+    """OfflineRL-Kit applies the whole formula of a score to a standard deviation, the shift included."""
     reference = lookup("Hopper-v2", D4RL)
     returns = np.random.default_rng(0).normal(2000, 50, 1000)
     assert reference.score_std(returns.std()) == pytest.approx(reference.score(returns).std())
     assert reference.score_std(0.0) == 0.0
 
 
-# What is refused.
+# Refused files.
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_defect_3_a_standard_deviation_scales_by_the_range_only():
         ({"observations": np.zeros((12, 5)), "next_observations": None}, "observations and actions are 5 and 3 wide"),
     ],
 )
-def test_files_that_cannot_be_used(tmp_path, change, message):
+def test_unusable_files_are_refused(tmp_path, change, message):
     path, _ = golden(tmp_path, **change)
     with pytest.raises(DataError, match=message) as error:
         d4rl.convert(path, MEDIUM)
@@ -264,7 +264,7 @@ def test_files_that_cannot_be_used(tmp_path, change, message):
 
 @pytest.mark.parametrize("name", ["observations", "actions", "rewards", "next_observations"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_are_not_finite(tmp_path, name, value):
+def test_numbers_that_are_not_finite_are_refused(tmp_path, name, value):
     found = arrays({2: "t", 3: "o", 7: "b", 9: "t"}, 12)
     found[name][6] = value
     path, _ = golden(tmp_path, **found)
@@ -285,19 +285,19 @@ def test_a_missing_end_is_refused_or_cut(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 100, 2000])
-def test_files_that_are_cut_off(tmp_path, keep):
+def test_files_that_are_cut_off_are_refused(tmp_path, keep):
     path, _ = golden(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"golden.hdf5 cannot be read \(truncated, or no HDF5 file"):
         d4rl.convert(path, MEDIUM)
 
 
-def test_an_absent_file(tmp_path):
+def test_an_absent_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"nowhere.hdf5 cannot be read \(it is missing\)"):
         d4rl.convert(tmp_path / "nowhere.hdf5", MEDIUM)
 
 
-def test_a_header_that_claims_too_much(tmp_path):
+def test_a_header_that_claims_too_much_memory_is_refused(tmp_path):
     path, _ = golden(tmp_path)
     with h5py.File(path, "a") as file:
         del file["rewards"]
@@ -306,7 +306,7 @@ def test_a_header_that_claims_too_much(tmp_path):
         d4rl.convert(path, MEDIUM)
 
 
-def test_a_column_of_rewards_is_a_row_of_them(tmp_path):
+def test_rewards_of_rank_two_with_one_column_are_accepted(tmp_path):
     path, found = golden(tmp_path)
     with h5py.File(path, "a") as file:
         del file["rewards"]
@@ -333,12 +333,12 @@ def test_a_column_of_rewards_is_a_row_of_them(tmp_path):
         ("d4rl/../hopper-medium-v2", "is not a Minari id"),
     ],
 )
-def test_names_without_data(dataset, message):
+def test_names_without_data_are_refused(dataset, message):
     with pytest.raises(DataError, match=message):
         load(dataset)
 
 
-def test_without_a_network_the_line_has_the_remedy(monkeypatch):
+def test_without_a_network_the_error_names_the_remedy(monkeypatch):
     monkeypatch.setitem(d4rl.addresses(), "hopper-medium-v2", "http://nowhere.invalid/hopper_medium-v2.hdf5")
     with pytest.raises(
         DataError, match=r"cannot be downloaded \(.*where there is a network, get http://nowhere.invalid/hopper_medium-v2.hdf5, put"
@@ -371,7 +371,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """An address that sends `handler.sent` bytes of `handler.content`."""
+    """A server at the address of hopper-medium-v2: it sends `handler.sent` bytes of `handler.content`."""
     path, _ = golden(tmp_path)
     handler = type("H", (Handler,), {"content": path.read_bytes(), "sent": path.stat().st_size})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
@@ -387,7 +387,7 @@ def test_a_file_is_downloaded_on_first_use(server):
     assert load(MEDIUM).trajectories.lengths.tolist() == [3, 1, 4, 2]
     assert sorted(os.listdir(d4rl.local_folder())) == ["hopper_medium-v2.hdf5", "hopper_medium-v2.hdf5.sha256"]
     server.sent = 0
-    assert load(MEDIUM).trajectories.num_steps == 10  # nothing is asked for again
+    assert load(MEDIUM).trajectories.num_steps == 10  # the server is not asked again
 
 
 def test_a_download_cut_off_half_way_leaves_nothing(server):
@@ -406,7 +406,7 @@ def test_a_download_of_another_format_leaves_nothing(server):
     assert os.listdir(d4rl.local_folder()) == []
 
 
-def test_an_address_that_is_not_found(server, monkeypatch):
+def test_an_address_that_is_not_found_is_an_error(server, monkeypatch):
     monkeypatch.setitem(d4rl.addresses(), "hopper-medium-v2", d4rl.addresses()["hopper-medium-v2"].replace(".hdf5", ".gone"))
     with pytest.raises(DataError, match=r"cannot be downloaded \(Not Found\)"):
         load(MEDIUM)
@@ -476,7 +476,7 @@ def test_files_of_different_data_sets_have_different_names():
     assert len(set(names)) == len(names)
 
 
-def test_a_relative_root(tmp_path, monkeypatch):
+def test_data_are_converted_into_a_relative_root(tmp_path, monkeypatch):
     path, _ = golden(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINARI_DATASETS_PATH", "here")

@@ -1,4 +1,4 @@
-"""Damaged data sets, each made from a good one: one line that names file, episode or step, and no data."""
+"""Damaged data sets, each made from a good one: loading is refused in one line that names file, episode or step."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def arrow():
 
 
 def refused(*parts: str, name: str = NAME) -> None:
-    """Loading is refused, twice (nothing is cached), in one line that has all `parts`."""
+    """Assert that loading is refused in one line with all `parts`, with the cache and without it."""
     for cache in (True, False):
         with pytest.raises(DataError) as error:
             load(name, cache=cache)
@@ -99,19 +99,19 @@ def test_metadata_lacks_a_key(folder, key):
 
 
 @pytest.mark.parametrize("key", ["dataset_id", "observation_space", "action_space"])
-def test_metadata_lacks_what_minari_needs(folder, key):
+def test_metadata_lacks_a_key_that_minari_needs(folder, key):
     edit(folder, **{key: None, "env_spec": None})
     refused("metadata.json")
 
 
 @pytest.mark.parametrize("count", [0, 5, 7, 10**12])
-def test_metadata_lies_about_episodes(folder, count):
+def test_metadata_has_a_wrong_number_of_episodes(folder, count):
     edit(folder, total_episodes=count)
     refused("data/metadata.json", f"it says total_episodes = {count}")
 
 
 @pytest.mark.parametrize("count", [0, 10**12])
-def test_metadata_lies_about_steps(folder, count):
+def test_metadata_has_a_wrong_number_of_steps(folder, count):
     edit(folder, total_steps=count)
     refused("data/metadata.json", f"it says total_steps = {count}")
 
@@ -121,17 +121,17 @@ def test_format_is_unknown(folder):
     refused("data_format is 'zip'; expected one of hdf5, arrow, parquet")
 
 
-def test_format_is_another_one(arrow):
+def test_format_is_not_that_of_the_files(arrow):
     edit(arrow, data_format="hdf5")
     refused("No data found")
 
 
-def test_minari_version_is_of_the_future(folder):
+def test_minari_version_is_too_new(folder):
     edit(folder, minari_version="99.0.0")
     refused("99.0.0")
 
 
-def test_space_is_no_space(folder):
+def test_space_has_an_unknown_type(folder):
     edit(folder, observation_space='{"type": "Sphere"}')
     refused("metadata.json")
 
@@ -155,7 +155,7 @@ def test_environment_is_unknown(folder):
     refused("its environment cannot be made", "env_spec in metadata.json")
 
 
-def test_environment_is_none(folder):
+def test_environment_is_absent(folder):
     edit(folder, env_spec=None)
     assert load(NAME).env_spec == ""  # trains; evaluation is refused
 
@@ -256,7 +256,7 @@ def test_an_episode_has_no_step(hdf5):
     refused("episode 2", "has no step; remove the episode")
 
 
-def test_a_flag_is_no_flag(hdf5):
+def test_a_flag_is_neither_0_nor_1(hdf5):
     replace(hdf5, "terminations", lambda a: a.astype(np.int64) + 2)
     refused("episode 2", "terminations holds other values than 0 and 1")
 
@@ -328,7 +328,7 @@ def test_arrow_episode_lost_its_metadata(arrow):
     refused("data/2/metadata.json")
 
 
-def test_arrow_episode_lies_about_its_steps(arrow):
+def test_arrow_episode_has_a_wrong_number_of_steps(arrow):
     path = arrow / "data" / "2" / "metadata.json"
     path.write_text(json.dumps({"id": 2, "total_steps": -4}))
     refused("data/2/metadata.json", "total_steps is -4")
@@ -367,12 +367,12 @@ def test_arrow_number_is_null(arrow):
 
 
 @pytest.mark.parametrize("name", ["../../x-v0", "a/../../x-v0", "/etc/passwd", "..", "", "a//b-v0", "file:///x-v0", "a/b"])
-def test_ids_outside_the_root(name):
+def test_ids_outside_the_root_are_refused(name):
     with pytest.raises(DataError, match="is not a Minari id"):
         load(name)
 
 
-def test_a_version_that_does_not_exist(hdf5):
+def test_a_version_that_does_not_exist_is_refused(hdf5):
     with pytest.raises(
         DataError, match=r"'test/good-v7' is not in .* cannot be downloaded .*near names: test/good-v0.*minari download test/good-v7"
     ):
@@ -380,7 +380,7 @@ def test_a_version_that_does_not_exist(hdf5):
     assert not list(_folder().parent.parent.glob(".scratch-*"))
 
 
-def test_a_built_in_version_that_does_not_exist():
+def test_a_built_in_version_that_does_not_exist_is_refused():
     with pytest.raises(DataError, match=r"no data set 'iwsft/hopper/medium-v9'; near names: iwsft/hopper/medium"):
         load("iwsft/hopper/medium-v9")
 
@@ -424,7 +424,7 @@ def test_a_read_only_root_cannot_be_written(monkeypatch):
         load("iwsft/hopper/medium-v0")
 
 
-def test_a_disk_that_fills_up_is_read_without_a_cache(folder, root, monkeypatch):
+def test_data_on_a_full_disk_are_read_without_a_cache(folder, root, monkeypatch):
     import os
 
     def full(*args):

@@ -23,7 +23,7 @@ OTHER = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     content, headers_sent = CONTENT, ()
-    length: str | None = None  # a false Content-Length
+    length: str | None = None  # a wrong Content-Length
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -73,7 +73,7 @@ def test_the_servers_digest_is_checked(name: str, right: str, wrong: str, server
 
 
 @pytest.mark.parametrize("length", [str(len(CONTENT) + 1), "99999999999999999", "-5", "many"])
-def test_a_false_size_leaves_nothing(length: str, server: tuple[str, Any], tmp_path: Path) -> None:
+def test_a_wrong_size_leaves_no_file(length: str, server: tuple[str, Any], tmp_path: Path) -> None:
     """A size that is no number is ignored; the digest is still compared."""
     url, handler = server
     handler.length, handler.headers_sent = length, (("Content-MD5", "nonsense!"),)
@@ -101,4 +101,4 @@ def test_a_file_that_changed_on_the_disk_is_refused(server: tuple[str, Any], tmp
     with pytest.raises(DataError, match=r"get the file again"):
         verify(path)
     digest_file(path).unlink()
-    verify(path)  # without a digest beside it there is nothing to compare
+    verify(path)  # a file without a stored digest passes

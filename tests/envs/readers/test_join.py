@@ -47,7 +47,7 @@ def test_ragged_data_stay_aligned(data_format, seed):
     assert_same(load("tt/ragged-v0"), episodes)  # read from it
 
 
-def test_formats_have_one_digest():
+def test_all_formats_have_the_same_digest():
     episodes = ragged(1)
     for data_format in FORMATS:
         write(f"tt/{data_format}-v0", episodes, data_format=data_format)
@@ -61,7 +61,7 @@ def test_defect_1_observations_are_not_shifted_by_the_episode_number():
     t = load("tt/shift-v0").trajectories
     wrong = np.concatenate([e["observations"] for e in episodes])[: len(t.observations)]
     first = len(episodes[0]["rewards"])
-    np.testing.assert_array_equal(t.observations[:first], wrong[:first])  # a look at episode 0 alone does not show it
+    np.testing.assert_array_equal(t.observations[:first], wrong[:first])  # the defect does not show in episode 0
     for k, e in enumerate(episodes):
         np.testing.assert_array_equal(t.observations[int(t.offsets[k])], e["observations"][0])
     assert not np.array_equal(t.observations, wrong)
@@ -114,7 +114,7 @@ def test_nested_dicts_keep_the_order_of_their_space():
 
 
 @pytest.mark.parametrize("data_format", FORMATS)
-def test_discrete_actions_are_their_numbers(data_format):
+def test_discrete_actions_keep_their_numbers(data_format):
     rng = np.random.default_rng(0)
     episodes = [episode(rng, n, obs=4) | {"actions": rng.integers(0, 2, n)} for n in (3, 8)]
     write("tt/cart-v0", episodes, env="CartPole-v1", data_format=data_format)
@@ -134,7 +134,7 @@ def test_actions_out_of_bounds_are_clipped_and_counted():
     assert data.trajectories.actions.abs().max() == 1
 
 
-# Which episodes.
+# Selections of episodes.
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,10 @@ def test_defect_9_reference_scores_survive():
         warnings.simplefilter("ignore")
         long = [minari.load_dataset(f"tt/{n}-v0").filter_episodes(lambda e: len(e) > 5) for n in "ab"]
         combined = minari.combine_datasets(long, "tt/c-v0")
-    assert "ref_min_score" not in combined.storage.metadata  # the defect, as it is
+    assert "ref_min_score" not in combined.storage.metadata  # Minari's defect
     ours = load("tt/a-v0@min_length:6+tt/b-v0@min_length:6")
     assert ours.reference is not None
     assert (ours.reference.random, ours.reference.expert) == (-10.0, 30.0)
     assert ours.trajectories.lengths.min() > 5
     write("tt/c2-v0", episodes)
-    assert load("tt/a-v0+tt/c2-v0").reference is None  # one of the two has none: none is made up
+    assert load("tt/a-v0+tt/c2-v0").reference is None  # one of the two has no reference scores

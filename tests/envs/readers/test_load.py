@@ -1,4 +1,4 @@
-"""Reading through Minari's public interface."""
+"""Data sets read through Minari's public interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ID = "test/pendulum/random-v0"
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_episode_lines_up_after_a_round_trip(minari_root: Path, seed: int) -> None:
-    """Observations have T + 1 rows and actions T: joining them naively shifts episode k by k steps, and episode 0 looks right."""
+    """Every array of every episode lines up. Observations have T + 1 rows and actions T: naive joining shifts episode k by k steps."""
     episodes = random_episodes(50, obs=4, act=1, seed=seed)
     write_minari(ID, episodes)
     scaled = [(o, a.astype(np.float32) / np.float32(3), r, te, tr) for o, a, r, te, tr in episodes]
@@ -44,10 +44,10 @@ def test_references_come_from_the_metadata(pendulum_data: Callable) -> None:
     reference = load(ID).reference
     assert reference is not None
     np.testing.assert_allclose(reference.score(np.array([10.0, 20.0, 30.0])), [0, 50, 100])
-    assert reference.score_std(5.0) == pytest.approx(25)  # a spread has no shift
+    assert reference.score_std(5.0) == pytest.approx(25)  # a standard deviation is scaled, not shifted
 
 
-def test_no_references(pendulum_data: Callable) -> None:
+def test_data_without_reference_scores_have_no_reference(pendulum_data: Callable) -> None:
     pendulum_data()
     assert load(ID).reference is None
 
@@ -61,13 +61,13 @@ def test_non_finite_numbers_are_named(pendulum_data: Callable) -> None:
         load(ID)
 
 
-def test_widths_that_do_not_fit_the_environment(minari_root: Path) -> None:
+def test_widths_that_do_not_fit_the_environment_are_refused(minari_root: Path) -> None:
     write_minari(ID, random_episodes(3, obs=6, act=1))
     with pytest.raises(DataError, match=f"{ID}: observations are 6 wide; environment InvertedPendulum-v5 has Box"):
         load(ID)
 
 
-def test_no_environment(minari_root: Path) -> None:
+def test_data_without_an_environment_cannot_be_evaluated(minari_root: Path) -> None:
     """The data set's own action space gives the bounds; evaluation is refused."""
     write_minari(ID, random_episodes(3, obs=4, act=1), env_id=None)
     data = load(ID)
@@ -81,7 +81,7 @@ def test_an_unknown_built_in_name_offers_near_ones(minari_root: Path) -> None:
         load("iwsft/hoper/medium-v0")
 
 
-def test_an_id_that_is_absent_and_no_network(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_data_set_without_a_network_names_the_command(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import minari
 
     def refused(dataset: str) -> None:

@@ -30,7 +30,7 @@ def root(tmp_path, monkeypatch):
 
 
 def bench(root, *arguments: str) -> list[dict]:
-    """Run the command; returns run.json of every run."""
+    """Run the command and return the content of every run.json."""
     command = [sys.executable, "-m", "bench", *arguments, *TINY, f"results_dir={root / 'results'}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def test_the_measured_reference_is_the_random_policy_and_the_best_episodes():
         assert reference.random == pytest.approx(returns.mean())
         assert np.unique(returns).size == len(returns)
         assert reference.expert == pytest.approx(float(data.trajectories.returns.max()))
-        assert measured_reference(data, None) == reference  # kept: no environment is needed again
+        assert measured_reference(data, None) == reference  # stored: no environment is needed again
 
 
 # The built-in mazes.
@@ -175,7 +175,7 @@ def test_an_unknown_maze_is_refused():
 
 @pytest.fixture(scope="module")
 def small_sets(tmp_path_factory):
-    """A few episodes of each kind: two levels of the kitchen's arm, and a hand."""
+    """A folder with small built-in data sets of the kitchen and of a hand."""
     folder = tmp_path_factory.mktemp("small")
     for dataset, steps in (("iwsft/kitchen/complete-v0", 500), ("iwsft/pen/noise-v0", 500)):
         record(dataset, steps=steps, workers=1, root=folder)
@@ -190,7 +190,7 @@ def test_the_built_in_kitchen_pays_for_completed_tasks(small_sets, monkeypatch):
     assert set(t.rewards.tolist()) <= {0.0, 1.0, 2.0}
     assert t.returns.max() >= 1  # the arm completes some task
     assert (t.returns <= 4).all()
-    np.testing.assert_array_equal(t.returns.numpy() == 4, t.terminated[t.offsets[1:] - 1].numpy())  # all of them end the episode
+    np.testing.assert_array_equal(t.returns.numpy() == 4, t.terminated[t.offsets[1:] - 1].numpy())  # completing all tasks ends the episode
     assert (data.reference.name, data.reference.random, data.reference.expert) == ("iwsft", 0.0, 4.0)
 
 

@@ -1,4 +1,4 @@
-"""Built-in data: reproducible, exact about its own likelihood, complete or absent."""
+"""Built-in data: reproducible, with exact log-densities of their actions, and complete or absent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_recipes_fit_their_names() -> None:
 
 
 def test_log_prob_is_the_density_of_the_action() -> None:
-    """A numerical derivative of the distribution function of tanh(u), one dimension at a time."""
+    """log_prob equals a numerical derivative of the distribution function of tanh(u), dimension by dimension."""
     episode = run_episode(Job("hopper", "Hopper-v5", 5, 0))
     policy = load_snapshot("hopper", 5)
     std = np.exp(policy.log_std)
@@ -64,12 +64,12 @@ def test_an_episode_does_not_depend_on_the_number_of_processes() -> None:
         np.testing.assert_array_equal(a.log_prob, b.log_prob)
 
 
-def test_endless_jobs_can_be_cut() -> None:
+def test_an_endless_sequence_of_jobs_can_be_cut() -> None:
     endless = (Job("hopper", "Hopper-v5", 0, e) for e in range(10**9))
     assert [e.job.episode for e in islice(run_episodes(endless, workers=2), 5)] == list(range(5))
 
 
-def test_recording(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recorded_data_set_has_episodes_densities_and_provenance(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import minari
 
     path = recorder.record(ID, steps=1500, workers=2)
@@ -78,7 +78,7 @@ def test_recording(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = data.storage.metadata
     record = record_of("hopper")
 
-    # What the suite reads is what Minari's own interface gives, every array of every episode.
+    # The suite reads the same arrays of every episode as Minari's own interface.
     assert_lined_up(
         first.trajectories, [(e.observations, e.actions, e.rewards, e.terminations, e.truncations) for e in data.iterate_episodes()]
     )
@@ -100,7 +100,7 @@ def test_recording(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Hopper-v5" in metadata["description"]
     assert json.loads((minari_root / "iwsft" / "hopper" / "namespace_metadata.json").read_text()) is not None
 
-    # A recorded data set is kept. Recorded again by another number of processes, it is the same.
+    # A recorded data set is not recorded again. A recording by another number of processes is equal.
     def must_not_run(*_: object) -> None:
         raise AssertionError("recorded again")
 
@@ -123,13 +123,13 @@ def test_an_interrupted_recording_leaves_nothing(minari_root: Path, monkeypatch:
     assert list(minari_root.rglob("*")) == []
 
 
-def test_a_root_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file" / "root"))
     with pytest.raises(DataError, match=r"root .* cannot be made \(Not a directory\); set MINARI_DATASETS_PATH"):
         recorder.record(ID, steps=10, workers=1)
 
 
-def test_an_id_that_is_not_built_in() -> None:
+def test_an_id_that_is_not_built_in_is_refused() -> None:
     with pytest.raises(DataError, match="not built in; built in are"):
         recorder.record("mujoco/hopper/expert-v0")
