@@ -11,7 +11,7 @@ LARGEST_DENSITY = 1e9  # clip of `probability_weights`: densities in many dimens
 
 
 def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
-    """w = clip(exp(temperature * mean_t rho_t), 0, maximum), rho = log pi_q - log pi_ref (arXiv 2507.12856, trajectory smoothing).
+    """Trajectory weights w = clip(exp(temperature * mean_t rho_t), 0, maximum), rho = log pi_q - log pi_ref (arXiv 2507.12856).
 
     `mean_log_ratio` [P, E], `temperature` and `maximum` [P]; returns [P, E].
     """
@@ -19,7 +19,7 @@ def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Ten
 
 
 def step_weights(log_ratio: Tensor, temperature: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
-    """w_t = clip(exp(temperature * rho_t), minimum, maximum), one weight per step (arXiv 2507.12856, per-step clipping).
+    """Step weights w_t = clip(exp(temperature * rho_t), minimum, maximum) (arXiv 2507.12856, per-step clipping).
 
     `log_ratio` [P, B], the rest [P]; returns [P, B].
     """
@@ -27,7 +27,7 @@ def step_weights(log_ratio: Tensor, temperature: Tensor, minimum: Tensor, maximu
 
 
 def probability_weights(log_prob: Tensor, temperature: Tensor) -> Tensor:
-    """w_t = pi(a_t|s_t) ^ temperature; temperature 1 is DFT (Wu et al. 2025, arXiv 2508.05629, eq. 9).
+    """Step weights w_t = pi(a_t|s_t) ^ temperature; temperature 1 is DFT (Wu et al. 2025, arXiv 2508.05629, eq. 9).
 
     DFT's probabilities are of tokens, at most 1; those of continuous actions are densities, here clipped at LARGEST_DENSITY.
     `log_prob` [P, B], `temperature` [P]; returns [P, B].
@@ -36,7 +36,7 @@ def probability_weights(log_prob: Tensor, temperature: Tensor) -> Tensor:
 
 
 def advantage_weights(advantage: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
-    """w = min(exp(temperature * A), maximum), the rule of AWR, AWAC and IQL; `advantage` [P, B], the rest [P]; returns [P, B]."""
+    """Weights w = min(exp(temperature * A), maximum) of AWR, AWAC and IQL; `advantage` [P, B], the rest [P]; returns [P, B]."""
     return _clipped_exp(temperature.unsqueeze(-1) * advantage, torch.zeros_like(maximum), maximum)
 
 

@@ -3,7 +3,7 @@
     import bench
 
     run = bench.train("iw_sft_q", "iwsft/hopper/medium-replay-v0", seeds=[0, 1], settings={"updates": 1000})
-    run.scores                                   # a data frame, one row a seed
+    run.scores                                   # a data frame, one row per seed
     policy = bench.load_policy(run, seed=0)      # a callable on one observation or a batch
     bench.read_results("results/single")         # the leaderboard of a folder of runs
 

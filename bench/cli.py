@@ -1,6 +1,6 @@
-"""One command, `python -m bench` (also installed as `iwsft-bench`): arguments of Hydra train, a subcommand does the rest.
+"""One command, `python -m bench` (also installed as `iwsft-bench`): Hydra's arguments train, subcommands do everything else.
 
-Subcommands are the files of bench/commands/, imported on demand. Exit codes stand in bench/errors.py.
+Subcommands are the files of bench/commands/, imported on demand. Exit codes are in bench/errors.py.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Keys (KEY=DEFAULT); python -m bench algo=NAME --help shows the keys of a method:
 
 
 def main() -> None:
-    """`python -m bench`."""
+    """Run `python -m bench` and exit with its code."""
     prepare_process()  # before torch is imported
     sys.exit(run(sys.argv[1:]))
 
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def commands() -> dict[str, str]:
-    """The subcommands by name, each with the first sentence of its help."""
+    """The subcommands by name, each with the first paragraph of its help."""
     found = {}
     for file in sorted(files("bench.commands").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".py") and file.name != "__init__.py":

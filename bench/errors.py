@@ -1,4 +1,4 @@
-"""Errors that a user can correct, from all packages, their message in one line, and the exit codes of `python -m bench`."""
+"""Errors that a user can correct, each with a message in one line, and the exit codes of `python -m bench`."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class BatchStream:
         return {"position": torch.from_numpy(np.stack([g.random(shape) for g in streams], 1))}
 
     def draws(self, update: int) -> Draws:
-        """position: [P, batch_size, 2] uniform float64 numbers of update number `update`."""
+        """The random numbers of update number `update`: position, [P, batch_size, 2] uniform float64 in [0, 1)."""
         return self.blocks.row(update)
 
     def batch(self, update: int) -> Batch:

@@ -113,7 +113,7 @@ class TransitionStream:
         return self.data.actions[next_step], self.has_next[step].to(self.rewards.dtype)
 
     def _noise(self, update: int) -> Draws:
-        """[P, *shape] of update number `update`, on the host."""
+        """Noise [P, *shape] of update number `update`, on the host."""
         members = []
         for seed in self.seeds:
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, NOISE_STREAM, update])))
@@ -121,7 +121,7 @@ class TransitionStream:
         return {name: torch.from_numpy(np.stack([m[name] for m in members])) for name in self.noise}
 
     def _noises(self, block: int) -> Draws:
-        """[BLOCK, P, *shape] of the updates of block number `block`."""
+        """Noise [BLOCK, P, *shape] of the updates of block number `block`."""
         rows = [self._noise(update) for update in range(block * BLOCK, (block + 1) * BLOCK)]
         return {name: torch.stack([row[name] for row in rows]) for name in self.noise}
 

@@ -73,5 +73,5 @@ def expectile_losses(difference: Tensor, expectile: Tensor) -> Tensor:
 
 
 def polyak(target: Tensor, source: Tensor, rate: Tensor) -> None:
-    """target <- (1 - rate) target + rate source, in place; both [P, N], `rate` [P]."""
+    """Move `target` towards `source`, in place: target <- (1 - rate) target + rate source; both [P, N], `rate` [P]."""
     target.lerp_(source, rate.unsqueeze(1).to(target.dtype))

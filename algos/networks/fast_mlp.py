@@ -44,7 +44,7 @@ def dtypes(hidden: torch.dtype, other: torch.dtype, count: int) -> list[torch.dt
 
 
 def forward(flat: Tensor, x: Tensor, sizes: Sizes, hidden: torch.dtype) -> Tensor:
-    """[P, B, in] -> [P, B, out]: linear layers with ReLU between them, the hidden ones multiplied in `hidden`."""
+    """Linear layers with ReLU between them, the hidden ones multiplied in `hidden`: [P, B, in] -> [P, B, out]."""
     weights = layers(flat, sizes)
     for (weight, bias), dtype in zip(weights[:-1], dtypes(hidden, flat.dtype, len(weights)), strict=False):
         x = linear(x, weight, bias, dtype).relu()
@@ -151,7 +151,7 @@ def weight_gradient(out: Tensor, x: Tensor, grad: Tensor) -> None:
 
 
 def input_gradient(grad: Tensor, weight: Tensor) -> Tensor:
-    """grad weight^T [P, B, in], the gradient by the layer's input."""
+    """The gradient by the layer's input: grad weight^T [P, B, in]."""
     transposed = weight.to(grad.dtype).transpose(1, 2)
     return grad * transposed if _narrow(weight) and weight.shape[2] == 1 else torch.bmm(grad, transposed)
 

@@ -86,7 +86,10 @@ class MLP:
         }
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
-        """[P, B, in] -> [P, B, out]. If `params` are views of a flat tensor, it must begin with the parameters of this network."""
+        """The outputs: [P, B, in] -> [P, B, out].
+
+        If `params` are views of a flat tensor, the tensor must begin with the parameters of this network.
+        """
         if isinstance(params, Views) and not self.layer_norm and not tracing():
             return dense(params.flat, x, self.sizes)
         last = len(self.sizes) - 2

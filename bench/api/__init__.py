@@ -1,1 +1,1 @@
-"""The Python API, one file an idea; `import bench` offers its names."""
+"""The Python API: data, training, policies, results. `import bench` offers its names."""

@@ -61,6 +61,6 @@ def data_from_dict(dataset: str, steps: Mapping[str, Any], env: Any = None, *, o
 
 
 def data_from_file(dataset: str, path: str | Path, env: Any = None, *, overwrite: bool = False, clip: bool = False) -> LoggedData:
-    """`data_from_arrays` from a .npz file of these arrays, or a .csv file with a row a step (docs/data.md lists its columns)."""
+    """`data_from_arrays` from a .npz file of these arrays, or a .csv file with a row per step (docs/data.md lists its columns)."""
     array_files.data_from_file(Path(path), dataset, env, overwrite=overwrite, clip=clip)
     return load(dataset)

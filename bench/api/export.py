@@ -1,4 +1,4 @@
-"""Policies as files that need neither this suite nor its configuration: ONNX and TorchScript."""
+"""Export policies to files that need neither this suite nor its configuration: ONNX and TorchScript."""
 
 from __future__ import annotations
 

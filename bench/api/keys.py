@@ -1,4 +1,4 @@
-"""Configuration keys from Python values: what the command takes as overrides, a call takes as mappings."""
+"""Configuration keys from Python values: mappings of a call become the overrides that the command takes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def config_of(keys: Mapping[str, Any], settings: Mapping[str, Any]) -> Config:
 
 
 def _overrides(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """key=value of every leaf of `tree`, in Hydra's grammar; population's values are one list a key."""
+    """key=value of every leaf of `tree`, in Hydra's grammar; a list stays one value."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
             yield from _overrides(value, f"{prefix}{name}.")

@@ -29,7 +29,7 @@ class Policy:
         """Mean actions in the environment's units: [act] for one observation, [B, act] for B; discrete ones as whole numbers.
 
         `observation` is as the environment gives it (an array, a number, a dict or tuple of them) or flat rows [obs] or [B, obs].
-        Raises RunError for a shape that is neither.
+        Raises RunError or DataError for another shape.
         """
         rows, batched = self._rows(observation)
         actions = self.environment.to_env(self.algo.act(torch.from_numpy(rows).unsqueeze(0))[0].numpy())

@@ -26,7 +26,7 @@ class Run:
     Attributes:
         path: the run directory.
         record: run.json: protocol, versions, digests, device, wall time.
-        episodes: a row an evaluation episode: update, seed, episode, return (raw, undiscounted), length (steps).
+        episodes: one row per evaluation episode: update, seed, episode, return (raw, undiscounted), length (steps).
     """
 
     def __init__(self, path: Path, record: dict[str, Any], episodes: pd.DataFrame) -> None:
@@ -39,16 +39,19 @@ class Run:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """A row an evaluation and seed: update, seed, return_mean, loss and the method's other metrics."""
+        """One row per evaluation and seed: update, seed, return_mean, loss and the method's other metrics."""
         return pd.read_csv(self.path / "curve.csv")
 
     @property
     def scores(self) -> pd.DataFrame:
-        """A row a seed: seed, return and score of the last iterate's final episodes (score is empty without reference scores)."""
+        """One row per seed: seed, return and score of the last iterate's final episodes (score is empty without reference scores)."""
         return self.select("last")
 
     def select(self, rule: str) -> pd.DataFrame:
-        """A row a seed under selection `rule`: last, best or mean_last_k. A failed episode counts as a random policy's."""
+        """One row per seed under selection `rule`: last, best or mean_last_k. A failed episode counts as a random policy's.
+
+        Raises RunError for another rule.
+        """
         found = {name.split("_last_")[0]: values for name, values in selections(self.record, self.episodes).items()}
         values = found.get(rule.split("_last_")[0])
         if values is None:
@@ -64,7 +67,7 @@ class Run:
         return load_policy(self, seed)
 
     def __fspath__(self) -> str:
-        """The run directory, so that a run goes wherever a path does."""
+        """The run directory: functions that take a path also take a run."""
         return str(self.path)
 
     def __repr__(self) -> str:
@@ -81,7 +84,7 @@ def load_run(path: str | PathLike[str]) -> Run:
 
 
 def read_results(folder: str | PathLike[str]) -> pd.DataFrame:
-    """The leaderboard of `folder`, a row a run and selection rule, with mean, interval and protocol in columns.
+    """The leaderboard of `folder`, one row per run and selection rule, with mean, interval and protocol in columns.
 
     It is computed from the runs in `folder`/runs where there are any, else read from `folder`/leaderboard.csv and checked. The columns
     are those of docs/submitting.md. Raises RunError if the folder has neither, or damaged ones.

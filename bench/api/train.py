@@ -29,7 +29,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     **keys: Any,
 ) -> Run:
-    """Train `algo` on `dataset`, one member a seed, and return the finished run.
+    """Train `algo` on `dataset`, one member per seed, and return the finished run.
 
     The run directory is the command's: `python -m bench algo=... dataset=... seeds=[...]` finds it finished, and an interrupted call
     continues where it was saved.
@@ -37,11 +37,11 @@ def train(
     Arguments:
         algo: a method's name, a file of conf/algo.
         dataset: an id, or an expression of ids.
-        seeds: one member each.
+        seeds: one member per seed.
         settings: the method's settings, nested or dotted: {"updates": 3000, "weighting.temperature": 3}.
         keys: other keys of the configuration, groups as mappings: suite="mine", device="cpu", eval={"every": 500, "episodes": 5}.
 
-    Raises ConfigError for a key or value that cannot be used, DataError for data that cannot, RunError for a run that cannot be done.
+    Raises ConfigError for a key or value that cannot be used, DataError for such data, RunError for a run that cannot continue.
     """
     keep_freed_memory()
     config = config_of({"algo": algo, "dataset": dataset, "seeds": list(seeds), **keys}, settings or {})
@@ -52,17 +52,17 @@ def train(
 
 
 def evaluate(run: str | PathLike[str], episodes: int = 10, workers: int | None = None) -> pd.DataFrame:
-    """Play `episodes` episodes of every seed's policy, mean actions, and return a row an episode.
+    """Play `episodes` episodes of every seed's policy, mean actions, and return one row per episode.
 
     The columns are seed, episode, return (raw, undiscounted), length (steps) and score (empty without reference scores). The first
     episodes start as the run's own final ones did, so up to `eval.final_episodes` of them repeat its record on the same platform.
 
     Arguments:
         run: a run, or its directory.
-        episodes: a seed.
+        episodes: number per seed.
         workers: processes that step environments; all cores by default.
 
-    Raises RunError for a run that is not finished.
+    Raises ConfigError for fewer than one episode, RunError for a run that is not finished.
     """
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}: expected a positive number")

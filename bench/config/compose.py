@@ -25,7 +25,7 @@ RUN_KEYS = (
     "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "seeds", "eval.workers", "population",
     "trainer.max_members", "report.",
 )  # fmt: skip
-"""Keys that say where and on what data a run was made, and that a report shows elsewhere."""
+"""Keys of the place and the data of a run, which a report shows elsewhere."""
 HYDRA_VERSION = "1.3"  # the defaults of Hydra that conf/ is written for
 
 
@@ -82,7 +82,7 @@ def difference(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
+    """A nested mapping by dotted names: {"a": {"b": 1}} as {"a.b": 1}."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

@@ -16,7 +16,7 @@ INDENT = 40  # of a key's comment
 
 
 def keys() -> str:
-    """One entry a key of `Config`, groups included, such as `eval.every=500  updates between evaluations`."""
+    """One entry per key of `Config`, groups included, such as `eval.every=500  updates between evaluations`."""
     source = files("bench.config").joinpath("schema.py").read_text()
     classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
     return "\n".join(
@@ -25,7 +25,7 @@ def keys() -> str:
 
 
 def groups() -> str:
-    """One entry a group of conf/: `logger = jsonl, none, ...`."""
+    """One entry per group of conf/: `logger = jsonl, none, ...`."""
     conf = files("conf")
     folders = [f for f in conf.iterdir() if f.is_dir() and f.name not in ("hydra", "__pycache__")]
     found = {folder.name: _options(folder) for folder in sorted(folders, key=lambda f: f.name)}

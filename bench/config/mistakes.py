@@ -32,7 +32,7 @@ def stop(error: BaseException) -> NoReturn:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Around code that Hydra calls: exit with the line of a mistake or the traceback of a defect, neither of which becomes a warning."""
+    """Wrap code that Hydra calls: exit with a mistake's line or a defect's traceback, which Hydra would turn into a warning."""
     try:
         yield
     except MISTAKES as error:
@@ -43,7 +43,7 @@ def exit_on_error() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """The line of one of MISTAKES."""
+    """The one-line message of `error`, one of MISTAKES."""
     if isinstance(error, USER_ERRORS):
         return str(error)
     if isinstance(error, ConnectionError) and error.filename is None:  # of the network, not of a file

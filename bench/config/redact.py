@@ -1,6 +1,6 @@
 """Redact secrets in everything that is written: settings, records, error and log lines.
 
-A secret is the value of an environment variable named *KEY, *TOKEN, *SECRET or *PASSWORD, and a value that is assigned to such a name
+A secret is the value of an environment variable named KEY, *_KEY, *TOKEN, *SECRET or *PASSWORD, and a value that is assigned to such a name
 (`SERVICE_PASSWORD=...` on the command line, `hf_token: ...` in a file). Values shorter than SHORTEST characters are left as they are.
 """
 
@@ -27,7 +27,7 @@ def redact(text: str) -> str:
 
 
 def redact_tree(value: Any) -> Any:
-    """`redact` for every string in plain data."""
+    """Apply `redact` to every string in plain data."""
     if isinstance(value, dict):
         return {redact_tree(key): SHOWN if _is_secret(key, item) else redact_tree(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -53,7 +53,7 @@ class LoggerConfig:
 
 @dataclass
 class TrainerConfig:
-    """How training runs on the machine. `precision` and `processes` change results by rounding only."""
+    """Execution of training on the machine. `precision` and `processes` change results by rounding only."""
 
     engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs, the choice of auto on a GPU)
     precision: str = "float32"  # of matrix products in training: float32 | tf32 | bf16
@@ -97,7 +97,7 @@ class PiRefConfig:
     dataset: str | None = None  # data set that pi_ref is trained on; null: the run's own
 
     def algo(self, hidden: list[int]) -> WeightedBCConfig:
-        """The method that trains it, with hidden layers of the widths `hidden`."""
+        """The configuration of pi_ref's training, with hidden layers of the widths `hidden`."""
         training = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dataset"}
         return WeightedBCConfig("bc", hidden=list(hidden), **training)
 

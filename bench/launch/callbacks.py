@@ -1,4 +1,4 @@
-"""Hydra callbacks around runs and sweeps, whichever launcher runs the jobs: checks before, tables after, no secrets in Hydra's files.
+"""Hydra callbacks around runs and sweeps of every launcher: checks before, tables after, no secrets in Hydra's files.
 
 Hydra turns an exception in a callback into a warning, so mistakes exit through `exit_on_error`.
 """

@@ -1,8 +1,8 @@
 """Launchers run the jobs of a sweep: `hydra/launcher=NAME`, configured in conf/hydra/launcher/.
 
 Hydra's own launcher runs jobs one after another in the process of the command. joblib, submitit (SLURM) and Ray are plugins that run
-each job in a process of its own, on this machine or others. They pickle the job to send it and its one number to send it back: no other
-pickle exists in this suite. Results are never sent; a job writes them to its run directory.
+each job in a process of its own, on this machine or others. They pickle the job to send it and its one number to send it back.
+Results are never sent; a job writes them to its run directory.
 """
 
 from __future__ import annotations

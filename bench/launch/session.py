@@ -1,4 +1,4 @@
-"""The session of this process: everything that the jobs Hydra runs in it, one after another, have in common."""
+"""The session of this process: data, environments and sweep, shared by the jobs that Hydra runs here one after another."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from bench.launch.session import session
 def train(arguments: Sequence[str]) -> None:
     """Train the run or the sweep that `arguments` describe, and write its tables.
 
-    Raises the errors of a user's mistakes; where jobs of a sweep failed, after the tables of the finished ones are written.
+    Raises the errors of a user's mistakes. If jobs of a sweep failed, the tables of the finished ones are written first.
     """
     register()
     prefer_own_configs()
@@ -28,7 +28,7 @@ def train(arguments: Sequence[str]) -> None:
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
         hydra.main(version_base=HYDRA_VERSION, config_path="pkg://conf", config_name="config")(job)()
-        session().end_sweep()  # without the callback that writes tables
+        session().end_sweep()  # where the callback that writes tables, and ends the sweep, is switched off
     except MISTAKES:
         write_partial_tables()
         raise

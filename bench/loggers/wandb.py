@@ -108,7 +108,7 @@ class Wandb:
         _live.add(run_id)
 
     def log(self, update: int, rows: Sequence[Row]) -> None:
-        if update >= self.run.step:  # the server already has what a resumed run repeats
+        if update >= self.run.step:  # the server already has the rows that a resumed run repeats
             self.run.log(flat_curves(rows), step=update)
 
     def finish(self, summary: Row) -> None:
@@ -118,7 +118,7 @@ class Wandb:
             if self.logger.artifact:
                 self._send_files()
         finally:
-            self.run.finish()  # what is not sent by then stays in the folder
+            self.run.finish()  # data that were not sent by then stay in the folder
             _live.discard(self.run.id)
 
     def _send_final_returns(self) -> None:

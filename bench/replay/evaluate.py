@@ -24,8 +24,8 @@ EXPECTED = "KEY=VALUE,VALUE,..."
 def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None) -> str:
     """Play the final episodes of the run in `folder` with each combination of `arguments`, such as `guidance=1,1.5` or `episodes=200`.
 
-    Write every episode to evaluation.csv in `folder`; return a Markdown table, a row a combination. Raises ConfigError for a key that is
-    not an evaluation setting of the method or a value that it refuses, RunError for a run that cannot be loaded.
+    Write every episode to evaluation.csv in `folder`; return a Markdown table, one row per combination. Raises ConfigError for a key that
+    is not an evaluation setting of the method or a value that it refuses, RunError for a run that cannot be loaded.
     """
     run, device = load_run(folder), device_of("auto")
     settings, episodes = parse(run, arguments)
@@ -45,7 +45,7 @@ def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None)
 
 
 def parse(run: LoadedRun, arguments: Sequence[str]) -> tuple[dict[str, list[float]], int]:
-    """(values by evaluation setting of the method, episodes) from KEY=VALUE,VALUE,... Raises ConfigError."""
+    """Parse KEY=VALUE,VALUE,... into (values by evaluation setting of the method, episodes). Raises ConfigError."""
     known = run.config.algo.evaluation_settings
     settings: dict[str, list[float]] = {}
     for argument in arguments:

@@ -19,13 +19,13 @@ from bench.storage.rundir import film_path, read_csv
 from envs.files import write_atomic
 
 WIDTH = 240  # pixels
-FRAMES = 300  # at most, of the longest episode; longer ones have fewer frames a second
+FRAMES = 300  # at most, of the longest episode; longer ones have fewer frames per second
 QUALITY = 40  # of 100, WebP; a film of 250 frames takes about 0.3 MB
 REMEDY = "install a renderer that needs no screen (apt-get install libegl1 libgl1-mesa-dri, or libosmesa6 with MUJOCO_GL=osmesa)"
 
 
 class Film(NamedTuple):
-    """Frames, milliseconds a frame, and the raw return and length of the episode."""
+    """Frames, milliseconds per frame, and the raw return and length of the episode."""
 
     frames: list[Image.Image]
     interval: float

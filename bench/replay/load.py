@@ -122,7 +122,7 @@ def load_run(folder: Path) -> LoadedRun:
 
 
 def load_record(folder: Path) -> Row:
-    """run.json of a run directory. Raises RunError."""
+    """Read run.json of a run directory. Raises RunError if it is missing or no JSON."""
     path = folder / "run.json"
     try:
         return json.loads(path.read_text())

@@ -26,14 +26,14 @@ ERRORS = 4.0  # standard errors of a difference of two means that count as noise
 
 
 class Verdict(NamedTuple):
-    """True if the run reproduces, and a line that says how closely."""
+    """A verdict: `reproduces`, and a message in one line that says how closely."""
 
     reproduces: bool
     message: str
 
 
 def verify(folder: Path, workers: int | None = None) -> Verdict:
-    """Play the final episodes of the run in `folder` again, with `workers` processes (default: one a core).
+    """Play the final episodes of the run in `folder` again, with `workers` processes (default: one per core).
 
     Raises RunError for a run that cannot be played, or whose files or data do not belong together.
     """
@@ -48,7 +48,7 @@ def verify(folder: Path, workers: int | None = None) -> Verdict:
 
 
 def check_identity(run: LoadedRun) -> None:
-    """Raise RunError unless run.json, config.yaml and the data (of pi_ref, too, if others) belong together."""
+    """Raise RunError unless run.json, config.yaml and the data, those of pi_ref included, belong together."""
     folder, config, record = run.folder, run.config, run.record
     with Shared() as shared:
         other, digest = shared.pi_ref_data(config), shared.data(config.dataset).trajectories.digest
@@ -62,7 +62,7 @@ def check_identity(run: LoadedRun) -> None:
 
 
 def _final_returns(folder: Path, record: Row, seeds: list[int], episodes: pd.DataFrame) -> np.ndarray:
-    """[seeds, episodes] returns after the last update, failed episodes counted as tables count them."""
+    """Returns [seeds, episodes] after the last update, failed episodes counted as tables count them."""
     rows = failures_as_random(record, episodes)
     last = rows[rows["update"] == record["updates"]].sort_values(["seed", "episode"]).set_index("seed")["return"]
     if missing := [s for s in seeds if s not in last.index]:

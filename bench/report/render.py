@@ -102,7 +102,7 @@ def _html_cell(line: Line, method: str) -> str:
 
 
 def breakable(text: str, gap: str = "<wbr>") -> str:
-    """`text`, escaped, that may be broken after / and -."""
+    """`text`, escaped, with a possible line break (`gap`) after every / and -."""
     return re.sub("([/-])", rf"\1{gap}", escaping.escape(text))
 
 
@@ -110,7 +110,7 @@ def breakable(text: str, gap: str = "<wbr>") -> str:
 
 
 def long_csv(tables: Sequence[Table]) -> str:
-    """Every number of the tables, one a line."""
+    """Every number of the tables, one per line."""
     rows = [
         {
             "scope": line.scope, "name": line.name, "algo": method, "selection": table.selection, "reference": table.reference,
@@ -160,7 +160,7 @@ def _methods_as_rows(methods: Sequence[str], lines: Sequence[Line]) -> str:
 
 
 def _tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """`rows` are cells, or a rule."""
+    """A tabular environment; each of `rows` is its cells, or a rule."""
     lines = [row if isinstance(row, str) else " & ".join(row) + r" \\" for row in [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]]
     return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", ""])
 

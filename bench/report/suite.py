@@ -1,4 +1,4 @@
-"""Everything computed from the runs of a suite, read once: tables, leaderboard, figures and page."""
+"""Tables, leaderboard, figures and page of a suite, computed from its runs, which are read once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
 
     Without `page`, neither figures nor report.html are written. One process at a time writes, so that the files belong together and the
     last process to finish leaves those of all runs. Raises RunError, before anything is written, if there is no finished run, and if runs
-    follow several protocols unless `options` or a run allow it (`mixed`).
+    follow several protocols unless `options` or the configuration of a run sets `mixed`.
     """
     with tables_lock(suite).held():
         remove_scratch(suite)

@@ -158,9 +158,9 @@ COSTS_NOTE = "Wall time covers training and evaluation, seeds side by side, on t
 
 
 def costs_of(runs: Runs) -> list[list[str]]:
-    """Head and rows of the table of costs, a row a method.
+    """Head and rows of the table of costs, one row per method.
 
-    Columns: trained parameters, updates, seconds a seed (mean over data sets), and the number of data sets on which the method's mean
+    Columns: trained parameters, updates, seconds per seed (mean over data sets), and the number of data sets on which the method's mean
     return (last iterate) is above that of the data.
     """
     found: dict[str, list[Row]] = {}

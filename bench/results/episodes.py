@@ -1,4 +1,4 @@
-"""Evaluation episodes of a run: read, checked, and reduced to one value a seed by each selection rule.
+"""Evaluation episodes of a run: read, checked, and reduced to one value per seed by each selection rule.
 
 last          mean over the final episodes of the last iterate
 best          the best evaluation during training (its first `eval_episodes` episodes); flatters methods that are evaluated often
@@ -18,7 +18,7 @@ from envs.data.references import Reference
 
 
 def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
-    """episodes.csv of a finished run. Raises RunError, naming the row, for missing or repeated episodes, ValueError if it is no table.
+    """Read episodes.csv of a finished run. Raises RunError, naming the row, for missing or repeated episodes, ValueError if it is no table.
 
     A seed without any final episode is no error here: tables show the number of seeds found.
     """
@@ -75,14 +75,14 @@ def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
-    """Mean score (raw return without reference scores) of every evaluation: a row an update, a column a seed."""
+    """Mean score (raw return without reference scores) of every evaluation: one row per update, one column per seed."""
     reference = reference_of(record)
     curve = _evaluations(record, failures_as_random(record, episodes)).T
     return curve if reference is None else curve.apply(lambda x: reference.score(x.to_numpy()))
 
 
 def _evaluations(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
-    """Mean return of every evaluation's first `eval_episodes` episodes: a row a seed, a column an update."""
+    """Mean return of every evaluation's first `eval_episodes` episodes: one row per seed, one column per update."""
     first = episodes[episodes["episode"] < record["eval_episodes"]]
     return _means(first, ["seed", "update"]).unstack("update")
 

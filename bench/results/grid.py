@@ -29,9 +29,9 @@ DOMAINS = {
 
 @dataclass(frozen=True)
 class Grid:
-    """One value a seed for each data set and method.
+    """One value per seed for each data set and method.
 
-    values: (data set, method) -> a score a seed; a raw return where the data set has no reference scores. records: run.json of every
+    values: (data set, method) -> one score per seed; a raw return where the data set has no reference scores. records: run.json of every
     cell. scored: data sets with reference scores. seeds: number of seeds that a complete cell has.
     """
 

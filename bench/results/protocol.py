@@ -1,4 +1,4 @@
-"""Protocol of a result: what must agree between numbers that share a table."""
+"""Protocol of a result: the properties that must agree between numbers that share a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TableOptions(NamedTuple):
     root: Path | None = None
 
     def of_runs(self, records: Sequence[Row]) -> TableOptions:
-        """These options, and those that the configuration of a run turns on (report.mixed, report.published)."""
+        """The options, with those added that the configuration of a run turns on (report.mixed, report.published)."""
         mixed, published = (any(r.get(name) for r in records) for name in ("mixed", "published"))
         return self._replace(mixed=self.mixed or mixed, published=self.published or published)
 

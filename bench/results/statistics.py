@@ -25,7 +25,7 @@ class Summary(NamedTuple):
 
 
 def summarise(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> Summary:
-    """Summary of `values`, one a seed; the interval is Student's t."""
+    """Summary of `values`, one per seed; the interval is Student's t."""
     x = np.asarray(values, np.float64)
     mean = float(x.mean())
     if len(x) < 2:

@@ -1,4 +1,4 @@
-"""A measured process, started by worker.py, because threads and memory belong to a process.
+"""A measured process, which worker.py starts: threads and peak memory are properties of a process.
 
 It reads an order (a line of JSON) and answers with its GOMP_SPINCOUNT once it has set up. It then reads a line of seconds for each
 measurement and answers with updates per second, and at the end of its input with its peak memory. It idles in between.
@@ -49,7 +49,7 @@ class Stopwatch:
         return time.perf_counter() - started
 
     def rate(self, seconds: float) -> float:
-        """Updates per second over about `seconds`. A rare long update has its share, even if none fell into that time."""
+        """Updates per second over about `seconds`. A rare long update counts as often as it occurs, even if none fell into that time."""
         rare = self.work.rare
         if rare:
             self.next += -self.next % rare
@@ -68,7 +68,7 @@ class Stopwatch:
 
 
 def cpu_bfloat16(load: Workload) -> bool:
-    """True if bfloat16 needs a dtype: torch's global setting, which serves GPUs, slows a CPU without AMX down."""
+    """True if tensors must be bfloat16 themselves: torch's global setting, made for GPUs, slows a CPU without AMX down."""
     return load.device == "cpu" and load.precision == "bf16"
 
 

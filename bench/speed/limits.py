@@ -1,9 +1,9 @@
-"""What bounds an update: its floating-point operations, and the rate at which the device multiplies matrices and does nothing else.
+"""Limits of an update: its floating-point operations, and the rate at which the device multiplies matrices and does nothing else.
 
 A product [B, a] x [a, b] takes 2 B a b operations. Only matrix products count, as is usual; everything else is a few per cent of them.
 Forward through a network takes F = 2 B sum(a b). Backward, the weights' gradients take F again and the inputs' gradients another F, less
-the first layer's, which no method needs. The formula counts products with a single unit as well, of which a CPU does one twice and another
-as a sum (algos/networks/fast_mlp.py): half a per cent.
+the first layer's, which no method needs. The formula also counts products with a single output, some of which a CPU
+computes twice and others as a sum (algos/networks/fast_mlp.py): half a per cent.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def make(root: Path, steps: int, length: int) -> None:
 
 
 def _in_process(kind: str, root: Path) -> dict[str, float]:
-    """`_measure` in a process of its own."""
+    """Run `_measure` in a process of its own."""
     if kind == "first":
         shutil.rmtree(root / ".cache", ignore_errors=True)
     command, environment = [sys.executable, "-m", "bench.speed.loading", kind], os.environ | {"MINARI_DATASETS_PATH": str(root)}

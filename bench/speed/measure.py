@@ -45,9 +45,9 @@ def measure(o: MeasureOptions, say: Say) -> tuple[list[Row], list[Row]]:
 def settings(method: str, o: MeasureOptions) -> tuple[list[Setting], list[Setting]]:
     """The settings of the suite, and those of the yardstick.
 
-    The yardstick runs with one thread, with all threads, and on a CPU in one process a thread, as for several seeds; with all threads also
-    in the suite's environment, which shows what that environment is worth. All in float32; where the suite multiplies in bfloat16 on a CPU,
-    in torch.autocast as well.
+    The yardstick runs with one thread, with all threads, and on a CPU in one process per thread, as users train several seeds. With all
+    threads it also runs in the suite's environment, which shows the gain from that environment. On a CPU it runs in float32, and if the
+    suite multiplies in bfloat16, with torch.autocast as well.
     """
     loads = {p: workload(method, p, o) for p in {1, o.all_threads, *o.members}}
     suite = [Setting("suite", loads[p], o.all_threads) for p in o.members]

@@ -26,7 +26,7 @@ class Options:
     device: str = "auto"  # auto | cpu | cuda
     engine: str = "auto"  # of the suite's updates: auto | eager | compiled | captured
     precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
-    threads: int | None = None  # of the process that trains; one a core if null
+    threads: int | None = None  # of the process that trains; null: one per core
     batch: int = 256
     hidden: list[int] = field(default_factory=lambda: [256, 256])
 
@@ -53,8 +53,8 @@ class Options:
 class Measured(Options):
     """Options of the timed commands."""
 
-    rounds: int = 3  # everything is measured once a round
-    seconds: float = 1.5  # a measurement
+    rounds: int = 3  # each measures every setting once
+    seconds: float = 1.5  # per measurement
     out: str = "results/speed"  # folder of the results
 
     def check(self) -> None:
@@ -142,7 +142,7 @@ class DataOptions:
     """Options of `python -m bench speed data`."""
 
     steps: int = 1_000_000
-    length: int = 1000  # steps an episode
+    length: int = 1000  # steps per episode
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""

@@ -33,7 +33,7 @@ member_updates_per_s: of all members together. flops_per_update: needed by a mem
 member_updates_per_s. share_of_limit: gflops over the highest rate of products in the same measurement and precision. memory_mib: of all
 processes (peak, plus the private pages of forks), on a GPU peak allocation. spread: (largest - smallest) / median of member_updates_per_s.
 ratio: to the yardstick in one process, round by round: median, lowest, highest; the yardstick's fastest setting in the runtime environment
-(one thread or all, float32 or autocast). ratio_processes: to the yardstick in one process of one thread a core. others_busy: share of the
+(one thread or all, float32 or autocast). ratio_processes: to the yardstick in one process of one thread per core. others_busy: share of the
 cores that other processes used before the measurement."""
 
 ROUND_COLUMNS = (

@@ -21,9 +21,9 @@ from envs.readers.load import load
 
 COLUMNS = ("curve", "x", "data_steps", "own_updates", "env_steps_per_s", *(c for c in SPEED_COLUMNS if not c.startswith("ratio")))
 """curve: the varied quantity. x: its value. data_steps: steps of the data. own_updates: updates in the method's configuration.
-env_steps_per_s: environment steps a second in an evaluation of all members."""
+env_steps_per_s: environment steps per second in an evaluation of all members."""
 
-EPISODES = 6  # a member in the timed evaluation; as many run at once as in an evaluation of ten members
+EPISODES = 6  # per member in the timed evaluation: as many as run at once for each of ten members
 
 
 def scale(o: ScaleOptions, say: Say) -> list[Row]:
@@ -81,7 +81,7 @@ def update_flops(work: Workload) -> float:
 
 
 def evaluation_row(o: ScaleOptions, dataset: str, rows: Sequence[Row]) -> Row:
-    """Environment steps a second in an evaluation of `seeds` untrained policies, resets and policies included."""
+    """Environment steps per second in an evaluation of `seeds` untrained policies, resets and policies included."""
     data = load(dataset)
     work = Workload("bc", o.seeds, dataset=dataset, device=o.device)
     config = configured(work)

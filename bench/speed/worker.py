@@ -1,4 +1,4 @@
-"""Measured processes, controlled from the measuring process, which lets them work one after another."""
+"""Measured processes: the measuring process starts them and lets them work one after another."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CODE = Path(__file__).parents[2]  # the folder that contains this package; the p
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing to measure: its kind, workload, processes (which share the members), threads a process, and one of ENVIRONMENTS."""
+    """One thing to measure: its kind, workload, processes (which share the members), threads per process, and one of ENVIRONMENTS."""
 
     kind: str  # suite | yardstick | limit
     workload: Workload
@@ -48,7 +48,7 @@ class Setting:
 class Worker:
     """The running processes of a setting.
 
-    rates: member-updates per second, one a round. spin_counts: GOMP_SPINCOUNT of each process once it is ready.
+    rates: member-updates per second, one per round. spin_counts: GOMP_SPINCOUNT of each process once it is ready.
     """
 
     setting: Setting
@@ -135,7 +135,7 @@ def running(settings: Sequence[Setting]) -> Iterator[list[Worker]]:
 def take_turns(workers: Sequence[Sequence[Worker]], rounds: int, seconds: float) -> None:
     """Warm up, then measure every worker once a round, groups interleaved, every second round in reverse order.
 
-    Whatever changes on the machine over minutes then affects all workers equally.
+    Slow changes of the machine then affect all workers equally.
     """
     order = [w for w in chain.from_iterable(zip_longest(*workers)) if w is not None]
 

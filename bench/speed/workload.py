@@ -25,7 +25,7 @@ UPDATES = 1_000_000  # length of schedules; no measurement gets that far
 
 @dataclass(frozen=True)
 class Workload:
-    """`members` learners of `method`. batch = 0 and hidden = () mean the method's own, steps = 0 all of the data."""
+    """`members` learners of `method`. batch = 0, hidden = (): the method's own settings. steps = 0: all of the data."""
 
     method: str
     members: int = 1

@@ -1,7 +1,7 @@
-"""The yardstick: a plain training loop, one seed a process, eager, one module a network, as most public code of the field is written.
+"""The yardstick: a plain eager training loop with one seed per process and one module per network, the style of most public code.
 
-Mathematics, settings and data are the suite's; tests compare losses and parameters. The style is the field's: nn.Module, torch.optim.Adam,
-a buffer of tensors indexed by torch.randint. It is as fast as that style allows: data on the device, one loss read back every 1,000
+Mathematics, settings and data are the suite's; tests compare losses and parameters. It uses nn.Module, torch.optim.Adam,
+and a buffer of tensors indexed by torch.randint. It is as fast as that style allows: data on the device, one loss read back every 1,000
 updates, distributions without argument checks, target networks moved in place.
 """
 
@@ -52,7 +52,7 @@ class GaussianActor(nn.Module):
 
 
 class DeterministicActor(nn.Module):
-    """tanh(net(s))."""
+    """a = tanh(net(s))."""
 
     def __init__(self, observation_width: int, action_width: int, hidden: list[int]) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class Trainer(ABC):
 
 
 class BC(Trainer):
-    """-log pi(a|s) on all data."""
+    """Behaviour cloning: -log pi(a|s) on all data."""
 
     def __init__(self, config: Any, data: Episodes) -> None:
         super().__init__(config, data)

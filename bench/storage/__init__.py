@@ -1,1 +1,1 @@
-"""Files that are whole or absent, locks, checkpoints, the layout of a run directory."""
+"""Run directories: their layout, checkpoints, tensors and locks. Every file is whole or absent."""

@@ -1,6 +1,6 @@
 """Locks between processes. The operating system frees the lock of a process that dies; its file stays and names its last holder.
 
-They are flock's locks. (The package filelock falls back to files that outlive a killed process.) On NFS, Linux makes them locks of the
+The locks are flock's. (The package filelock falls back to files that outlive a killed process.) On NFS, Linux makes them locks of the
 server, which hold between machines, except with the mount options local_lock=flock and nolock. A file system without locks (Lustre without
 -o flock) is refused.
 """
@@ -31,7 +31,7 @@ class Lock:
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Take the lock; False if another holder has it. Raises RunError on a file system without locks, OSError."""
+        """Take the lock; False if another holder has it. Raises RunError on a file system without locks, OSError for other failures."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:

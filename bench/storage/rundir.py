@@ -1,4 +1,4 @@
-"""A run directory: all files of one run, named by a hash of what determines its result.
+"""A run directory: all files of one run, named by a hash of the settings and data that determine its result.
 
 config.yaml        the resolved configuration
 run.json           data, settings, versions and device; `status` is "finished" when all other files are complete
@@ -51,7 +51,7 @@ def digest_of(content: Any) -> str:
 
 
 def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
-    """The hash of what determines a run's result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic."""
+    """The hash of everything that determines the result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic."""
     evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
     pi_ref = (config.pi_ref_algo.determinants(), pi_ref_digest) if config.algo.needs_pi_ref else None
     return digest_of(

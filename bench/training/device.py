@@ -50,7 +50,7 @@ def set_products(kind: str, precision: str) -> None:
 
 
 def matmul_precision() -> str:
-    """torch's current setting. Version 2.9 warns once of a new name for it, which earlier and later versions lack."""
+    """The current setting of torch. Version 2.9 warns once of a new name for it, which earlier and later versions lack."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Please use the new API settings to control TF32", UserWarning)
         return torch.get_float32_matmul_precision()

@@ -12,7 +12,7 @@ from bench.storage.rundir import Row
 from envs.data.logged_data import LoggedData
 from envs.evaluation.rollout import Evaluator, Returns, episode_seeds
 
-ENVIRONMENTS = 64  # side by side at most, but at least one for each member
+ENVIRONMENTS = 64  # at most, side by side; at least one for each member
 
 
 def environments_a_member(members: int, episodes: int) -> int:
@@ -45,7 +45,7 @@ def play(
 
 
 def finite(algo: Algo) -> np.ndarray:
-    """[P] bool: every parameter of the member's policy is a finite number."""
+    """A mask [P]: True for members whose policy parameters are all finite."""
     return torch.stack([p.isfinite().flatten(1).all(1) for p in algo.policy().values()]).all(0).cpu().numpy()
 
 

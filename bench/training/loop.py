@@ -35,7 +35,7 @@ class Loop(ABC):
         """Write everything that a restart needs."""
 
     def after_chunk(self) -> None:  # noqa: B027 (optional)
-        """Called between two chunks."""
+        """Work between two chunks; none by default."""
 
     def save(self) -> None:
         self.write_checkpoint()

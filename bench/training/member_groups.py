@@ -1,4 +1,4 @@
-"""A population too large for the memory, trained group by group; its members are the same."""
+"""A population too large for the memory, trained group by group; each member is trained as in one group."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from bench.training.device import cores
 from bench.training.member_groups import MemberGroups, member_slices, out_of_memory
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""By workers: schedulers signal every process of a job, and the parent decides when its workers end."""
+"""Signals that workers ignore: schedulers signal every process of a job, and the parent decides when its workers end."""
 
 
 def processes_for(config: Config, device: torch.device, members: int) -> int:
@@ -82,7 +82,7 @@ class MemberProcesses(MemberGroups):
             group.state = {name: shared_copy(value) for name, value in group.state.items()}
 
     def train(self, start: int, stop: int) -> Metrics:
-        """Raises MemoryError if a worker ran out of memory or was killed, as the system does for want of memory."""
+        """Train in the workers. Raises MemoryError if one ran out of memory or was killed, as the system does when memory runs out."""
         if not self.workers:
             for group in self.groups:
                 self.workers.append(_fork(group))

@@ -51,9 +51,10 @@ def _is_reference(config: Config) -> bool:
 
 @contextmanager
 def publisher(config: Config, dataset_digest: str, device: torch.device) -> Iterator[Callable[[dict[str, Tensor]], None]]:
-    """A function that publishes the run's policy as pi_ref, if the run trains one that no process has or trains; otherwise it does nothing.
+    """A function that publishes the run's policy as pi_ref.
 
-    Until the end of the block other processes wait for that policy.
+    It does nothing unless the run trains a pi_ref that no process has finished or is training. Until the end of the block, other processes
+    wait for that policy.
     """
     path = _path(config, dataset_digest, device) if _is_reference(config) else None
     if path is None or path.exists() or not (lock := _lock(path)).take():

@@ -1,4 +1,4 @@
-"""Progress of training for the person who watches: a bar on a terminal, otherwise a line per evaluation."""
+"""Progress of training on standard error: a bar on a terminal, otherwise a line per evaluation."""
 
 from __future__ import annotations
 

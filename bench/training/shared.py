@@ -35,7 +35,7 @@ class Shared:
             del self._data[next(iter(self._data))]
 
     def data(self, dataset: str, workers: int | None = None) -> LoggedData:
-        """Data set `dataset`; a reference score is measured (in `workers` processes) if it brings none. Raises DataError."""
+        """Data set `dataset`. If it has no reference scores, they are measured in `workers` processes. Raises DataError."""
         data = self._data.get(dataset) or load(dataset)
         if dataset not in self._data and data.reference is None:
             data = replace(data, reference=measured_reference(data, self.evaluator(data.env_spec, workers)))

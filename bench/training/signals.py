@@ -1,9 +1,9 @@
 """Signals that ask the process to exit: SIGTERM and SIGUSR1, which schedulers send before the time limit of a job.
 
-They wait until the state is saved; then the process exits with code 75 (EX_TEMPFAIL of sysexits.h): the same command resumes the work.
+The process saves its state first and then exits with code 75 (EX_TEMPFAIL of sysexits.h): the same command resumes the work.
 
-The process may have handlers already, as submitit's, which put a job back into SLURM's queue. Such a handler is called after the save
-instead of the exit, also for SIGUSR2, which submitit uses; if it returns, training continues.
+The process may have handlers already, such as submitit's, which puts a job back into SLURM's queue. Such a handler is called after the
+save instead of the exit, also for SIGUSR2, which submitit uses; if it returns, training continues.
 """
 
 from __future__ import annotations

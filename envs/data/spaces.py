@@ -77,7 +77,7 @@ def flatten_rows(space: spaces.Space, rows: np.ndarray, out: np.ndarray) -> None
 
 
 def one_hot(numbers: np.ndarray, count: int) -> np.ndarray:
-    """[T, count] float32 of whole numbers [T] in [0, count). Raises IndexError for others."""
+    """One-hot rows [T, count] float32 of whole numbers [T] in [0, count). Raises IndexError for others."""
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < count):
         raise IndexError(f"a number outside 0 .. {count - 1}")
     return np.eye(count, dtype=np.float32)[numbers]

@@ -50,17 +50,17 @@ class Trajectories:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """[E] int64, steps of each episode."""
+        """Steps of each episode, [E] int64."""
         return self.offsets.diff()
 
     @cached_property
     def episode_of_step(self) -> Tensor:
-        """[N] int64, the episode of each step."""
+        """The episode of each step, [N] int64."""
         return torch.repeat_interleave(torch.arange(self.num_episodes, device=self.offsets.device), self.lengths)
 
     @cached_property
     def returns(self) -> Tensor:
-        """[E] float64, raw undiscounted return of each episode."""
+        """Raw undiscounted return of each episode, [E] float64."""
         returns = torch.zeros(self.num_episodes, dtype=torch.float64, device=self.rewards.device)
         for start in range(0, self.num_steps, SUMMED_ROWS):  # in pieces: the intermediate tensors are larger than the rewards
             rewards = self.rewards[start : start + SUMMED_ROWS]

@@ -60,7 +60,7 @@ def _version(package: str) -> str | None:
 
 
 def random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
-    """[EPISODES] raw returns of the random policy: actions uniform within the bounds."""
+    """Raw returns [EPISODES] of the random policy, whose actions are uniform within the bounds."""
     rng = np.random.Generator(np.random.PCG64(SEED))
 
     def act(observations: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class Returns(NamedTuple):
 
 
 def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarray:
-    """[len(seeds), episodes] environment seeds for the evaluation of members `seeds` after `update` updates.
+    """Environment seeds [len(seeds), episodes] for the evaluation of members `seeds` after `update` updates.
 
     An environment seed depends on the member's seed, the update and the episode alone: all methods start from the same states, and two
     evaluations of one member start from different ones.
@@ -45,7 +45,7 @@ class Evaluator:
     """Processes that keep environments of one spec open between evaluations. A context manager; otherwise call `close`."""
 
     def __init__(self, env_spec: str, workers: int | None = None) -> None:
-        """env_spec: Gymnasium's JSON. workers: processes, by default one per core. Raises DataError for a spec that cannot be used."""
+        """Start `workers` processes, by default one per core, for `env_spec` (Gymnasium's JSON). Raises DataError for an unusable spec."""
         check_spec("environment", env_spec)  # again: the spec may be of a changed cache
         import_packages(env_spec)
         context = multiprocessing.get_context("spawn")

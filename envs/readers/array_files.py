@@ -96,7 +96,7 @@ def _columns(path: Path | str, names: list[str]) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path | str, column: Any) -> np.ndarray:
-    """[N] numbers of a column. Raises DataError naming the line of a cell that is empty or no number."""
+    """The numbers [N] of a column. Raises DataError naming the line of a cell that is empty or no number."""
     import pandas as pd
 
     numbers = pd.to_numeric(column, errors="coerce")

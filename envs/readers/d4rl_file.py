@@ -86,12 +86,12 @@ class Flat:
     ends: np.ndarray
 
     def flags(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """(terminated, truncated) of steps start .. stop - 1, [stop - start] bool each."""
+        """Flags (terminated, truncated) of steps start .. stop - 1, [stop - start] bool each."""
         timeouts = np.zeros(stop - start, bool) if self.timeouts is None else self.timeouts[start:stop].astype(bool)
         return self.terminals[start:stop].astype(bool), timeouts
 
     def episodes(self, trailing: str = "drop", breaks: str = "refuse") -> tuple[np.ndarray, np.ndarray]:
-        """(starts, stops): episode e has the rows starts[e] .. stops[e] - 1. Raises DataError if no episode ends, or for a missing end."""
+        """Rows (starts, stops): episode e has starts[e] .. stops[e] - 1. Raises DataError if no episode ends, or for a missing end."""
         ends, steps = self.ends, len(self.observations)
         if not len(ends):
             raise DataError(f"{self.file}: no terminal and no timeout is set, so no episode ends; expected at least one")

@@ -37,7 +37,7 @@ def damaged(dataset: str, folder: Path, file: str, reason: object) -> DataError:
 
 
 def read_metadata(dataset: str, folder: Path) -> dict[str, Any]:
-    """metadata.json of the data set in `folder`. Raises DataError if it is absent, no JSON or lacks a key that reading needs."""
+    """Read metadata.json of the data set in `folder`. Raises DataError if it is absent, no JSON or lacks a key that reading needs."""
     name = "data/metadata.json"
     try:
         metadata = json.loads((folder / name).read_text())
@@ -102,7 +102,7 @@ class EpisodeFiles(ABC):
         return _checked(self.where(episode), "rewards", self._columns(episode)("rewards", None), int(self.lengths[episode]), ())
 
     def returns(self) -> np.ndarray:
-        """[E] float64, raw return of each episode."""
+        """Raw return of each episode, [E] float64."""
         rewards = (self.rewards(episode) for episode in range(len(self.lengths)))
         return np.array([found.astype(np.float32).astype(np.float64).sum() for found in rewards])
 
@@ -134,7 +134,7 @@ class EpisodeFiles(ABC):
 
     @abstractmethod
     def _lengths(self) -> np.ndarray:
-        """[E] steps of each episode, from the files."""
+        """Steps of each episode, [E], from the files."""
 
     @abstractmethod
     def _columns(self, episode: int) -> Callable[[str, spaces.Space | None], np.ndarray]:
@@ -142,7 +142,7 @@ class EpisodeFiles(ABC):
 
 
 def _checked(where: str, name: str, array: np.ndarray, steps: int, shape: tuple[int, ...]) -> np.ndarray:
-    """`array`, numbers in rows of `shape`. Raises DataError."""
+    """`array`, if it holds numbers in rows of `shape`. Raises DataError otherwise."""
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where}: {name} has type {array.dtype}; expected numbers")
     rows = steps + name.startswith("observations")

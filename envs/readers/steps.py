@@ -138,7 +138,7 @@ def _joined(given: dict[str, Any], source: Source) -> tuple[dict[str, np.ndarray
 
 
 def _ends(source: Source, flags: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """[E] last row of each episode: of the given lengths, within which no flag may be set, or at every flag and the last row."""
+    """The last row [E] of each episode: from `lengths`, within which no flag may be set; or at every flag and at the last row."""
     if lengths is None:
         if not flags.any():
             what = "no termination and no truncation is set, so no episode ends"

@@ -31,7 +31,7 @@ class Job(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """observations [T + 1, obs] float64 (or a dict), actions [T, act] float32, rewards and log_prob [T] float64, flags [T] bool."""
+    """An episode: observations [T + 1, obs] float64 (or a dict), actions [T, act] float32, rewards, log_prob [T] float64, flags [T]."""
 
     job: Job
     seed: int

@@ -49,7 +49,7 @@ class Controller:
         self.waited = 0
 
     def _velocity(self) -> np.ndarray:
-        """[3] velocity (m/s) towards the next point."""
+        """Velocity [3] (m/s) towards the next point."""
         way = self.points[0] - self.data.site_xpos[self.gripper]
         self.waited += 1
         if len(self.points) > 1 and (np.linalg.norm(way) < NEAR or self.waited > PATIENCE):

@@ -20,7 +20,7 @@ GRID = 2.0**16
 
 
 def squashed(mean: np.ndarray, log_std: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """tanh(u) [act] for one u ~ Normal(mean, exp(log_std)), and the log-density there.
+    """An action tanh(u) [act] for one u ~ Normal(mean, exp(log_std)), and the log-density there.
 
     log pi(a) = sum_i log N(u_i; mean_i, std_i) - log(1 - tanh(u_i)^2), the change of variables for a = tanh(u).
     """

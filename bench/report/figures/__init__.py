@@ -1,1 +1,1 @@
-"""Figures of a suite, one file a kind; `draw.py` draws all of them."""
+"""Figures of a suite, one file per kind; `draw.py` draws all of them."""

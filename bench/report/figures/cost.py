@@ -16,7 +16,7 @@ EPISODES = (1, 5)  # evaluation episodes of a trial, from which a configuration 
 
 
 def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
-    """Mean score against mean wall time a seed (training and evaluation), over the data sets with scores."""
+    """Mean score against mean wall time per seed (training and evaluation), over the data sets with scores."""
     methods = grid.complete(grid.scored) if grid.scored else []
     figure, axes = canvas()
     drawn = False

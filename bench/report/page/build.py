@@ -1,4 +1,4 @@
-"""report.html of a suite, from what was computed for its tables and figures."""
+"""report.html of a suite, from the numbers behind its tables and figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cards of data sets: what their runs and, if the data are on this machine, Minari's metadata say."""
+"""Cards of data sets: facts from their runs and, if the data are on this machine, from Minari's metadata."""
 
 from __future__ import annotations
 

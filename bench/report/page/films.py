@@ -21,7 +21,7 @@ LIMITS = Limits()
 
 
 class EmbeddedFilm(NamedTuple):
-    """`source` is a data URL, empty if the film is only named."""
+    """A film on the page. source: a data URL; empty if the page only names the film."""
 
     name: str
     source: str

@@ -18,7 +18,7 @@ from bench.storage.rundir import Row
 
 
 def run_details(runs: Runs, limits: Limits = LIMITS) -> list[Row]:
-    """What the page shows of each run."""
+    """Title, facts, settings, raw returns, learning curve and films of each run."""
     films = embedded_films([Path(record["folder"]) for record, _ in runs], limits)
     names = method_names([record for record, _ in runs])
     return [_details(*run, name) | {"films": own} for run, name, own in zip(runs, names, films, strict=True)]
