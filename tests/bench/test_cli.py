@@ -24,7 +24,7 @@ from tests.helpers.paths import ROOT
 
 
 def test_a_sweep_from_data_to_table(folder: Path) -> None:
-    """Two methods in one process, in the order given; then nothing is left to do; then the tables are rebuilt alike."""
+    """Two methods are trained in the given order. The sweep trains nothing when repeated, and its rebuilt tables are equal."""
     sweep = ["-m", "algo=bc,iw_sft_q", "seeds=[0,1]", "algo.curation.percentiles=[50]", *TINY]
     done = bench(folder, *sweep)
     suite = folder / "results" / "single"
@@ -65,7 +65,7 @@ def test_mistakes(folder: Path, arguments: list[str], line: str) -> None:
     assert mistake(folder, *arguments).startswith(line)
 
 
-def test_a_results_folder_that_cannot_be_written(folder: Path) -> None:
+def test_a_results_folder_that_cannot_be_written_is_an_error(folder: Path) -> None:
     (folder / "file").write_text("")
     for arguments in ([], ["-m", "algo=bc,sft"]):
         assert "is not a folder; choose another with results_dir=PATH" in mistake(folder, *arguments, "results_dir=file/results")
@@ -75,7 +75,7 @@ def test_a_results_folder_that_cannot_be_written(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("algo", ["filtered_bc", "sft"])
-def test_no_trajectory_left(folder: Path, algo: str) -> None:
+def test_no_trajectory_left_is_an_error(folder: Path, algo: str) -> None:
     done = bench(folder, f"algo={algo}", "algo.curation.min_score=1e9", *TINY, code=2)
     assert "error: no trajectory is left after filtering: the best score is" in done.stderr
     assert "Traceback" not in done.stderr
@@ -83,7 +83,7 @@ def test_no_trajectory_left(folder: Path, algo: str) -> None:
     assert {p.suffix for p in left} == {".lock"}  # neither a run nor pi_ref
 
 
-def test_data_that_are_not_finite(tmp_path: Path, pendulum_data: Callable[..., Any]) -> None:
+def test_data_that_are_not_finite_are_an_error(tmp_path: Path, pendulum_data: Callable[..., Any]) -> None:
     def spoil(episodes: list) -> None:
         episodes[2][2][0] = np.inf
 
@@ -141,7 +141,7 @@ def test_every_command_has_a_help_with_an_example(name: str, capsys: pytest.Capt
     ],
 )
 def test_a_mistake_in_a_command_is_one_line(arguments: list[str], line: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And leaves nothing behind."""
+    """A command with a mistake prints one line and leaves no results."""
     assert cli.run(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -170,7 +170,7 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_wandb_offline_beside_the_run_directory(folder: Path) -> None:
+def test_wandb_writes_an_offline_run_into_the_run_directory(folder: Path) -> None:
     bench(folder, "algo=bc", "logger=wandb", "seeds=[0]", *TINY)
     for _ in range(200):  # wandb's service may write its file some time after the run has finished
         if found := list(folder.glob("results/single/runs/*/wandb/offline-run-*/*.wandb")):
@@ -180,14 +180,14 @@ def test_wandb_offline_beside_the_run_directory(folder: Path) -> None:
     assert (folder / "results" / "single" / "table.md").exists()
 
 
-def test_wandb_without_a_server_stops_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_without_a_server_does_not_stop_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "not a url")
     bench(folder, "algo=bc", "logger=wandb", "seeds=[0]", *TINY)
     assert (folder / "results" / "single" / "table.md").exists()
 
 
-def test_a_command_starts_without_what_only_tables_need(tmp_path: Path) -> None:
-    """A second `make bench` says its first line in under 2 s; pandas and matplotlib alone would take a third of that."""
+def test_a_command_starts_without_the_libraries_of_tables(tmp_path: Path) -> None:
+    """A second `make bench` prints its first line in under 2 s; pandas and matplotlib alone would take a third of that."""
     code = (
         "import sys, bench.cli, bench.launch.callbacks; print(sorted({'pandas', 'matplotlib', 'wandb', 'scipy.stats'} & set(sys.modules)))"
     )

@@ -16,7 +16,7 @@ done
 if [ ${#missing[@]} -gt 0 ]; then
   echo "installing ${missing[*]}" >&2
   apt-get update -qq
-  # The packages would start daemons of their own, which nobody asked for.
+  # policy-rc.d keeps the packages from starting daemons.
   printf '#!/bin/sh\nexit 101\n' > "$folder/policy-rc.d" && chmod +x "$folder/policy-rc.d"
   moved=""
   if [ ! -e /usr/sbin/policy-rc.d ]; then cp "$folder/policy-rc.d" /usr/sbin/policy-rc.d; moved=1; fi
@@ -25,9 +25,9 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 node=$(hostname -s)
-rm -rf "$folder"/{state,spool} && mkdir -p "$folder"/{state,spool} # jobs of an earlier run are not of this one
+rm -rf "$folder"/{state,spool} && mkdir -p "$folder"/{state,spool} # drop jobs of an earlier run
 head -c 1024 /dev/urandom > "$folder/munge.key" && chmod 600 "$folder/munge.key"
-# cred_expire: seconds that a job that is queued again waits for its turn; 120 unless told.
+# cred_expire: seconds that a requeued job waits before it starts again; the default is 120.
 cat > "$folder/slurm.conf" <<CONF
 ClusterName=bench
 SlurmctldHost=$node(127.0.0.1)

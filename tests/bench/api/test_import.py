@@ -1,4 +1,4 @@
-"""`import bench` has no side effects and loads nothing heavy."""
+"""`import bench` has no side effects and loads no large library."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ print(sorted({"torch", "numpy", "pandas", "hydra", "gymnasium", "minari", "matpl
 """
 
 
-def test_import_is_light() -> None:
+def test_import_loads_no_large_library() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
     assert done.stderr == ""
 
 
-def test_every_public_name_is_there_and_documented() -> None:
+def test_every_public_name_exists_and_is_documented() -> None:
     for name in bench.__all__:
         assert getattr(bench, name).__doc__, name
     assert set(bench.__all__) <= set(dir(bench))

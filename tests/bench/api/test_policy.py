@@ -18,7 +18,7 @@ METHODS = ("bc", "iql", "td3_bc", "cql", "cfgrl")  # a Gaussian, with and withou
 
 
 def test_a_rollout_repeats_the_recorded_episode(run: bench.Run) -> None:
-    """Episode 2 of seed 1, played by hand through make_env and the policy, has the recorded return."""
+    """Episode 2 of seed 1, played through make_env and the policy, has the recorded return."""
     policy = bench.load_policy(run, seed=1)
     start = int(episode_seeds([1], 40, 3)[0, 2])
     with policy.make_env() as env:
@@ -32,7 +32,7 @@ def test_a_rollout_repeats_the_recorded_episode(run: bench.Run) -> None:
     assert total == pytest.approx(recorded)
 
 
-def test_a_batch_is_its_rows(run: bench.Run) -> None:
+def test_actions_of_a_batch_are_those_of_its_rows(run: bench.Run) -> None:
     policy = run.policy(seed=3)
     batch = np.random.default_rng(0).normal(size=(5, 4))
     actions = policy(batch)
@@ -43,7 +43,7 @@ def test_a_batch_is_its_rows(run: bench.Run) -> None:
 
 
 def test_actions_are_in_the_environments_units(run: bench.Run) -> None:
-    """The unit box's actions times 3, the bound of InvertedPendulum's force."""
+    """Actions are those of the unit box times 3, the bound of InvertedPendulum's force."""
     policy = run.policy(seed=3)
     observations = torch.from_numpy(np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32))
     unit = policy.algo.act(observations[None])[0].numpy()

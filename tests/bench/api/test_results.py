@@ -1,4 +1,4 @@
-"""Results as data frames: a run's, and a folder's."""
+"""Results of a run and of a folder as data frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_scores_are_those_of_the_raw_returns(run: bench.Run) -> None:
     np.testing.assert_allclose(scores["score"], (scores["return"] - 5) / 995 * 100)
 
 
-def test_selection_rules_differ_as_they_say(run: bench.Run) -> None:
+def test_best_and_mean_last_k_follow_from_the_curve(run: bench.Run) -> None:
     curve = run.episodes[run.episodes["episode"] < 2].groupby(["seed", "update"])["return"].mean().unstack("update")
     np.testing.assert_allclose(run.select("best").set_index("seed")["return"], curve.max(axis=1).loc[run.select("best")["seed"]])
     np.testing.assert_allclose(run.select("mean_last_k").set_index("seed")["return"].sort_index(), curve.mean(axis=1).sort_index())
@@ -47,7 +47,7 @@ def test_a_folders_leaderboard_with_and_without_its_runs(run: bench.Run, tmp_pat
     assert len(bench.read_episodes(suite)) == len(bench.read_episodes(tmp_path))
 
 
-def test_what_is_no_run_is_one_line(run: bench.Run, tmp_path: Path) -> None:
+def test_a_folder_without_a_finished_run_is_refused_in_one_line(run: bench.Run, tmp_path: Path) -> None:
     for read in (bench.load_run, bench.read_results, bench.read_episodes):
         with pytest.raises(RunError, match="expected "):
             read(tmp_path)

@@ -1,4 +1,4 @@
-"""bench.train and bench.evaluate: the command's runs, from Python."""
+"""bench.train and bench.evaluate train and evaluate the same runs as the command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.episodes import PENDULUM
 
 
 def test_the_command_finds_the_run_finished(run: bench.Run, workplace: Path) -> None:
-    """The same keys name the same run directory, whichever way they are given."""
+    """The same settings name the same run directory, from Python and from the command line."""
     keys = ["algo.hidden=[8]", "algo.updates=40", "algo.warmup=5", "pi_ref.updates=20", "seeds=[3,1]", "device=cpu"]
     evaluation = ["eval.every=20", "eval.episodes=2", "eval.final_episodes=4", "eval.workers=1"]
     done = command(workplace, "algo=iw_sft_q", f"dataset={PENDULUM}", *keys, *evaluation)
@@ -25,7 +25,7 @@ def test_the_command_finds_the_run_finished(run: bench.Run, workplace: Path) -> 
     assert [p.name for p in (workplace / "results" / "single" / "runs").iterdir()] == [run.path.name]
 
 
-def test_dotted_and_nested_settings_are_alike(run: bench.Run, small_keys: dict[str, Any]) -> None:
+def test_dotted_and_nested_settings_are_equal(run: bench.Run, small_keys: dict[str, Any]) -> None:
     settings = {"hidden": [8], "updates": 40, "warmup": 5}
     one, two = (
         bench.train("iw_sft_q", PENDULUM, [3, 1], settings=settings | own, **small_keys)
@@ -35,7 +35,7 @@ def test_dotted_and_nested_settings_are_alike(run: bench.Run, small_keys: dict[s
     assert one.config["algo"]["weighting"]["temperature"] == 3.0
 
 
-def test_evaluation_repeats_the_record_and_goes_beyond(run: bench.Run) -> None:
+def test_evaluation_repeats_recorded_episodes_and_adds_more(run: bench.Run) -> None:
     again = bench.evaluate(run, episodes=6, workers=1)
     assert list(again) == ["seed", "episode", "return", "length", "score"]
     assert len(again) == 2 * 6

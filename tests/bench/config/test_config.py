@@ -1,4 +1,4 @@
-"""Every config in conf/ composes, mirrors the dataclasses and says what its name says."""
+"""Every config in conf/ composes, fits the dataclasses and has the settings that its name stands for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_option_composes(group: str, option: str) -> None:
     composed(f"{group}={option}")
 
 
-def test_the_six_points() -> None:
+def test_the_six_points_of_the_family() -> None:
     points = {
         "bc": (Start.random, [], Kind.none),
         "filtered_bc": (Start.random, [90], Kind.none),
@@ -50,7 +50,7 @@ def test_the_six_points() -> None:
         assert list(algo.hidden) == [256, 256, 256]
 
 
-def test_the_hash_ignores_what_a_point_does_not_use() -> None:
+def test_the_hash_ignores_settings_without_effect() -> None:
     def hashed(*overrides: str) -> dict:
         return composed(*overrides).algo.determinants()
 
@@ -83,7 +83,7 @@ def test_suites_set_updates_for_every_method() -> None:
     assert composed("algo=iw_sft").algo.learning_rate == 4e-5
 
 
-def test_numbers_are_numbers() -> None:
+def test_numbers_on_the_command_line_are_read_as_numbers() -> None:
     config = composed("algo.learning_rate=1e-4", "seeds=[3]")
     assert config.algo.learning_rate == 1e-4
     assert config.seeds == [3]
@@ -147,7 +147,7 @@ def test_the_quick_suite_is_the_family_and_two_baselines_on_three_tasks() -> Non
     assert (list(whole.seeds), whole.eval.final_episodes) == ([0, 1, 2, 3], 20)
 
 
-def test_default_percentiles_give_a_tenth() -> None:
+def test_default_percentiles_keep_a_tenth_of_the_trajectories() -> None:
     import numpy as np
 
     percentiles = composed("algo=sft").algo.curation.percentiles

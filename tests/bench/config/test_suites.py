@@ -45,7 +45,7 @@ def test_the_two_baselines_suites_share_data_sets_and_no_method() -> None:
     assert set(datasets) == {d for d in recipes() if "/ant/" not in d and ("medium-replay" in d or "medium-expert" in d)}
 
 
-def test_a_key_of_another_method_is_told_from_one_of_none() -> None:
+def test_a_key_of_another_method_is_distinguished_from_an_unknown_key() -> None:
     with pytest.raises(OmegaConfBaseException) as error:
         OmegaConf.merge(OmegaConf.structured(Config), {"algo": OmegaConf.structured(WeightedBCConfig)}).algo.critics  # noqa: B018
     assert explain(error.value).startswith("algo.critics: not a key of this method; ")

@@ -1,4 +1,4 @@
-"""Launchers and the tuner as far as no plugin is needed: their configs, what is said before the first job, what jobs share."""
+"""Launchers and the tuner without their plugins: configs, errors before the first job, and the reference policy that jobs share."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
-def test_every_launcher_composes_and_says_what_a_job_gets(name: str) -> None:
+def test_every_launcher_composes_and_sets_the_environment_of_a_job(name: str) -> None:
     whole = composed(f"hydra/launcher={name}")
     assert launching.in_own_process(whole.hydra)
     assert launching.errors_are_returned(whole.hydra)
@@ -51,7 +51,7 @@ def test_every_launcher_composes_and_says_what_a_job_gets(name: str) -> None:
     given = OmegaConf.to_container(whole.hydra.job.env_set, resolve=True)
     assert all(isinstance(v, str) for v in given.values())  # type: ignore[union-attr]
     assert given["TTY_COMPATIBLE"] == "0"  # type: ignore[call-overload, index]
-    if name != "joblib":  # which shares the cores out itself
+    if name != "joblib":  # joblib divides the cores among its jobs
         assert given["OMP_NUM_THREADS"] == {"slurm": "4"}.get(name, "1")  # type: ignore[call-overload, index]
 
 
@@ -73,7 +73,7 @@ def test_a_key_of_a_launcher_is_checked() -> None:
         ("hydra/sweeper=optuna", "the package hydra-optuna-sweeper is not installed; pip install 'iwsft-bench[optuna]'"),
     ],
 )
-def test_a_plugin_that_is_not_installed(override: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_is_not_installed_is_named(override: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = composed(override)
     OmegaConf.update(whole, "hydra.runtime.choices", dict([override.split("=")]), force_add=True)
     monkeypatch.setattr(launching, "find_spec", lambda name: None)
@@ -134,7 +134,7 @@ def test_first_trials_use_every_choice_and_both_ends() -> None:
         ("eval.final_episodes=range(1,3)", "eval.final_episodes: cannot be tuned"),
     ],
 )
-def test_what_cannot_be_tuned(override: str, line: str) -> None:
+def test_keys_that_cannot_be_tuned_are_refused(override: str, line: str) -> None:
     with pytest.raises(RunError, match=line):
         trials(override)
 
@@ -150,7 +150,7 @@ def test_the_objective_is_the_score_of_the_table(tmp_path: Path) -> None:
     board = pd.read_csv(tmp_path / "suite" / "leaderboard.csv").set_index("selection")
     config = Config(seeds=[0, 1, 2])
     assert tuning.objective(config, run) == pytest.approx(board.loc["last", "score_mean"], abs=1e-3)
-    assert abs(board.loc["last", "score_mean"] - board.loc["best", "score_mean"]) > 0.05  # or it would say little
+    assert abs(board.loc["last", "score_mean"] - board.loc["best", "score_mean"]) > 0.05  # so that the assertion above tells them apart
     bare: Any = _Folder(make_run(tmp_path / "bare", reference=None))
     assert tuning.objective(config, bare) == pytest.approx(10 * tuning.objective(config, run))
 
@@ -167,7 +167,7 @@ def test_jobs_side_by_side_train_one_reference(small_data: Trajectories, tmp_pat
 
     def counted(*arguments: Any) -> Any:
         begun.append(threading.get_ident())
-        meet.wait(5)  # until the other jobs are about to train, too
+        meet.wait(5)  # wait until the other jobs are about to train
         return build(*arguments)
 
     jobs, found = 3, []
@@ -197,7 +197,7 @@ def composed_config(tmp_path: Path) -> Config:
     return Config(algo, ID, seeds=[0], results_dir=str(tmp_path / "results"), pi_ref=PiRefConfig(5, batch_size=4))
 
 
-def test_the_cores_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_cores_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert devices.cores() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "0.5")
@@ -230,7 +230,7 @@ def test_a_job_that_died_is_one_line(module: str, name: str) -> None:
     assert launching.lost_job(ValueError("No trials are completed yet.")) == "no trial gave a score; the errors above say why"
 
 
-def test_a_cluster_out_of_reach_is_no_matter_of_disks() -> None:
+def test_a_connection_error_is_explained_in_one_line() -> None:
     assert explain(ConnectionError("Failed to connect to\n Ray cluster at there:1")) == "Failed to connect to Ray cluster at there:1"
     assert explain(ConnectionResetError()) == "ConnectionResetError"
 

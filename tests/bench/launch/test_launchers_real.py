@@ -1,4 +1,4 @@
-"""Sweeps through every launcher and the tuner, for real: each leaves what Hydra's own launcher leaves. Needs the extras (Makefile)."""
+"""Sweeps through every launcher and the tuner: each leaves the results of Hydra's own launcher. Needs the extras (Makefile)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEASURED = ["dataset", "algo", "selection", "seeds", "config_hash", "return_mean
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a Minari root. A thread a job, whoever starts it: of how many it is decides in which order products are summed."""
+    """A folder with a Minari root. Every job has one thread: the number of threads decides the order in which products are summed."""
     folder = tmp_path_factory.mktemp("launchers")
     (folder / "minari").mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -43,9 +43,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def alone(root: Path) -> Path:
-    """What the sweep leaves when its jobs run one after another in one process."""
+    """The results of the sweep when its jobs run one after another in one process."""
     command(root, *SWEEP, "results_dir=alone")
-    assert len(set(policies(root / "alone").values())) == 2  # or equality would say little
+    assert len(set(policies(root / "alone").values())) == 2  # different policies: equality below means something
     return root / "alone"
 
 
@@ -62,8 +62,8 @@ def measured(results: Path) -> pd.DataFrame:
     return pd.read_csv(results / "single" / "leaderboard.csv")[MEASURED]
 
 
-def sweep_is_as_alone(root: Path, alone: Path, name: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Run the sweep with `arguments` into a relative folder: policies and table are those of `alone`, pi_ref was trained once."""
+def assert_sweep_equals(root: Path, alone: Path, name: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the sweep with `arguments`; assert that policies and table equal those of `alone` and that pi_ref was trained once."""
     done = command(root, *SWEEP, *arguments, f"results_dir={name}")
     results = root / name
     assert policies(results) == policies(alone)
@@ -77,18 +77,18 @@ def sweep_is_as_alone(root: Path, alone: Path, name: str, *arguments: str) -> su
 
 def test_joblib_on_two_cores(root: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    sweep_is_as_alone(root, alone, "joblib", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert_sweep_equals(root, alone, "joblib", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
-def test_joblib_shares_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """conf/hydra/launcher/joblib.yaml leaves it to joblib."""
+def test_joblib_divides_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """joblib divides the cores among its jobs, so that conf/hydra/launcher/joblib.yaml does not."""
     joblib = pytest.importorskip("joblib")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(cores)() for _ in range(2))
     assert found == [max(1, joblib.cpu_count() // 2)] * 2
 
 
-def test_a_job_that_fails_costs_the_others_nothing(root: Path) -> None:
+def test_a_job_that_fails_does_not_stop_the_others(root: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     settings = ["algo=filtered_bc", "algo.curation.min_score=1e9,-1e9", *TINY, "seeds=[0]", "results_dir=failing"]
     done = command(root, "-m", "hydra/launcher=joblib", *settings, code=2)
@@ -100,7 +100,7 @@ def test_a_job_that_fails_costs_the_others_nothing(root: Path) -> None:
 
 
 def test_a_job_that_is_killed_is_one_line(root: Path) -> None:
-    """As the kernel does where memory ends."""
+    """A job killed by SIGKILL, as the kernel does when memory runs out, is one line without a traceback."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     arguments = [sys.executable, "-m", "bench", "-m", "hydra/launcher=joblib", "algo=bc", "algo.learning_rate=1e-3,2e-3", *TINY]
     arguments += ["algo.updates=100000000", "eval.every=50000000", "results_dir=killed"]
@@ -121,7 +121,7 @@ def test_a_job_that_is_killed_is_one_line(root: Path) -> None:
 
 def test_submitits_local_executor(root: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    done = sweep_is_as_alone(root, alone, "submitit", "hydra/launcher=submitit_local")
+    done = assert_sweep_equals(root, alone, "submitit", "hydra/launcher=submitit_local")
     assert "logs of the jobs: submitit/single/.hydra/.submitit/JOB" in done.stderr
 
 
@@ -129,7 +129,7 @@ RATES = ["1e-3", "3e-3", "1e38"]  # the last diverges
 
 
 def proposed() -> list[str]:
-    """What conf/hydra/sweeper/sampler/random.yaml draws of RATES, up to the first draw by which each was drawn, and one of them twice."""
+    """The draws of conf/hydra/sweeper/sampler/random.yaml from RATES, until each has been drawn and one of them twice."""
     optuna = pytest.importorskip("optuna")
     study, drawn = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)), []
     while set(drawn) < set(RATES) or len(drawn) == len(RATES):
@@ -137,9 +137,9 @@ def proposed() -> list[str]:
     return drawn
 
 
-def test_optuna_counts_what_it_tried_and_goes_on(root: Path) -> None:
-    """Configurations are counted, not trials: one that is proposed again is found finished, one that diverges counts. Then the best on
-    other seeds."""
+def test_optuna_counts_configurations_and_advises_a_run_on_other_seeds(root: Path) -> None:
+    """Configurations are counted, not trials: a repeated proposal is found finished, a diverging one counts. The advised command trains
+    the best one on other seeds."""
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     trials = proposed()
     arguments = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=random", f"hydra.sweeper.n_trials={len(trials)}", "algo=bc"]
@@ -169,7 +169,7 @@ def test_optuna_counts_what_it_tried_and_goes_on(root: Path) -> None:
     command(root, *shlex.split(advised.group(1)))
     board = pd.read_csv(results / "leaderboard.csv")
     assert set(board["seeds"]) == {"0 1", "2 3"}
-    assert set(board["configs_tried"]) == {len(list(results.glob("runs/*/run.json")))} == {len(RATES) + 1}  # other seeds, another run
+    assert set(board["configs_tried"]) == {len(list(results.glob("runs/*/run.json")))} == {len(RATES) + 1}  # other seeds are another run
 
 
 def test_a_sweep_on_slurm(root: Path, alone: Path) -> None:
@@ -178,13 +178,13 @@ def test_a_sweep_on_slurm(root: Path, alone: Path) -> None:
     if "SLURM_CONF" not in os.environ:
         pytest.skip("no SLURM; make slurm-test starts one")
     resources = ["hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.timeout_min=5"]
-    sweep_is_as_alone(root, alone, "slurm", "hydra/launcher=slurm", *resources)
-    history = jobs_at_rest()
+    assert_sweep_equals(root, alone, "slurm", "hydra/launcher=slurm", *resources)
+    history = ended_jobs()
     assert len(re.findall(r"JobName=bench .*JobState=COMPLETED .*NumCPUs=1 ", history)) == 2, history
 
 
-def jobs_at_rest() -> str:
-    """SLURM's jobs, a line each, when none runs any more: a job's result is there some seconds before it has ended."""
+def ended_jobs() -> str:
+    """Wait until no SLURM job runs and return all jobs, one a line. A job's result exists some seconds before the job has ended."""
     for _ in range(240):
         history = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True).stdout
         if not re.search(r"JobState=(PENDING|RUNNING|COMPLETING) ", history):
@@ -198,7 +198,7 @@ LONG = [*TINY, "algo=sft", "algo.curation.percentiles=[50]", "seeds=[0,1]", "alg
 
 @pytest.fixture
 def slurm(root: Path) -> Iterator[Path]:
-    """The folder of jobs, where there is a SLURM; one that is cut short leaves no job behind."""
+    """The folder of jobs, if SLURM is available. Jobs that a failing test leaves are cancelled."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     if "SLURM_CONF" not in os.environ:
         pytest.skip("no SLURM; make slurm-test starts one")
@@ -206,8 +206,8 @@ def slurm(root: Path) -> Iterator[Path]:
     subprocess.run(["scancel", "--user=root"], check=False)
 
 
-def when_training(folder: Path, jobs: subprocess.Popen | None = None) -> None:
-    """Return when the run whose log is below `folder` is amid its updates."""
+def wait_for_training(folder: Path, jobs: subprocess.Popen | None = None) -> None:
+    """Wait until the run whose log is below `folder` is training."""
     deadline = time.monotonic() + 120
     while "training, 12001" not in (said := "".join(p.read_text() for p in folder.rglob("*_log.err"))):
         assert time.monotonic() < deadline, said
@@ -217,19 +217,19 @@ def when_training(folder: Path, jobs: subprocess.Popen | None = None) -> None:
 
 
 def uninterrupted(root: Path, name: str) -> dict[str, bytes]:
-    """What the run leaves that nobody disturbs."""
+    """The files of the same run without an interruption."""
     command(root, *LONG, f"results_dir={name}")
-    return left(root / name)
+    return files_of_run(root / name)
 
 
-def left(results: Path) -> dict[str, bytes]:
-    """What the one run in `results` leaves that may not depend on what happened to it."""
+def files_of_run(results: Path) -> dict[str, bytes]:
+    """The files of the one run in `results` that an interruption must not change."""
     (folder,) = results.glob("single/runs/*")
     return {name: (folder / name).read_bytes() for name in ("episodes.csv", "curve.csv", "policy.safetensors")}
 
 
-def went_on(log: str) -> None:
-    """The run was saved where the signal came, between two evaluations, and went on from there."""
+def assert_resumed_at_the_signal(log: str) -> None:
+    """Assert that the run was saved at the signal, between two evaluations, and resumed from there."""
     found = re.findall(r"resumed after update (\d+)", log)
     assert len(found) == 1, log
     assert 0 < int(found[0]) < 12001, log
@@ -237,30 +237,30 @@ def went_on(log: str) -> None:
 
 
 def restarts(name: str) -> list[int]:
-    """How often each of the jobs called `name` was queued again."""
-    return [int(n) for n in re.findall(rf"JobName={name} .*Restarts=(\d+)", jobs_at_rest())]
+    """The number of times that each job called `name` was queued again."""
+    return [int(n) for n in re.findall(rf"JobName={name} .*Restarts=(\d+)", ended_jobs())]
 
 
-def test_a_job_that_nears_its_time_limit_on_slurm_goes_on(slurm: Path) -> None:
-    """As submitit has it: SLURM sends its jobs USR2 before the limit. Saved, queued again, gone on with; the sweep waits for it."""
+def test_a_job_near_its_time_limit_on_slurm_is_resumed(slurm: Path) -> None:
+    """SLURM sends submitit's jobs USR2 before the limit. The run is saved, queued again and resumed, and the sweep waits for it."""
     sweep = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.name=near"]
     arguments = [sys.executable, "-m", "bench", *sweep, *LONG, "results_dir=near"]
     process = subprocess.Popen(arguments, cwd=slurm, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
     logs = slurm / "near" / "single" / ".hydra" / ".submitit"
-    when_training(logs, process)
+    wait_for_training(logs, process)
     (script,) = logs.glob("*.sh")
     assert "--signal=USR2@120" in script.read_text()
-    subprocess.run(["scancel", "--signal=USR2", "--name=near"], check=True)  # what the limit does, without the wait for it
+    subprocess.run(["scancel", "--signal=USR2", "--name=near"], check=True)  # as SLURM does before the limit
     whole = uninterrupted(slurm, "near-alone")
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert restarts("near") == [1]
-    went_on("".join(p.read_text() for p in logs.glob("*/*_log.err")))
-    assert left(slurm / "near") == whole
+    assert_resumed_at_the_signal("".join(p.read_text() for p in logs.glob("*/*_log.err")))
+    assert files_of_run(slurm / "near") == whole
 
 
-def test_a_batch_script_on_slurm_goes_on(slurm: Path) -> None:
-    """As docs/durability.md has it: the signal that it asks for, exit code 75, queued again by itself."""
+def test_a_batch_script_on_slurm_is_resumed(slurm: Path) -> None:
+    """The batch script of docs/durability.md asks for a signal; the run exits with code 75, and the script queues itself again."""
     (script,) = re.findall(r"```bash\n(#SBATCH .*?)```", (ROOT / "docs" / "durability.md").read_text(), re.DOTALL)
     settings = shlex.join([*LONG, "results_dir=script"])
     assert "python -m bench suite=baselines" in script
@@ -269,19 +269,19 @@ def test_a_batch_script_on_slurm_goes_on(slurm: Path) -> None:
     (slurm / "logs").mkdir()
     asked = ["--job-name=script", "--mem=2G", "--cpus-per-task=1", "--output=logs/%j_log.err", "script.sh"]
     subprocess.run(["sbatch", *asked], cwd=slurm, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
-    when_training(slurm / "logs")
+    wait_for_training(slurm / "logs")
     subprocess.run(["scancel", "--signal=USR1", "--name=script"], check=True)
     whole = uninterrupted(slurm, "script-alone")
     assert restarts("script") == [1]
     (log,) = (slurm / "logs").iterdir()
     assert "SIGUSR1: saved; run the same command again to resume (exit code 75)" in log.read_text()
-    went_on(log.read_text())
-    assert left(slurm / "script") == whole
+    assert_resumed_at_the_signal(log.read_text())
+    assert files_of_run(slurm / "script") == whole
 
 
 @pytest.fixture
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a cluster that was started elsewhere, in another folder, without this process' environment but for the token."""
+    """The address of a cluster started in another folder, with nothing of this process' environment but the token."""
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     folder, address = tmp_path_factory.mktemp("ray"), "127.0.0.1:26379"
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -298,7 +298,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         assert time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.5)
     yield address
-    cluster.terminate()  # with --block it takes its children along
+    cluster.terminate()  # with --block its children end with it
     try:
         cluster.wait(60)
     except subprocess.TimeoutExpired:
@@ -307,4 +307,4 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 def test_a_sweep_on_ray(root: Path, alone: Path, ray_cluster: str) -> None:
-    sweep_is_as_alone(root, alone, "ray", "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster}")
+    assert_sweep_equals(root, alone, "ray", "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster}")

@@ -33,7 +33,7 @@ def folder(tmp_path: Path, pendulum_data: Callable[..., Any], monkeypatch: pytes
 
 @pytest.fixture
 def command() -> Callable[..., None]:
-    """`python -m bench` in this process, without tables: it starts in no time."""
+    """A function that runs `python -m bench` in this process, without tables, which is faster."""
 
     def call(*arguments: str, code: int = 0) -> None:
         assert cli.run([*arguments, *TINY, "~hydra.callbacks.tables"]) == code
@@ -45,8 +45,8 @@ def runs(folder: Path, results: str) -> dict[str, Path]:
     return {p.name: p for p in (folder / results / "single" / "runs").iterdir()}
 
 
-def test_a_sweep_leaves_what_its_jobs_leave_alone(folder: Path, command: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
-    """Eight jobs are two populations and six runs: bc has no weights. Then nothing is left to do but another seed."""
+def test_a_sweep_leaves_the_runs_of_its_jobs_alone(folder: Path, command: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
+    """Eight jobs are two populations and six runs, as bc has no weights. Repeated with a third seed, the sweep trains that seed alone."""
     sweep = ["-m", "algo=bc,iw_sft", "algo.weighting.temperature=1,6", "algo.curation.percentiles=[50]"]
     done = bench(folder, *sweep, "seeds=[0],[1]", *TINY, TOGETHER, "results_dir=together")
     assert "[1-4/8] bc test/pendulum/random-v0 (4 runs, 4 members): training, 20 updates" in done.stderr
@@ -94,7 +94,7 @@ def test_mistakes(folder: Path, command: Callable[..., None], arguments: list[st
     assert not (folder / "results" / "single" / "runs").exists()
 
 
-def test_the_launcher_is_found_and_light() -> None:
+def test_hydra_finds_the_launcher_and_it_loads_no_large_library() -> None:
     """Hydra imports every plugin whenever any of its programs starts."""
     assert "PopulationLauncher" in [c.__name__ for c in Plugins.instance().discover(Launcher)]
     code = "import sys, hydra_plugins.iwsft_population.launcher; print(sorted({'torch', 'bench', 'algos', 'numpy'} & set(sys.modules)))"

@@ -32,7 +32,7 @@ def test_locked_runs_of_a_sweep_are_trained_at_its_end(monkeypatch: pytest.Monke
     found.train([Config(suite="free")])
     found.train([Config(suite="locked")])
     found.end_sweep()
-    found.end_sweep()  # nothing is left
+    found.end_sweep()  # no locked run is left
     assert calls == [(["locked"], True, None), (["free"], False, 2), (["locked"], False, 2), (["locked"], True, None)]
     assert (found.sweep, found.jobs, found.locked) == (None, None, [])
 

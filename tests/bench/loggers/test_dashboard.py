@@ -1,4 +1,4 @@
-"""The dashboard at Weights & Biases, as wandb's own library would send it; and its one line where it cannot be built."""
+"""The dashboard at Weights & Biases as wandb's library would send it, and the one line printed if it cannot be built."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_workspace_groups_runs_and_shows_curves_and_weights() -> None:
     assert "quick" not in everything
 
 
-def test_the_report_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_shows_the_same_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     from wandb_workspaces.reports.v2 import interface
 
     monkeypatch.setattr(interface, "_get_api", lambda: None)
@@ -53,7 +53,7 @@ def test_the_report_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         assert said in text
 
 
-def test_both_are_saved_where_there_is_an_account(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_workspace_and_report_are_saved_with_an_account(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     import wandb_workspaces.reports.v2 as reports
     import wandb_workspaces.workspaces as workspaces
 
@@ -79,7 +79,7 @@ def test_a_server_out_of_reach_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
     assert error_of(capsys).startswith("error: wandb's server does not answer (http://127.0.0.1:9: [Errno 111] Connection refused); ")
 
 
-def test_whatever_the_service_says_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_an_error_of_the_service_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setattr(dashboard, "unreachable", lambda: None)
 

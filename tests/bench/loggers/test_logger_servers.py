@@ -1,4 +1,4 @@
-"""wandb's servers that are absent, silent, stalling, refusing or dying: the run ends, with the same results, and says one line."""
+"""wandb's servers that are absent, silent, stalling, refusing or dying: the run finishes with the same results and prints one line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ RESULTS = ("episodes.csv", "curve.csv", "policy.safetensors")
 
 
 class Server(ThreadingHTTPServer):
-    """As much of wandb's server as a run needs to begin. `mode` says what is wrong with it."""
+    """The part of wandb's server that a run needs to start. `mode` names its fault."""
 
     daemon_threads = True
 
     def __init__(self, mode: str) -> None:
         self.mode, self.begun, self.over = mode, 0, threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
-        if mode != "silent":  # connections are taken by the system, and nobody answers
+        if mode != "silent":  # the system accepts connections, and no thread answers
             threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -89,7 +89,7 @@ def servers() -> Iterator[Callable[[str], Server]]:
 
 @pytest.mark.slow
 def test_no_server_stops_a_run(folder: Path, servers: Callable[[str], Server]) -> None:
-    """All at once: it is mostly waiting, a minute at most."""
+    """Runs with a faulty server leave the files of a run without wandb. All run at once: they mostly wait, a minute at most."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")} | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     online = clean | {"WANDB_MODE": "online", "WANDB_API_KEY": "k" * 40}
     arguments = [sys.executable, "-m", "bench", "algo=bc", "seeds=[0,1]", *TINY]

@@ -1,4 +1,4 @@
-"""Loggers beside the run directory: they receive curves, and nothing that happens there stops a run or makes it wait."""
+"""Loggers beside the run directory: they receive curves, and their failures neither stop nor delay a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config_of(folder: Path, **logger: Any) -> Config:
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No account, and nothing that an earlier test found out."""
+    """Remove accounts and the state that an earlier test left in the modules."""
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", "/nonexistent")
@@ -45,7 +45,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Recorder:
-    """A back end that notes its calls and raises at those in `fails`."""
+    """A back end that records its calls and raises at those in `fails`."""
 
     def __init__(self, fails: tuple[str, ...] = ()) -> None:
         self.calls: list[Any] = []
@@ -63,17 +63,17 @@ class Recorder:
             raise RuntimeError("server is gone\nmore")
 
 
-# What is turned on.
+# Choice of back ends.
 
 
-def test_csv_is_the_run_directory_itself(tmp_path: Path) -> None:
+def test_without_a_logger_there_is_no_back_end(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     logger = make_logger(config, RunDir(config, "0", "cpu"))
     assert isinstance(logger, Several)
     assert logger.backends == []
 
 
-def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_back_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb_logger, "Wandb", lambda *_: Recorder())
     config = config_of(tmp_path, jsonl=True, tensorboard=True, wandb=True)
     logger = make_logger(config, RunDir(config, "0", "cpu"))
@@ -91,7 +91,7 @@ def test_curves_by_seed_and_their_mean() -> None:
 
 @pytest.mark.parametrize("wrap", [Guarded, Threaded])
 @pytest.mark.parametrize("fails", ["log", "finish", "make"])
-def test_a_failing_back_end_is_said_once(fails: str, wrap: Any, capsys: pytest.CaptureFixture) -> None:
+def test_a_failing_back_end_is_reported_once(fails: str, wrap: Any, capsys: pytest.CaptureFixture) -> None:
     backend = Recorder(fails=(fails,))
 
     def make() -> Recorder:
@@ -110,7 +110,7 @@ def test_a_failing_back_end_is_said_once(fails: str, wrap: Any, capsys: pytest.C
     ]
 
 
-def test_a_slow_back_end_delays_nothing_and_gets_everything() -> None:
+def test_a_slow_back_end_delays_no_call_and_receives_every_row() -> None:
     backend, answered = Recorder(), Event()
 
     def make() -> Recorder:
@@ -120,25 +120,25 @@ def test_a_slow_back_end_delays_nothing_and_gets_everything() -> None:
     logger = Threaded("slow", make)
     for update in range(10):
         logger.log(update, rows(update))
-    assert backend.calls == []  # training went on, and the server has not even answered
+    assert backend.calls == []  # `log` returned before the server answered
     answered.set()
     logger.finish({})
     assert [what for name, what in backend.calls if name == "log"] == list(range(10))
     assert backend.calls[-1][0] == "finish"
 
 
-def test_patience_with_a_back_end_that_hangs_is_spent_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_the_wait_for_back_ends_that_hang_is_limited_in_total(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(threaded, "PATIENCE", 0.7)
     begun = time.perf_counter()
     for _ in range(2):
         logger = Threaded("hung", lambda: time.sleep(60))  # type: ignore[arg-type, return-value]
         logger.log(1, rows(1))
         logger.finish({})
-    assert 1.1 < time.perf_counter() - begun < 30  # 0.7 for the first, the least of 0.5 for the next
+    assert 1.1 < time.perf_counter() - begun < 30  # 0.7 s for the first, the minimum of 0.5 s for the next
     assert capsys.readouterr().err.count("continuing without it") == 2
 
 
-def test_rows_that_a_back_end_never_takes_do_not_pile_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_the_queue_of_a_back_end_that_hangs_is_limited(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(threaded, "WAITING", 3)
     logger = Threaded("hung", lambda: time.sleep(5))  # type: ignore[arg-type, return-value]
     for update in range(20):
@@ -175,7 +175,7 @@ def read(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_jsonl_is_a_line_a_row(tmp_path: Path) -> None:
+def test_jsonl_has_a_line_per_row(tmp_path: Path) -> None:
     logger = Jsonl(tmp_path / "log.jsonl")
     logger.log(5, rows(5))
     logger.log(10, [{"seed": 0, "update": 10, "loss": float("nan")}])
@@ -183,7 +183,7 @@ def test_jsonl_is_a_line_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", ["", '{"seed": 0, "upda', '{"seed": 0, "update": 5, "loss": 9}'])
-def test_jsonl_after_a_kill_repeats_and_misses_nothing(cut: str, tmp_path: Path) -> None:
+def test_jsonl_after_a_kill_has_every_row_once(cut: str, tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     before = Jsonl(path)
     for update in (5, 10, 15):  # killed after logging 15, before the checkpoint of 15, perhaps within a line
@@ -198,7 +198,7 @@ def test_jsonl_after_a_kill_repeats_and_misses_nothing(cut: str, tmp_path: Path)
 # TensorBoard.
 
 
-def test_tensorboard_after_a_kill_repeats_and_misses_nothing(tmp_path: Path) -> None:
+def test_tensorboard_after_a_kill_has_every_row_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="needs the extra `tensorboard`")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -231,7 +231,7 @@ def test_a_missing_package_is_one_line_before_anything_starts(name: str, tmp_pat
 
 
 def finished_run(config: Config) -> RunDir:
-    """A run directory as a finished run leaves it, of two updates and two seeds."""
+    """The directory of a finished run with two evaluations and two seeds."""
     from bench.storage.rundir import EPISODE_COLUMNS, to_csv
 
     run = RunDir(config, "0", "cpu")
@@ -250,8 +250,8 @@ def finished_run(config: Config) -> RunDir:
     return run
 
 
-def fake(monkeypatch: pytest.MonkeyPatch, refuses: str = "") -> list[Any]:
-    """Puts a wandb in place that notes its calls and refuses a mode; returns the notes."""
+def fake_wandb(monkeypatch: pytest.MonkeyPatch, refuses: str = "") -> list[Any]:
+    """Replace wandb by a module that records its calls and refuses mode `refuses`; return the list of calls."""
     calls: list[Any] = []
 
     def step(name: str, result: Any = None) -> Any:
@@ -279,8 +279,8 @@ def fake(monkeypatch: pytest.MonkeyPatch, refuses: str = "") -> list[Any]:
     return calls
 
 
-def test_what_wandb_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = fake(monkeypatch)
+def test_wandb_receives_config_curves_episodes_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = fake_wandb(monkeypatch)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setattr(wandb_logger, "unreachable", lambda: None)
     config = config_of(tmp_path, wandb=True, project="p" * 9 + "k" * 40)
@@ -308,7 +308,7 @@ def test_what_wandb_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_server_that_refuses_leaves_an_offline_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    calls = fake(monkeypatch, refuses="online")
+    calls = fake_wandb(monkeypatch, refuses="online")
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setattr(wandb_logger, "unreachable", lambda: None)
     for _ in range(2):
@@ -318,7 +318,7 @@ def test_a_server_that_refuses_leaves_an_offline_run(
 
 
 def test_a_server_out_of_reach_is_not_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    calls = fake(monkeypatch)
+    calls = fake_wandb(monkeypatch)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     for url in ("http://127.0.0.1:9", "not a url"):
         monkeypatch.setenv("WANDB_BASE_URL", url)
@@ -328,8 +328,8 @@ def test_a_server_out_of_reach_is_not_asked_twice(tmp_path: Path, monkeypatch: p
     assert capsys.readouterr().err.count("logging offline") == 1
 
 
-def test_what_a_server_has_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = fake(monkeypatch)
+def test_steps_that_a_server_has_are_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = fake_wandb(monkeypatch)
     logger = Wandb(config_of(tmp_path, wandb=True), tmp_path, "id")
     logger.run.step = 11  # the server has 10
     for update in (5, 10, 15):
@@ -354,7 +354,7 @@ def test_tags_are_short_and_differ() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_wandb_works_offline(tmp_path: Path) -> None:
-    """The real library, from a thread."""
+    """wandb's own library, called from a thread, writes an offline run with config, curves, episodes and files."""
     config = config_of(tmp_path, wandb=True)
     run = finished_run(config)
     logger = make_logger(config, run)

@@ -39,8 +39,8 @@ def test_a_run_is_filmed_and_its_return_is_the_recorded_one(finished: Path) -> N
         first, image_size = np.asarray(image.convert("RGB"), np.int16), image.size
         image.seek(image.n_frames - 1)
         last = np.asarray(image.convert("RGB"), np.int16)
-        assert np.abs(last - first).max() > 50  # something moved
-        for picture in (first, last):  # the hopper is orange, and still there
+        assert np.abs(last - first).max() > 50  # the picture changes
+        for picture in (first, last):  # the orange hopper is visible
             assert (picture[..., 0] - picture[..., 2] > 40).sum() > 100
     assert image_size[0] == WIDTH
     assert path.stat().st_size < LIMITS.film

@@ -1,4 +1,4 @@
-"""A run directory is enough to act: no training data are read."""
+"""Policies loaded from a run directory act without the training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's final episodes are played again from its policies; files that do not belong together are refused."""
+"""Final episodes of a run are played again from its policies; files of different runs are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.training.shared import Shared
 
 
 def copy_of(run: Path, to: Path, change: float = 0.0) -> Path:
-    """The run with its policy moved by `change`."""
+    """A copy of the run with `change` added to the parameters of its policy."""
     for name in ("config.yaml", "run.json", "episodes.csv"):
         (to / name).write_bytes((run / name).read_bytes())
     policy, metadata = unpack(run / "policy.safetensors")
@@ -36,7 +36,7 @@ def test_a_run_reproduces_exactly(finished: Path) -> None:
 
 
 def test_a_run_in_bfloat16_reproduces(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    """Policies act in float32, whatever they were trained in."""
+    """Policies act in float32, those trained in bfloat16 included."""
     monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: True)
     config = load_config(finished)
     config.algo.hidden, config.trainer.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)

@@ -49,7 +49,7 @@ def test_a_single_run_has_the_figures_it_allows(tmp_path: Path, arguments: dict,
     assert all(svg_of(f).startswith("<?xml") for f in found.values())
 
 
-def test_the_tuning_figure_by_hand(tmp_path: Path) -> None:
+def test_the_tuning_figure_shows_the_expected_best_scores(tmp_path: Path) -> None:
     """Three configurations that always score 10, 20 and 60: one at random is worth 30, the best of two (20 + 60 + 60) / 3, of all 60."""
     for temperature, level in ((1.0, 100.0), (3.0, 200.0), (5.0, 600.0)):
         make_run(tmp_path, "iw_sft", temperature=temperature, change=lambda rows, x=level: [r | {"return": x} for r in rows])
@@ -98,7 +98,7 @@ def test_a_legend_of_long_names_stays_in_the_figure(name: str) -> None:
 
 
 def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
-    """They would cover the lines and stretch the axes."""
+    """Bands of ten methods would cover the lines and stretch the axes."""
     for i in range(10):
         make_run(tmp_path, f"m{i}", "iwsft/ant/few-v0" if i == 9 else "iwsft/hopper/medium-v0", seeds=[0, 1])
         make_run(tmp_path, f"m{i}", "iwsft/ant/many-v0", seeds=[0, 1])

@@ -1,4 +1,4 @@
-"""The report page: what it says, and (make test-browser) how it behaves in headless Chromium."""
+"""The report page: its content and, with `make test-browser`, its behaviour in headless Chromium."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def coverage(tasks: int, seeds: int, metric: str, simulations: int, kind: str = 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("name", SCORES)
-def test_aggregates_are_rliables(name: str, metric: str) -> None:
-    """Values up to rounding, intervals (plain percentiles) up to the noise of two independent bootstraps."""
+def test_aggregates_equal_rliables(name: str, metric: str) -> None:
+    """Values agree up to rounding, intervals (plain percentiles) up to the noise of two independent bootstraps."""
     value, low, high = RLIABLE["aggregates"][name][metric]
     drawn = Resamples([len(x) for x in SCORES[name]], 20_000, seed=3)
     ours = drawn.estimate(METRICS[metric], SCORES[name], plain=True)
@@ -48,13 +48,13 @@ def test_aggregates_are_rliables(name: str, metric: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_performance_profiles_are_rliables(name: str) -> None:
+def test_performance_profiles_equal_rliables(name: str) -> None:
     share, _, _ = performance_profile(SCORES[name], np.array(RLIABLE["thresholds"]))
     np.testing.assert_allclose(share, RLIABLE["profiles"][name][0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("pair", RLIABLE["probability_of_improvement"])
-def test_probability_of_improvement_is_rliables(pair: str) -> None:
+def test_probability_of_improvement_equals_rliables(pair: str) -> None:
     x, y = (SCORES[name] for name in pair.split(","))
     value, low, high = RLIABLE["probability_of_improvement"][pair]
     ours = probability_of_improvement(x, y)
@@ -64,7 +64,7 @@ def test_probability_of_improvement_is_rliables(pair: str) -> None:
     assert probability_of_improvement(y, x).value == pytest.approx(1 - ours.value, abs=1e-6)
 
 
-def test_iqm_is_scipys_trimmed_mean_of_every_resample() -> None:
+def test_iqm_equals_scipys_trimmed_mean_of_every_resample() -> None:
     """The sum over counts equals the trimmed mean of the sorted resample, with ties and sizes that four does not divide."""
     rng = np.random.default_rng(0)
     strata = [rng.integers(0, 9, n).astype(float) for n in (3, 5, 2)]
@@ -93,8 +93,8 @@ def test_intervals_cover_95_percent(tasks: int, seeds: int, metric: str) -> None
     assert 0.93 <= coverage(tasks, seeds, metric, 1500) <= 0.97
 
 
-def test_plain_percentiles_do_not_cover() -> None:
-    """The reason for stretching them."""
+def test_plain_percentile_intervals_are_too_narrow() -> None:
+    """Plain percentile intervals of few seeds cover too little, which is why the suite stretches them."""
     assert coverage(3, 3, "iqm", 500, plain=True) < 0.87
 
 
@@ -117,7 +117,7 @@ def test_data_sets_count_by_their_contribution_to_the_variance() -> None:
     assert both.high - both.low == pytest.approx((alone.high - alone.low) / 2, rel=0.02)
 
 
-def test_probability_of_improvement_covers() -> None:
+def test_intervals_of_the_probability_of_improvement_cover_95_percent() -> None:
     rng = np.random.default_rng(5)
     truth = stats.norm.cdf(0.5 / np.sqrt(2))
     found = [probability_of_improvement(list(rng.normal(0.5, 1, (9, 5))), list(rng.normal(0, 1, (9, 5))), number=1000) for _ in range(600)]

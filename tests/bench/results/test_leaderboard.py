@@ -1,4 +1,4 @@
-"""Leaderboard: rows worked out by hand, checks on reading, merging."""
+"""Leaderboard: rows against a plain computation, checks on reading, merging."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     return write(tmp_path / "board.csv", board(make_suite(tmp_path / "suite")))
 
 
-def test_rows_by_hand(tmp_path: Path) -> None:
+def test_rows_equal_a_plain_computation(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     updates = {10: 3, 20: 3, 30: 5}  # episodes by update
     rows = [

@@ -41,5 +41,5 @@ def test_rows_name_their_source() -> None:
         ("own/shopper/medium-v0", 0),
     ],
 )  # fmt: skip
-def test_tasks(dataset: str, count: int) -> None:
+def test_published_rows_are_those_of_the_same_task(dataset: str, count: int) -> None:
     assert len(published.rows([dataset])) == count

@@ -24,7 +24,7 @@ SKEWED: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {  # of me
     ],
 )  # fmt: skip
 def test_coverage_of_few_seeds_of_skewed_scores(kind: str, seeds: int, share: float) -> None:
-    """The numbers in docs/statistics.md."""
+    """The coverage of Student's interval is that stated in docs/statistics.md."""
     rng = np.random.default_rng(seeds)
     found = [summarise(SKEWED[kind](rng, seeds)) for _ in range(4000)]
     assert np.mean([s.low <= 0 <= s.high for s in found]) == pytest.approx(share, abs=0.015)

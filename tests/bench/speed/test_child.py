@@ -12,8 +12,8 @@ from bench.speed.workload import Work
 from tests.helpers.paths import ROOT
 
 
-def test_rare_long_updates_count_as_often_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every tenth update takes 11 s, the others 1 s: 2 s on average, wherever the measured time begins and ends."""
+def test_rare_long_updates_count_by_their_frequency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tenth update takes 11 s, the others 1 s: the rate is one update in 2 s for any beginning and end of the measured time."""
     clock = [0.0]
     monkeypatch.setattr("bench.speed.child.time.perf_counter", lambda: clock[0])
 
@@ -26,8 +26,8 @@ def test_rare_long_updates_count_as_often_as_they_come(monkeypatch: pytest.Monke
     assert Stopwatch(Work(lambda a, b: clock.__setitem__(0, clock[0] + 0.25 * (b - a)), 2), "cpu").rate(3.0) == pytest.approx(4.0)
 
 
-def test_updates_before_the_first_measured_one() -> None:
-    """To the beginning of a cycle, once."""
+def test_updates_before_the_first_measured_one_end_at_a_cycle() -> None:
+    """The stopwatch first trains to the beginning of a cycle, once."""
     calls: list[tuple[int, int]] = []
     watch = Stopwatch(Work(lambda a, b: calls.append((a, b)), cycle=2), "cpu", after=5)
     assert calls == [(0, 6)]
@@ -45,7 +45,7 @@ def memory_of(code: str) -> float:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_the_peak_of_the_process_and_of_its_forks_own_pages() -> None:
-    """200 MiB count once they have been used, freed or not; a fork counts with the 100 MiB that it writes, not with what it shares."""
+    """200 MiB count once they have been used, freed or not. A fork adds the 100 MiB that it writes, not the pages that it shares."""
     used = "kept = np.ones(200 << 17); del kept"
     assert memory_of(used) == pytest.approx(200, abs=30)
     fork = """

@@ -36,7 +36,7 @@ def hand_formula(method: str, steps: int, refresh: int) -> tuple[float, float, f
 
 
 @pytest.mark.parametrize("method", list(TRAINERS))
-def test_operations_are_the_hand_formulas(method: str, data: Trajectories) -> None:
+def test_operations_equal_the_hand_formulas(method: str, data: Trajectories) -> None:
     config = config_of(method)
     cycle, rare = rhythm(config)
     algo, two = population(config, data, [0]), population(config, data, [0, 1])
@@ -45,7 +45,7 @@ def test_operations_are_the_hand_formulas(method: str, data: Trajectories) -> No
     needed, suite_more, yardstick_more = hand_formula(method, steps, rare or 1)
     assert limits.needed(config, OBS, ACT, BATCH, steps) == pytest.approx(needed)
     ours = limits.counted(Work(algo.train, cycle, rare))
-    # through a critic's last layer: forwards are done twice over, backwards without a product
+    # a critic's last layer: its forward product is computed twice, its backward pass takes no product
     forwards, backwards = {"iql": (7, 3), "td3_bc": (4 + 2 / 2, 2 + 2 / 2)}.get(method, (0, 0))
     products = needed + (forwards - backwards) * 2 * BATCH * 6
     assert any(ours == pytest.approx(products + more) for more in {0.0, suite_more})  # no less than needed
@@ -54,13 +54,13 @@ def test_operations_are_the_hand_formulas(method: str, data: Trajectories) -> No
     assert limits.counted(Work(plain.train, cycle, rare)) == pytest.approx(needed + yardstick_more)
 
 
-def test_passes_over_all_data_count_as_often_as_they_come(data: Trajectories) -> None:
-    """AWR's advantages: V of every step and of the one after each episode, forwards, every `refresh_every` updates."""
+def test_passes_over_all_data_count_by_their_frequency(data: Trajectories) -> None:
+    """Refreshing AWR's advantages is a forward pass of V over every step and each episode's end, every `refresh_every` updates."""
     config = configured("awr", "algo.hidden=[16,16]", f"algo.batch_size={BATCH}", "algo.refresh_every=5")
     cycle, rare = rhythm(config)
     assert rare == 5
     inner = 16 * 16
-    last = 16  # V's: forwards done twice over, and to its inputs without a product: in a step the same number
+    last = 16  # V's last layer: in a step, the second forward product and the absent backward one cancel out
     v, policy = OBS * 16 + inner + last, OBS * 16 + inner + 16 * ACT
     step = 2 * BATCH * (3 * v - OBS * 16 + 3 * policy - OBS * 16)
     everything = 2 * (v + last) * (data.num_steps + data.num_episodes) / 5

@@ -23,7 +23,7 @@ def test_the_suite_is_compared_round_by_round_with_the_yardsticks_best_setting()
     workers: Any = [
         FakeWorker(Setting("suite", four, 2), (300.0, 600.0, 330.0)),
         FakeWorker(Setting("yardstick", one, 1, environment="runtime"), (90.0, 900.0, 95.0)),  # one fast round does not make it the best
-        FakeWorker(Setting("yardstick", one, 2, environment="suite"), (500.0, 500.0, 500.0)),  # not as public code runs
+        FakeWorker(Setting("yardstick", one, 2, environment="suite"), (500.0, 500.0, 500.0)),  # not the environment of public code
         FakeWorker(Setting("yardstick", one, 2, environment="runtime"), (100.0, 200.0, 110.0)),
         FakeWorker(Setting("yardstick", replace(one, members=2), 1, 2, "runtime"), (150.0, 200.0, 150.0)),
     ]
@@ -39,8 +39,8 @@ def test_the_suite_is_compared_round_by_round_with_the_yardsticks_best_setting()
     )
 
 
-def test_in_bfloat16_the_yardstick_is_measured_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float32 and with torch.autocast; the ratio is to the faster one."""
+def test_in_bfloat16_the_yardstick_is_measured_in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The yardstick is measured in float32 and with torch.autocast; the ratio is to the faster one."""
     monkeypatch.setattr("bench.speed.options.precision_on", lambda device, precision: precision)
     options = parse(MeasureOptions, ["precision=bf16", "threads=2", "members=[4]", "device=cpu"])
     suite, yardstick = settings("iql", options)

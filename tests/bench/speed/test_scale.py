@@ -18,7 +18,7 @@ from bench.speed.workload import resized
 from envs.data.trajectories import Trajectories
 
 
-def test_curves_vary_one_thing_at_a_time() -> None:
+def test_curves_vary_one_quantity_at_a_time() -> None:
     options = parse(ScaleOptions, ["members=[1,8]", "batches=[64]", "widths=[32]", "steps=[1000]", "methods=[bc,iql]", "device=cpu"])
     found = {(name, x): what for name, x, what in curves(options)}
     base = found["members", 8]

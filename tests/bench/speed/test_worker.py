@@ -37,7 +37,7 @@ def test_members_are_shared_evenly_over_processes() -> None:
     assert [w.members for w in setting.per_process()] == [3, 2, 2]
 
 
-def test_all_take_turns() -> None:
+def test_workers_take_turns() -> None:
     turns: list[str] = []
     suite: Any = [FakeWorker(Setting("suite", Workload("bc", p), 1), turns=turns) for p in (1, 4)]
     plain: Any = [FakeWorker(Setting("yardstick", Workload("bc"), 1), turns=turns)]

@@ -57,7 +57,7 @@ def networks(plain: Any) -> dict[str, nn.Module]:
 
 
 def recorded(algo: Any) -> list[Any]:
-    """The batches that the suite uses, in order."""
+    """Record the batches that the suite uses, in order."""
     seen, make = [], algo.stream.from_draws
 
     def recording(draws: Any) -> Any:
@@ -79,8 +79,8 @@ def given(plain: Trainer, batch: Any) -> tuple[torch.Tensor, ...]:
 
 
 @pytest.mark.parametrize("method", list(TRAINERS))
-def test_the_yardstick_does_the_suites_work(method: str, data: Trajectories) -> None:
-    """Losses of the same parameters on the same batch, and every network after some updates, are the same."""
+def test_the_yardstick_computes_the_suites_updates(method: str, data: Trajectories) -> None:
+    """Losses of equal parameters on the same batch are equal, and so is every network after some updates."""
     algo, plain = paired(method, data)
     seen = recorded(algo)
     for t in range(UPDATES):
@@ -91,7 +91,7 @@ def test_the_yardstick_does_the_suites_work(method: str, data: Trajectories) -> 
                 torch.testing.assert_close(loss.detach(), ours[name][0], rtol=1e-5, atol=1e-5, check_dtype=False)
         assert losses
     if method == "iw_sft_q":
-        assert algo.state["weights"].std() > 0.01  # equal weights would leave them untested
+        assert algo.state["weights"].std() > 0.01  # the weights differ, so that the test covers them
     for name, network in networks(plain).items():
         torch.testing.assert_close(flat_of(network), algo.state[name][0], rtol=1e-4, atol=1e-5)
 

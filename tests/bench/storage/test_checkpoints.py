@@ -1,4 +1,4 @@
-"""Checkpoints: the last two are kept, a damaged one is known for what it is, and nothing is lost between two renames."""
+"""Checkpoints: the last two are kept, a damaged one is detected, and a kill during a save leaves a whole one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ STATE = {
 }  # fmt: skip
 
 
-def test_every_byte_counts(tmp_path: Path) -> None:
-    """Whichever byte changes, or goes, the file is not taken for whole."""
+def test_a_change_of_any_byte_is_detected(tmp_path: Path) -> None:
+    """A file with a changed or missing byte is refused as damaged, unless the change leaves its content equal."""
     path = tmp_path / "x.safetensors"
     path.write_bytes(whole := pack(STATE, {"note": "a"}))
     tensors, metadata = unpack(path)
@@ -33,7 +33,7 @@ def test_every_byte_counts(tmp_path: Path) -> None:
             found, said = unpack(path)
         except DamagedError:
             continue
-        # Only white space of the header may differ without a difference in what is read.
+        # Only a change in white space of the header leaves the content equal.
         assert said == metadata
         assert all(torch.equal(found[k], v) for k, v in STATE.items())
     for length in (0, 1, 9, len(whole) - 1):
@@ -62,7 +62,7 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["write", "put aside", "rename"])
-def test_cut_short_anywhere_a_whole_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_kill_at_any_step_of_a_save_leaves_a_whole_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     kept = Checkpoints(tmp_path, "checkpoint")
     kept.save(10, STATE)
 

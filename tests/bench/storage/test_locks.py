@@ -1,4 +1,4 @@
-"""Locks: one holder at a time, and a dead process is none."""
+"""Locks: one process holds a lock at a time, and a dead process holds none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ time.sleep(60)
 
 
 def holder(path: Path) -> subprocess.Popen:
-    """A process that has the lock."""
+    """Start a process that holds the lock."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "has it\n"
@@ -76,8 +76,8 @@ def _count(folder: Path, times: int) -> None:
             (folder / "counter").write_text(str(value + 1))
 
 
-def test_many_processes_never_hold_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read, add one, write: every overlap would lose a count."""
+def test_two_processes_never_hold_a_lock_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes read a counter, add one and write it: every overlap would lose a count."""
     monkeypatch.setattr(locks, "POLL", 0.0005)
     (tmp_path / "counter").write_text("0")
     context = multiprocessing.get_context("fork")
@@ -101,7 +101,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pyt
         Lock(tmp_path / "run.lock").take()
 
 
-def test_a_file_where_the_folder_should_be_is_an_error_and_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_place_of_the_lock_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "POLL", 0.001)
     (tmp_path / ".locks").write_text("no folder")
     with pytest.raises(OSError, match=r"\.locks"):

@@ -15,7 +15,7 @@ from tests.helpers.devices import CPU, GPU, config
 from tests.helpers.learners import episodes_of, small
 
 
-def test_settings_without_effect_on_results_make_no_other_run() -> None:
+def test_settings_without_effect_on_results_do_not_change_the_hash() -> None:
     base = config()
     assert arithmetic_of(CPU, base) == arithmetic_of(CPU, config(engine="compiled")) == "cpu"
     assert arithmetic_of(GPU, config(precision="tf32")) == "cuda tf32"
@@ -23,7 +23,7 @@ def test_settings_without_effect_on_results_make_no_other_run() -> None:
     assert len(hashes) == 3
 
 
-def test_precision_holds_within() -> None:
+def test_precision_is_restored_after_its_context() -> None:
     before = torch.get_float32_matmul_precision()
     for name, setting in (("bf16", "medium"), ("tf32", "high"), ("float32", "highest")):
         with precision_of(config(precision=name), GPU, print):

@@ -51,7 +51,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 
 def small(folder: Path) -> Config:
-    """iw-SFT(Q) with its weights' table and q: 40 updates, evaluated every 15; in this process, where tests can reach into training."""
+    """iw-SFT(Q) with a table of weights and q: 40 updates, evaluated every 15, in this process, so that tests can replace its parts."""
     algo = WeightedBCConfig(
         "iw_sft_q", 40, 16, [8], Start.pi_ref, curation=Curation([50, 75]),
         weighting=Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),
@@ -111,7 +111,7 @@ def at_update(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[Weigh
 
 @pytest.mark.parametrize("how", ["signal", "kill"])
 def test_worker_processes_resume_exactly(config: Config, tmp_path: Path, how: str, shared: Shared) -> None:
-    """After a signal to all processes of the job at once, as schedulers send it, and after SIGKILL."""
+    """Runs resume exactly after a signal to all processes of a job at once, as schedulers send it, and after SIGKILL."""
     config.trainer.processes = 2
     whole = content_of(train_run(replace(config, results_dir=str(tmp_path / "whole")), shared))
     shared.close_evaluator()  # a fork makes its own
@@ -168,7 +168,7 @@ def test_a_signal_while_pi_ref_is_trained(config: Config, whole: dict, at_update
 
 
 def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    """The state before it is saved; the evaluation is played again."""
+    """The state before the evaluation is saved, and the resumed run plays the evaluation again."""
     act, acted = WeightedBC.act, iter(range(10**6))
 
     def signalled(self: WeightedBC, observations: torch.Tensor) -> torch.Tensor:
@@ -189,7 +189,7 @@ def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch:
 
 
 def test_a_previous_handler_is_called_after_the_save(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
-    """Such as submitit's, which requeues the job. Training continues if the handler returns."""
+    """A previous handler, such as submitit's, requeues the job. Training continues if it returns."""
     seen: list[tuple[int, int]] = []
 
     def handler(number: int, frame: object) -> None:
@@ -272,7 +272,7 @@ def test_a_damaged_checkpoint_is_skipped(
 
 
 def poison(algo: WeightedBC) -> None:
-    """NaN in the second member's parameters."""
+    """Set a parameter of the second member to NaN."""
     algo.state["policy"][1, 5] = float("nan")
 
 
@@ -298,8 +298,8 @@ def test_a_member_that_fails_is_marked_and_the_others_are_unchanged(
     assert "Failed: the episode's return was no finite number; it counts as score 0." in table
 
 
-def test_a_run_that_fails_whole_stops_no_other(config: Config, shared: Shared) -> None:
-    """It is trained for one update per evaluation only, for the names of its metrics."""
+def test_a_run_whose_members_all_fail_does_not_stop_another(config: Config, shared: Shared) -> None:
+    """The failed run trains one update per evaluation, for the names of its metrics."""
     hot = replace(config, algo=replace(config.algo, learning_rate=1e38))
     train_runs([hot, config], shared)
     failed, fine = (run_dir(c, shared) for c in (hot, config))
@@ -326,7 +326,7 @@ def test_a_failed_member_is_failed_after_a_resume(config: Config, tmp_path: Path
 def test_a_population_killed_between_two_saves_is_trained_together_again(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared
 ) -> None:
-    """All its runs return to the latest update that all have saved."""
+    """All its runs resume from the latest update that all have saved."""
     configs = [replace(config, seeds=[s]) for s in (0, 1, 2)]
     train_runs(configs, shared)
     whole = [content_of(f) for f in (run_dir(c, shared) for c in configs)]
@@ -367,7 +367,7 @@ def test_a_population_that_does_not_fit_the_memory_is_halved(
     said: list[int],
     shared: Shared,
 ) -> None:
-    """From the last save on, its reference policies included; the results are the same but for rounding of batched arithmetic."""
+    """The parts resume from the last save with their reference policies. Results are equal up to rounding of batched arithmetic."""
     configs = [replace(config, seeds=[3, 1, 2]), replace(config, seeds=[4, 5])]
     train_runs(configs, shared)
     whole = [(read_csv(f.path / "episodes.csv"), load_file(f.path / "policy.safetensors")) for f in (run_dir(c, shared) for c in configs)]
@@ -438,7 +438,7 @@ def test_a_forced_run_is_resumed_after_a_signal(config: Config, whole: dict, at_
 
 
 def test_a_finished_run_needs_no_lock(config: Config, shared: Shared) -> None:
-    """Its folder may be read-only."""
+    """A finished run is read from a read-only folder, too."""
     folder = train_run(config, shared)
     shutil.rmtree(folder.lock.path.parent, ignore_errors=True)
     folder.lock.path.parent.write_text("no folder: a lock cannot be made here")
@@ -456,7 +456,7 @@ def test_members_that_are_not_finite_return_nan(config: Config, monkeypatch: pyt
 
 
 def test_the_command_exits_with_75_and_resumes(tmp_path: Path) -> None:
-    """`python -m bench` with its evaluation processes, all of them signalled at once as schedulers do."""
+    """A signal to `python -m bench` and its evaluation processes at once, as schedulers send it, saves the run."""
     updates, root = 4_000_000, ROOT
     overrides = [
         "algo=bc", "seeds=[0]", "algo.hidden=[8]", f"algo.updates={updates}", f"dataset={ID}", "device=cpu",
@@ -468,7 +468,7 @@ def test_the_command_exits_with_75_and_resumes(tmp_path: Path) -> None:
     for _ in range(2):
         with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
             assert process.stderr is not None
-            said = [next(line for line in process.stderr if ": update " in line)]  # it has been evaluated
+            said = [next(line for line in process.stderr if ": update " in line)]  # after the first evaluation
             os.killpg(process.pid, signal.SIGTERM)
             said += process.stderr.readlines()
         assert process.returncode == 75, said
@@ -502,7 +502,7 @@ def test_an_evaluation_in_the_background_changes_nothing(
     plain = replace(config, eval=replace(config.eval, overlap=False), results_dir=str(tmp_path / "plain"))
     expected = content_of(train_run(plain, shared))
     held = Held(monkeypatch)
-    if processes == 1:  # updates that come after the policy which is waiting to be played
+    if processes == 1:  # the evaluation after update 15 waits until update 16 is done
         at_update(16, lambda algo: held.go.set())
     else:
         held.go.set()

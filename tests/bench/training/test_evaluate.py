@@ -1,4 +1,4 @@
-"""Every member's episode e is played by that member's policy from its own seed, however many environments there are."""
+"""Every member's episode e is played by that member's policy from its own seed, for any number of environments."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Proportional(Algo):
 
 
 def alone(gain: float, seed: int) -> tuple[float, int]:
-    """One episode without the suite: actions of the unit box are scaled to the environment's [-3, 3]."""
+    """Return and length of an episode played without the suite: actions of the unit box are scaled to the environment's [-3, 3]."""
     env = gymnasium.make("InvertedPendulum-v5")
     observation, total, length = env.reset(seed=seed)[0].astype(np.float32), 0.0, 0
     while True:
@@ -50,7 +50,9 @@ def alone(gain: float, seed: int) -> tuple[float, int]:
 
 
 @pytest.mark.parametrize("environments", [1, 6, 64])
-def test_rows(small_data: Trajectories, pendulum_data: Callable, monkeypatch: pytest.MonkeyPatch, environments: int) -> None:
+def test_every_row_equals_an_episode_played_alone(
+    small_data: Trajectories, pendulum_data: Callable, monkeypatch: pytest.MonkeyPatch, environments: int
+) -> None:
     pendulum_data()
     data, seeds = load("test/pendulum/random-v0"), [7, 0, 4]
     monkeypatch.setattr(evaluation, "ENVIRONMENTS", environments)

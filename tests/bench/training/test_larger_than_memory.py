@@ -1,4 +1,4 @@
-"""Data that do not fit into memory are trained on where they lie: the limits are the kernel's, not a look at a counter."""
+"""Data larger than memory are trained on from disk, under limits of memory that the kernel enforces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from envs.data.trajectories import TENSORS, Trajectories
 from tests.helpers.learners import configured
 from tests.helpers.logged import write
 
-SPARE = 60_000_000  # twice a chunk of 10,000 steps of two members, in which diagnostics look at the data
+SPARE = 60_000_000  # twice the memory of diagnostics, which read the data of two members in chunks of 10,000 steps
 STEPS, EPISODES = 1000, 40  # of Humanoid: 115 MB of arrays
 
 # RLIMIT_DATA counts what is allocated and the copy-on-write map of the data (DATA bytes), but no shared map.
@@ -33,8 +33,8 @@ from envs.readers.load import load
 
 dataset, data, spare, overrides = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
 config = compose(overrides).algo
-load("large/small-v0", cache=False)  # whatever is loaded once: packages, threads' stacks, the simulator
-ctypes.CDLL(None).malloc_trim(0)  # what is free already would count as spare
+load("large/small-v0", cache=False)  # loads packages, threads' stacks and the simulator
+ctypes.CDLL(None).malloc_trim(0)  # memory that the allocator keeps would count as spare
 used = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + data + spare,) * 2)
 try:
@@ -58,7 +58,7 @@ def limited(dataset: str, data: int, spare: int, *overrides: str) -> subprocess.
 
 @pytest.fixture(scope="module")
 def humanoid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with one data set of 115 MB of arrays in Arrow's format: an episode by Minari (slow), and copies of it."""
+    """A Minari root with a data set of 115 MB in Arrow's format: one episode written by Minari (slow), and copies of it."""
     root = tmp_path_factory.mktemp("large")
     rng = np.random.default_rng(0)
     last = np.arange(STEPS) == STEPS - 1
@@ -80,7 +80,7 @@ def humanoid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 def test_training_needs_a_fraction_of_the_data_in_memory(humanoid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From Arrow into the cache, then from the cache: with 60 MB to spare beside the maps, where the data have 115."""
+    """Data of 115 MB are read from Arrow into the cache, then from the cache, with 60 MB of memory beside the maps."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(humanoid))
     size = STEPS * EPISODES * (2 * 348 * 4 + 17 * 4 + 4 + 2)
     tiny = ["algo.reward_scaling=none", "algo.hidden=[8]", "algo.batch_size=16", "algo.updates=10"]
@@ -93,7 +93,7 @@ def test_training_needs_a_fraction_of_the_data_in_memory(humanoid: Path, monkeyp
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/meminfo is Linux's")
 def test_arrays_larger_than_the_machines_memory_are_opened_and_trained_on(minari_root: Path) -> None:
-    """Each of the two observation arrays is half as large again as memory and swap together (a hole in the file: it takes no space)."""
+    """Each of the two observation arrays is 1.5 times as large as memory and swap together, in a sparse file that takes no space."""
     meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     memory = sum(int(meminfo[k].split()[0]) * 1024 for k in ("MemTotal", "SwapTotal"))
     steps, episodes = 100_000, 10
@@ -120,7 +120,7 @@ def test_arrays_larger_than_the_machines_memory_are_opened_and_trained_on(minari
     data = kept[0]
     assert data.observations.nbytes > memory
     assert data.returns.tolist() == [0.0] * (episodes - 1) + [1.0]
-    data.observations[0, 0] = 7.0  # on a page of its own: the file stays as it is
+    data.observations[0, 0] = 7.0  # copy on write: the file does not change
     assert np.load(folder / "observations.npy", mmap_mode="r")[0, 0] == 0
     config = configured("iql", "algo.hidden=[4]", "algo.batch_size=4", "algo.updates=10")
     algo = build(config, data, [0])

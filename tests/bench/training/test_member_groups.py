@@ -1,4 +1,4 @@
-"""A population in groups trains as it does in one, by `train` and update by update."""
+"""A population split into groups trains as a whole one does, by `train` and update by update."""
 
 from __future__ import annotations
 

@@ -52,16 +52,16 @@ def test_a_loaded_state_replaces_the_workers_state() -> None:
     uninterrupted, other = in_processes("iql"), in_processes("iql")
     uninterrupted.train(0, 4)
     saved = uninterrupted.state
-    other.train(0, 1)  # its processes have a state of their own by now
+    other.train(0, 1)  # its workers now have another state
     other.state = saved
     uninterrupted.train(4, 9)
     other.train(4, 9)
     for name, value in uninterrupted.state.items():
         assert torch.equal(other.state[name], value), name
-        assert name == "update" or value.ndim == 0 or not torch.equal(saved[name], value), name  # what was saved is a copy
+        assert name == "update" or value.ndim == 0 or not torch.equal(saved[name], value), name  # the saved state is a copy
 
 
-def test_no_process_outlives_it() -> None:
+def test_no_worker_outlives_its_population() -> None:
     before = children()
     found = in_processes("td3_bc")
     found.train(0, 1)
@@ -71,7 +71,7 @@ def test_no_process_outlives_it() -> None:
     assert children() == before
 
 
-def test_another_fork_that_ends_leaves_them_alone() -> None:
+def test_the_end_of_another_fork_does_not_end_workers() -> None:
     found = in_processes("td3_bc")
     found.train(0, 1)
     child = os.fork()
@@ -82,8 +82,8 @@ def test_another_fork_that_ends_leaves_them_alone() -> None:
     found.train(1, 2)
 
 
-def test_processes_end_with_the_one_that_made_them() -> None:
-    """Even if it is killed; they hold none of its files open."""
+def test_workers_end_with_their_parent() -> None:
+    """Workers end even if their parent is killed, and hold none of its files open."""
     answers, answer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -95,7 +95,7 @@ def test_processes_end_with_the_one_that_made_them() -> None:
     pids = [int(p) for p in os.read(answers, 100).split()]
     os.waitpid(child, 0)
     assert len(pids) == 2
-    assert os.read(answers, 1) == b""  # nobody has the other end
+    assert os.read(answers, 1) == b""  # no process holds the other end
     os.close(answers)
     deadline = time.monotonic() + 20
     while any(_runs(pid) for pid in pids):
@@ -110,7 +110,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_signals_of_a_whole_job_do_not_end_them() -> None:
+def test_signals_to_a_whole_job_do_not_end_workers() -> None:
     found = in_processes("td3_bc")
     found.train(0, 1)
     for worker in found.workers:
@@ -147,7 +147,9 @@ def test_an_error_of_a_worker_is_raised(error: Exception, memory: bool) -> None:
     [(2, None, "auto", 3, 2), (2, None, "auto", 1, 1), (16, None, "auto", 3, 1), (16, None, "eager", 8, 8), (1, None, "auto", 8, 1),
      (2, 4, "auto", 3, 3), (2, 1, "auto", 3, 1), (2, None, "compiled", 3, 2), (2, None, "captured", 3, 1)],
 )  # fmt: skip
-def test_how_many(monkeypatch: pytest.MonkeyPatch, cores: int, asked: int | None, engine: str, members: int, expected: int) -> None:
+def test_the_number_of_worker_processes(
+    monkeypatch: pytest.MonkeyPatch, cores: int, asked: int | None, engine: str, members: int, expected: int
+) -> None:
     monkeypatch.setattr("bench.training.parallel.cores", lambda: cores)
     config = Config(WeightedBCConfig("bc"), trainer=TrainerConfig(processes=asked, engine=engine))
     assert processes_for(config, torch.device("cpu"), members) == expected

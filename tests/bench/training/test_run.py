@@ -27,7 +27,7 @@ def rows(folder: RunDir) -> list[dict]:
     return read_csv(folder.path / "episodes.csv")
 
 
-def test_what_a_run_leaves(config: Config, shared: Shared) -> None:
+def test_the_files_and_rows_of_a_run(config: Config, shared: Shared) -> None:
     folder = train_run(config, shared)
     assert sorted(p.name for p in folder.path.iterdir()) == [
         "checkpoint.safetensors", "config.yaml", "curve.csv", "episodes.csv", "policy.safetensors", "run.json",
@@ -99,7 +99,7 @@ def test_an_interrupted_run_resumes_exactly(config: Config, tmp_path: Path, monk
     assert (resumed.path / "policy.safetensors").read_bytes() == (whole.path / "policy.safetensors").read_bytes()
 
 
-def test_a_finished_run_is_not_done_again_unless_forced(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+def test_a_finished_run_is_not_trained_again_unless_forced(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     folder = train_run(config, shared)
     before = (folder.path / "episodes.csv").read_bytes()
 
@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_the_last_save_whole(config: Config, monkeypatch: pyt
 
 
 def test_worker_processes_train_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    """But for rounding, pi_ref included. Interrupted, they resume exactly."""
+    """Results are equal up to rounding, pi_ref included. An interrupted run resumes exactly."""
     whole = load_file(train_run(config, shared).path / "policy.safetensors")
     config.results_dir, config.trainer.processes = f"{config.results_dir}/workers", 2
     by_workers = load_file(train_run(config, shared).path / "policy.safetensors")

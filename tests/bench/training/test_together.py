@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("fresh_data")
 
 
 def points(config: Config) -> list[Config]:
-    """Three runs: one seed with several settings, one setting in several runs, and two runs with two seeds."""
+    """Three runs: two temperatures with seeds 3 and 1, and the higher temperature with seed 7."""
     (cold, warm) = expanded(replace(config, population={"temperature": [2, 9]}))
     return [cold, warm, replace(warm, seeds=[7])]
 
@@ -49,7 +49,7 @@ def test_every_run_leaves_the_files_of_a_run_trained_alone(config: Config, tmp_p
     for folder, own in zip(found, in_folder(points(config), tmp_path / "alone"), strict=True):
         assert_same_run(folder.path, train_run(own, shared).path)
     temperatures = [load_file(f.path / "policy.safetensors")["0.weight"] for f in found]
-    assert not torch.allclose(temperatures[0], temperatures[1], atol=1e-4)  # else nothing was shown
+    assert not torch.allclose(temperatures[0], temperatures[1], atol=1e-4)  # the temperature has an effect
     assert [len(t) for t in temperatures] == [2, 2, 1]
 
 
@@ -79,11 +79,11 @@ def test_references_are_found_or_trained_together_once(config: Config, monkeypat
 
 
 class Interrupted(BaseException):
-    """In place of a killed process."""
+    """An exception in place of a kill."""
 
 
 def test_an_interrupted_population_is_resumed(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    """Killed between two saves: one run has saved update 30, the others 15. Then finished runs and a new one are trained."""
+    """A kill between two saves leaves one run at update 30 and the others at 15: all resume at 15. Finished runs are not trained again."""
     runs = points(config)
     whole = together(in_folder(runs, tmp_path / "whole"), shared)
     save = RunDir.save
@@ -110,7 +110,7 @@ def test_an_interrupted_population_is_resumed(config: Config, tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(WeightedBC, "train", noted)
         resumed = together(runs, shared)
-        assert (trained[0][0], trained[-1][1]) == (15, 40)  # where all of them have stood, so that they round as they would have
+        assert (trained[0][0], trained[-1][1]) == (15, 40)  # from the latest update that all have saved, so that rounding is the same
         assert {tuple(seeds) for _, _, seeds in trained} == {(3, 1, 3, 1, 7)}
         trained.clear()
         together([*runs, replace(config, seeds=[4])], shared)
@@ -119,7 +119,7 @@ def test_an_interrupted_population_is_resumed(config: Config, tmp_path: Path, mo
         assert_same_run(one.path, other.path)
 
 
-def test_a_run_that_diverges_stops_no_other(
+def test_a_run_that_diverges_does_not_stop_another(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shared: Shared
 ) -> None:
     run_of_environments = Evaluator.run
@@ -142,7 +142,7 @@ def test_a_run_that_diverges_stops_no_other(
     assert_same_run(good.path, train_run(in_folder(runs, tmp_path / "alone")[0], shared).path)
 
 
-def test_settings_without_effect_make_no_other_run(config: Config, shared: Shared) -> None:
+def test_settings_without_effect_do_not_change_the_run_directory(config: Config, shared: Shared) -> None:
     config.algo = replace(config.algo, weighting=Weighting(Kind.none))
     folders = together(expanded(replace(config, population={"temperature": [1, 2]})), shared)
     assert folders[0].path == folders[1].path
@@ -180,7 +180,7 @@ def test_values_are_crossed(config: Config) -> None:
         ({"temperature": [1], "weighting": {"temperature": [2]}}, "population.temperature: algo.weighting.temperature is given twice"),
     ],
 )
-def test_impossible_populations(config: Config, population: dict, line: str) -> None:
+def test_impossible_populations_are_refused(config: Config, population: dict, line: str) -> None:
     with pytest.raises(ConfigError, match=f"^{line}"):
         expanded(replace(config, population=population))
 
@@ -216,7 +216,7 @@ def test_differing_settings_are_named(config: Config) -> None:
     ]  # fmt: skip
 
 
-def test_the_limit_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+def test_max_members_limits_a_population(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     sizes: list[int] = []
     monkeypatch.setattr(
         "bench.training.run._train_population", lambda group, shared, wait, jobs: sizes.append(sum(len(c.seeds) for c in group)) or []
