@@ -1,4 +1,4 @@
-"""What several tests use: small random logged data, in memory and as Minari data sets."""
+"""Fixtures of several tests: small random logged data, in memory and as Minari data sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import PENDULUM, RawEpisode, random_episodes, write_minari
 
-torch.set_num_threads(1)  # the networks here are tiny: threads would only wait for one another
+torch.set_num_threads(1)  # the networks are tiny: threads would only wait for one another
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def minari_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def pendulum_data(minari_root: Path) -> Callable[..., list[RawEpisode]]:
-    """Writes a small data set that fits InvertedPendulum-v5 (4 observations, 1 action in [-3, 3]) and returns its episodes."""
+    """Return a function that writes a data set for InvertedPendulum-v5 (4 observations, 1 action in [-3, 3]) and returns its episodes."""
 
     def write(dataset: str = PENDULUM, count: int = 30, change: Callable[[list], Any] | None = None, **metadata: Any) -> list:
         episodes = random_episodes(count, obs=4, act=1)
@@ -63,7 +63,7 @@ def fresh_data(pendulum_data: Callable[..., Any]) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """A tiny iw-SFT(Q) run on PENDULUM: 40 updates, evaluated every 15; in this process, where tests can reach into training."""
+    """A tiny iw-SFT(Q) run on PENDULUM: 40 updates, evaluated every 15, in this process, so that tests can replace its parts."""
     algo = WeightedBCConfig(
         "iw_sft_q", 40, 16, [8], Start.pi_ref, curation=Curation([50, 75]),
         weighting=Weighting(Kind.trajectory, temperature=2.0, refresh_every=7),

@@ -1,4 +1,4 @@
-"""docs/adding-a-method.md, followed in a copy of the tree: its files make a method that trains, and lint and tests stay green."""
+"""docs/adding-a-method.md, followed in a copy of the tree: its files make a method that trains, and lint and tests pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) 
 ENUMERATE = ("algos/test_learners.py", "algos/test_members.py", "bench/config")  # tests of every method
 
 
-def left_out(folder: str, names: list[str]) -> set[str]:
+def ignored_names(folder: str, names: list[str]) -> set[str]:
     """The names in `folder` that are no part of the tree: built files, caches, and a user's own results."""
     built = {"__pycache__", *(n for n in names if n.endswith(("_cache", ".egg-info")))}
     own = {ROOT: {".git", ".venv", "build", "dist"}, ROOT / "results": set(names) - {"README.md", "reference"}}
@@ -33,7 +33,7 @@ def left_out(folder: str, names: list[str]) -> set[str]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tree with the page's files."""
     folder = tmp_path_factory.mktemp("copy") / "tree"
-    shutil.copytree(ROOT, folder, ignore=left_out)
+    shutil.copytree(ROOT, folder, ignore=ignored_names)
     for name, text in FILES.items():
         (folder / name).write_text(text)
     return folder
@@ -59,7 +59,7 @@ def test_files_that_the_page_names_exist() -> None:
 
 
 def test_the_method_trains(checkout: Path, tmp_path: Path, pendulum_data: Callable[..., Any]) -> None:
-    """By the page's command, on smaller data and for fewer updates."""
+    """The page's command trains the method, here on smaller data and for fewer updates."""
     pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
     arguments = COMMANDS[0].removeprefix("python -m bench ").split()
     smaller = (f"dataset={PENDULUM}", "algo.updates=20", "algo.hidden=[8]", "seeds=[0,1]", "eval.every=10", "eval.episodes=1")
@@ -77,8 +77,8 @@ def test_lint_passes(checkout: Path) -> None:
     run(checkout, "mypy", "algos/methods/xql.py")
 
 
-def test_the_tests_of_every_method_take_it_up(checkout: Path) -> None:
-    """Its own parameters of the tests that enumerate methods, and their tests without parameters."""
+def test_the_tests_of_every_method_cover_the_new_one(checkout: Path) -> None:
+    """Tests that enumerate methods pass with the new method as parameter, and so do tests of methods without parameters."""
     tests = [f"tests/{name}" for name in (*ENUMERATE, "algos/methods/test_xql.py")]
     said = run(checkout, "python", "-m", "pytest", "-p", "no:cacheprovider", *tests, "-k", "xql or method or suite")
     assert int(re.findall(r"(\d+) passed", said)[-1]) >= 20, said
@@ -86,7 +86,7 @@ def test_the_tests_of_every_method_take_it_up(checkout: Path) -> None:
 
 @pytest.mark.slow
 def test_lint_and_all_fast_tests_pass(checkout: Path) -> None:
-    """`make lint test`, as the page says, apart from this file."""
+    """`make lint test`, as the page asks for, passes without this file."""
     run(checkout, "ruff", "check", ".")
     run(checkout, "ruff", "format", "--check", ".")
     run(checkout, "mypy")

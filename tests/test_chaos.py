@@ -1,4 +1,4 @@
-"""A small version of `make chaos`, and that its counts would show what is lost or changed."""
+"""A small version of `make chaos`, and checks that its counts detect lost and changed results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.episodes import random_episodes, write_minari
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
-    """An undisturbed run; environments are stepped in this process from here to the end of the file."""
+    """An undisturbed run, with environments stepped in this process."""
     poll = locks.POLL
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
@@ -32,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
         locks.POLL = poll
 
 
-def test_nothing_is_lost_or_changed(whole: RunDir, tmp_path: Path) -> None:
+def test_faults_lose_and_change_no_result(whole: RunDir, tmp_path: Path) -> None:
     outcomes = [
         chaos.killed_at_random(tmp_path / "a", whole, 6),
         chaos.killed_at_random(tmp_path / "b", whole, 2, signal.SIGTERM),
@@ -47,7 +47,7 @@ def test_nothing_is_lost_or_changed(whole: RunDir, tmp_path: Path) -> None:
     assert all(o.times for o in outcomes), outcomes
 
 
-def test_worker_processes_lose_nothing(whole: RunDir, tmp_path: Path) -> None:
+def test_faults_of_worker_processes_lose_and_change_no_result(whole: RunDir, tmp_path: Path) -> None:
     config = chaos.small(tmp_path / "whole", processes=2)
     train_runs([config], chaos.shared)
     workers = run_dir(config, chaos.shared)
@@ -55,12 +55,12 @@ def test_worker_processes_lose_nothing(whole: RunDir, tmp_path: Path) -> None:
     assert [(o.times, o.lost, o.changed) for o in outcomes] == [(3, 0, 0)] * 2, outcomes
 
 
-def test_many_processes_in_one_folder(whole: RunDir, tmp_path: Path) -> None:
+def test_many_processes_in_one_folder_lose_and_change_no_result(whole: RunDir, tmp_path: Path) -> None:
     outcome = chaos.many_processes(tmp_path, 4, 12, 4)
     assert (outcome.lost, outcome.changed) == (0, 0)
 
 
-def test_a_resume_that_forgets_something_is_counted(whole: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resume_without_adams_moments_is_counted(whole: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A negative control: this resume loses Adam's moments."""
     resume = RunDir.resume
 

@@ -1,4 +1,4 @@
-"""A feature without its extra: one line that names the package and the command that installs it. Nothing else needs an extra."""
+"""A feature without its extra is one line with the command that installs the extra. Training and tables need no extra."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_extra_that_a_line_names_exists() -> None:
     assert named
 
 
-def test_the_base_has_no_optional_package() -> None:
+def test_the_base_dependencies_have_no_optional_package() -> None:
     base = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {re.split(r"[\[<>=]", requirement)[0].replace("-", "_") for requirement in base}
     assert names & set(OPTIONAL) == set()

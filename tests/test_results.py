@@ -33,7 +33,7 @@ def test_reference_results_are_not_ignored(path: str) -> None:
     assert git("check-ignore", "--no-index", "--quiet", f"results/reference/{path}").returncode == 1
 
 
-def test_nothing_else_in_results_is_tracked() -> None:
+def test_git_tracks_reference_results_alone() -> None:
     tracked = git("ls-files", "results").stdout.split()
     assert tracked
     assert [path for path in tracked if not path.startswith("results/reference/")] == []

@@ -25,7 +25,11 @@ ORDER = {
     "envs": ("inspect", "readers", "recorded", "evaluation", "data", "files", "revision", "errors", "envs"),
 }  # fmt: skip
 LOWER_ROOMS = {"bench": {"algos", "envs"}, "algos": set(), "envs": set()}
-APART = {("training", "results"), ("training", "report"), ("report", "training")}  # of bench: neither direction of the list allows these
+FORBIDDEN = {
+    ("training", "results"),
+    ("training", "report"),
+    ("report", "training"),
+}  # imports between packages of bench that must not exist in either direction
 LIBRARIES = (
     "torch", "numpy", "pandas", "scipy.stats", "h5py", "gymnasium", "mujoco", "minari", "hydra", "omegaconf", "rich.progress", "jinja2",
     "safetensors.torch", "huggingface_hub", "matplotlib.figure", "hydra._internal.core_plugins.basic_sweeper",
@@ -51,16 +55,16 @@ def goes_up(found: Import) -> bool:
         return other not in LOWER_ROOMS[room]
     if importer == imported:
         return False
-    return ORDER[room].index(importer) > ORDER[room].index(imported) or (room == "bench" and (importer, imported) in APART)
+    return ORDER[room].index(importer) > ORDER[room].index(imported) or (room == "bench" and (importer, imported) in FORBIDDEN)
 
 
 def test_imports_go_down() -> None:
-    """Inside functions, too."""
+    """Imports go down inside functions, too."""
     assert [str(found) for found in imports() if goes_up(found)] == []
 
 
 def test_no_imports_in_a_circle() -> None:
-    """At module level, between modules of one package; between packages the order excludes circles."""
+    """Modules of one package import each other in no circle at module level. The order excludes circles between packages."""
     graph: dict[str, set[str]] = {}
     for found in imports():
         if not found.lazy and found.imported != found.importer:
@@ -104,7 +108,7 @@ print(json.dumps(changed))
 
 
 def test_imports_have_no_effects(tmp_path: object) -> None:
-    """Of any module, in the order of their names, beside what the libraries do."""
+    """Importing any module changes no state of the process, apart from changes that its libraries make."""
     names = [name for name in modules() if not name.endswith("__main__")]
     code = EFFECTS.format(libraries=LIBRARIES, modules=names)
     done = subprocess.run(
@@ -115,7 +119,7 @@ def test_imports_have_no_effects(tmp_path: object) -> None:
 
 
 def test_the_package_itself_imports_no_library() -> None:
-    """`import bench` and `bench.errors` are quick: libraries are loaded by what uses them."""
+    """`import bench` and `bench.errors` load no library: the modules that use a library load it."""
     code = f"import sys, bench, bench.errors; print(sorted({set(LIBRARIES)!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,11 +1,11 @@
-"""What others made is data, never code: nothing is unpickled, nothing leaves its root, nothing of it runs; and no secret is written."""
+"""Files from others are data, never code: they are not unpickled, stay in their root and run no code. No secret is written."""
 
 from __future__ import annotations
 
 import ast
 import json
 import os
-import pickle  # to make what must be refused
+import pickle  # to make files that must be refused
 import subprocess
 import sys
 import time
@@ -43,7 +43,7 @@ from tests.helpers.suites import make_run
 SOURCES = [p for room in ("algos", "bench", "conf", "docs", "envs") for p in sorted((ROOT / room).rglob("*.py"))]
 ID = "test/pendulum/random-v0"
 
-# Nothing is unpickled, and no text is run.
+# No file is unpickled, and no text is run.
 
 MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
 CALLS = {
@@ -54,7 +54,7 @@ CALLS = {
 
 
 def dangers(source: str) -> Iterator[str]:
-    """Whatever in a source file could run what a file says."""
+    """Imports and calls of a source file that could run code from a file."""
     for node in ast.walk(ast.parse(source)):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -78,7 +78,7 @@ def test_no_source_unpickles_or_evaluates(path: Path) -> None:
         "yaml.load(t, L)", "pd.read_pickle(p)", "eval(text)",
     ],
 )  # fmt: skip
-def test_the_search_finds_them(line: str) -> None:
+def test_the_search_finds_every_kind_of_danger(line: str) -> None:
     assert list(dangers(line))
 
 
@@ -94,7 +94,7 @@ class Bomb:
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Iterator[Path]:
-    """What a bomb would leave; that it would is seen first, that it did not at the end."""
+    """The file that a bomb makes. The fixture asserts that a bomb works, and at the end of the test that no bomb made the file."""
     mark = tmp_path / "exploded"
     pickle.loads(pickle.dumps(Bomb(mark)))
     assert mark.exists()
@@ -139,8 +139,8 @@ def test_a_malicious_snapshot_is_refused(tmp_path: Path, mark: Path, monkeypatch
 
 
 @pytest.mark.parametrize("as_array", [True, False])
-def test_a_malicious_cache_is_not_believed(as_array: bool, tmp_path: Path, mark: Path) -> None:
-    """Pickled objects within .npy files, which NumPy can read if asked to, and bare pickles."""
+def test_a_malicious_cache_is_not_read(as_array: bool, tmp_path: Path, mark: Path) -> None:
+    """The cache holds pickled objects within .npy files, which NumPy could read with allow_pickle, or bare pickles."""
     (tmp_path / ".cache" / "index").mkdir(parents=True)
     about = {"digest": "abc", "num_actions": 0}
     (tmp_path / ".cache" / "index" / "key.json").write_text(json.dumps(about | {"check": checksum(about)}))
@@ -210,7 +210,7 @@ def test_an_environment_of_an_unknown_package_is_refused(
     assert not (minari_root / "exploded").exists()
 
 
-def test_evaluation_refuses_it_too_wherever_it_comes_from() -> None:
+def test_an_evaluator_refuses_an_environment_of_an_unknown_package() -> None:
     with pytest.raises(DataError, match="environment: would run 'os:system'"):
         Evaluator(spec(entry_point="os:system"), 1)
 
@@ -281,7 +281,7 @@ def test_a_report_embeds_no_file_from_outside_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["note", "dataset", "algo", "seed", "config", "author", "device", "reference"])
-def test_the_report_escapes_what_others_wrote(where: str, tmp_path: Path, minari_root: Path) -> None:
+def test_the_report_escapes_text_from_files(where: str, tmp_path: Path, minari_root: Path) -> None:
     script, suite = "<script>alert(1)</script>", tmp_path / "suite"
     record: dict[str, Any] = {"note": script, "device": script} if where in ("note", "device") else {}
     if where == "reference":
@@ -314,7 +314,7 @@ def test_figures_stay_in_their_folder(dataset: str, tmp_path: Path) -> None:
     assert file_name("iwsft/hopper/medium-v0") == "iwsft-hopper-medium-v0"
 
 
-def test_figures_escape_what_others_wrote(tmp_path: Path) -> None:
+def test_figures_escape_text_from_files(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "suite")
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record | {"algo": "<script>alert(1)</script>"}))
@@ -348,7 +348,7 @@ def test_secrets_are_redacted(text: str, monkeypatch: pytest.MonkeyPatch) -> Non
         assert secret not in found
 
 
-def test_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_without_secrets_is_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN_PATH", "/somewhere/token-file")
     monkeypatch.setenv("SOME_TOKEN", "short")
     config = Config(WeightedBCConfig("iw_sft"))
@@ -366,7 +366,7 @@ def test_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["SERVICE_KEY", "GITHUB_TOKEN", "CLIENT_SECRET", "my_password"])
 @pytest.mark.parametrize("secret", ["four words of secret", "it's 'quoted'", 'back\\slash "and" more'])
 def test_values_of_variables_are_secrets(name: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In plain text, in trees and in JSON."""
+    """Values of secret variables are redacted in plain text, in trees and in JSON."""
     monkeypatch.setenv(name, secret)
     tree = {"note": f"x {secret}", secret: "y", "list": [secret]}
     assert redact(f"x {secret} y") == f"x {SHOWN} y"
@@ -388,9 +388,9 @@ def holding(folder: Path, *secrets: str) -> list[str]:
 
 
 def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_data: Callable[..., Any]) -> None:
-    """Keys in the environment and on the command line, through all loggers, Hydra's own files, a note and a mistake's line."""
+    """Keys from the environment, the command line and a note reach no logger's file, no file of Hydra and no error line."""
     pendulum_data(ref_min_score=5.0, ref_max_score=1000.0, note=f"downloaded with {KEY}")
-    env = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")} | {  # an earlier test may have left wandb's service there
+    env = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")} | {  # without the wandb service of an earlier test
         "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline", "WANDB_API_KEY": KEY, "HF_TOKEN": "hf_" + "b" * 34, "WANDB_SILENT": "true"
     }  # fmt: skip
     command = [
@@ -417,10 +417,10 @@ def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_
         assert OTHER not in text
 
 
-# Nothing is sent that was not said.
+# Data sent to services.
 
 
-def test_wandb_is_told_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_receives_no_facts_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import getpass
     import socket
 

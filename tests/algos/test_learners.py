@@ -233,7 +233,7 @@ def test_fine_tuning_and_importance_weights_need_pi_ref() -> None:
     assert configured("bc", "algo.weighting.kind=step").needs_pi_ref
 
 
-def test_a_method_that_needs_pi_ref_says_so() -> None:
+def test_a_method_without_the_pi_ref_that_it_needs_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^sft needs a reference policy: train one on all data first$"):
         build(configured("sft"), episodes_of(), (0,))
 

@@ -63,11 +63,11 @@ def test_every_setting_applies_to_its_member_alone(name: str) -> None:
     assert_member(together, 0, alone(config, data), "as configured")
     for k, (key, own) in enumerate(members.items(), 1):
         assert_member(together, k, alone(own, data), key)
-        same = all(alike(v[0], v[k]) for v in together.state.values() if v.ndim)
+        same = all(equal_up_to_rounding(v[0], v[k]) for v in together.state.values() if v.ndim)
         assert name not in IDLE or same == (key in IDLE[name]), f"{key} has {'no' if same else 'an'} effect"
 
 
-def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+def equal_up_to_rounding(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Equal up to rounding, which may differ with a member's place in memory."""
     return torch.allclose(a, b, rtol=1e-4, atol=1e-7)
 
@@ -97,7 +97,7 @@ def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, sampl
         single = WeightedBC(own, small_data, [SEED], pi_ref)
         single.train(0, UPDATES)
         assert_member(together, k, single, key)
-        same = alike(together.state["policy"][0], together.state["policy"][k])
+        same = equal_up_to_rounding(together.state["policy"][0], together.state["policy"][k])
         assert same == (key in idle or k == 0), f"{key} has {'no' if same else 'an'} effect"
 
 

@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
 
 
 class InProcess:
-    """Steps environments here: the evaluator's own slots, without its processes."""
+    """An evaluator in this process: the same slots for environments, without worker processes."""
 
     def __init__(self, env_spec: str) -> None:
         self.spec = env_spec
@@ -88,7 +88,7 @@ shared = Shared(open_evaluator=lambda env_spec, workers: InProcess(env_spec))  #
 
 
 def small(folder: Path, name: str = "iw_sft_q", seeds: Sequence[int] = (3, 1), updates: int = 40, processes: int = 1) -> Config:
-    """A run with everything that can be lost: pi_ref, Adam, q, a table of weights; saved after every stretch of updates."""
+    """A run with every kind of state: pi_ref, Adam, q, a table of weights; saved after every chunk of updates."""
     kind = {"bc": Kind.none, "sft": Kind.none, "iw_sft": Kind.step, "iw_sft_q": Kind.trajectory}[name]
     algo = WeightedBCConfig(
         name, 20 if name == "bc" else updates, 16, [8], Start.random if name == "bc" else Start.pi_ref,
@@ -116,7 +116,7 @@ def content_of(folder: RunDir) -> dict[str, Any]:
 
 @dataclass
 class Comparison:
-    """Counts what runs lost and changed."""
+    """Counters of rows and content that runs lost or changed, against the undisturbed run."""
 
     whole: dict[str, Any]
     rows: Counter[tuple[str, ...]]
@@ -138,7 +138,7 @@ def comparison(whole: RunDir) -> Comparison:
 
 
 def fork(work: Callable[[], None]) -> int:
-    """The pid of a fork that runs `work` and exits with its exit code."""
+    """Fork a process that runs `work` and exits with its exit code; return its pid."""
     sys.stdout.flush()
     if child := os.fork():
         return child
@@ -159,7 +159,7 @@ def fork(work: Callable[[], None]) -> int:
 
 
 def exit_code(child: int) -> int:
-    """Wait for `child`; minus the signal's number if one killed it."""
+    """Wait for `child` and return its exit code, minus the signal's number if a signal killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -216,7 +216,7 @@ def killed_at_random(folder: Path, whole: RunDir, times: int, number: int = sign
 
 
 def trainers_killed(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """One of two worker processes is killed, as by a system without memory; the run continues without them."""
+    """One of two worker processes is killed, as the kernel does when memory runs out; the run continues without worker processes."""
     found, train, killed = comparison(whole), MemberProcesses.train, 0
     for k in range(times):
         update = int(np.linspace(1, 39, times)[k])
@@ -240,7 +240,7 @@ STEPS = ("open", "fsync", "replace")
 
 @contextmanager
 def at_file_operation(number: int, act: Callable[[], None]) -> Iterator[list[int]]:
-    """`act` at the `number`-th step of writing files, before it is done; yields the list of steps done so far."""
+    """Call `act` before file operation `number`; yield a list with an element for every operation so far."""
     originals = {name: getattr(files.os, name) for name in STEPS}
     steps: list[int] = []
 
@@ -264,7 +264,7 @@ def at_file_operation(number: int, act: Callable[[], None]) -> Iterator[list[int
 
 
 def file_operations(folder: Path) -> int:
-    """How many steps of writing a run has."""
+    """The number of file operations of a run."""
     with at_file_operation(-1, lambda: None) as steps:
         train_runs([small(folder / "counted")], shared)
     return len(steps)
@@ -288,7 +288,7 @@ def killed_at_every_write(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 
 def failing_writes(folder: Path, whole: RunDir, times: int, number: int, name: str) -> Outcome:
-    """A step of a write fails once: the command reports it in one line with exit code 2, and the next command resumes."""
+    """A file operation fails once: the command reports it in one line with exit code 2, and the next command resumes."""
     found, cut, kept = comparison(whole), 0, ExitStack()
     steps = np.unique(np.linspace(0, file_operations(folder) - 1, times).astype(int))
     for step in steps.tolist():
@@ -308,7 +308,7 @@ def failing_writes(folder: Path, whole: RunDir, times: int, number: int, name: s
 
 
 def file_too_large(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """The system refuses to let a file grow in the middle of a write, as with a quota: partial files."""
+    """The system refuses to let a file grow in the middle of a write, as with a quota, which leaves partial files."""
     found, cut = comparison(whole), 0
     for k in range(times):
         config = small(folder / f"run-{k}")
@@ -324,7 +324,7 @@ def file_too_large(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 
 def read_only(folder: Path, whole: RunDir) -> Outcome:
-    """The folder of results becomes read-only for a while; a finished run is still read from it."""
+    """The folder of results is read-only during the first attempt."""
     found = comparison(whole)
     config = small(folder)
     folder.mkdir()
@@ -343,7 +343,7 @@ def read_only(folder: Path, whole: RunDir) -> Outcome:
 
 
 def failing_member(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """One member's parameters become NaN at some update: it is marked, and the other is unchanged."""
+    """One member's parameters become NaN at some update: the run marks that member as failed, and the other is unchanged."""
     lost = changed = 0
     before = read_csv(whole.path / "episodes.csv")
     for k in range(times):
@@ -369,7 +369,7 @@ def failing_member(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 
 def out_of_memory(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """No memory for two members at some update: they are trained one after the other. Equal but for rounding of batched arithmetic."""
+    """Memory runs out with two members at some update: they are trained one after the other. Results are equal up to rounding."""
     lost = changed = 0
     before = read_csv(whole.path / "episodes.csv")
     for k in range(times):
@@ -423,7 +423,7 @@ def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
 
         exit_code(fork(interrupted))
         there = [p for p in (left.checkpoints.newest, left.path / "episodes.csv", left.path / "curve.csv") if p.exists()]
-        if there:  # else it was killed before the first save
+        if there:  # none if the run was killed before its first save
             flipped += 1
             path = there[k % len(there)]
             content = bytearray(path.read_bytes())
@@ -436,7 +436,7 @@ def damaged_checkpoints(folder: Path, whole: RunDir, times: int) -> Outcome:
 
 
 def damaged_cache(folder: Path, whole: RunDir, times: int) -> Outcome:
-    """A bit of the cached data set changes: it is reported, and the data are read again."""
+    """A bit of the cached data set changes: the reader reports it and reads the data again."""
     found, rng = comparison(whole), np.random.default_rng(2)
     root = Path(os.environ["MINARI_DATASETS_PATH"]) / ".cache"
     for k in range(times):
@@ -467,7 +467,7 @@ def replaced(where: Any, name: str, value: Any) -> Iterator[None]:
 
 def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outcome:
     """`processes` processes train the same `count` runs in one folder, each in its own order, and are killed at random; each rebuilds the
-    tables at its end. Every row must be there once, and the runs must equal those trained by one process."""
+    tables at its end. Every row must exist once, and the runs must equal those trained by one process."""
     names = ("bc", "sft", "iw_sft", "iw_sft_q")
     configs = [replace(small(folder, names[k % 4], [k // 4], updates=20), trainer=TrainerConfig(processes=1)) for k in range(count)]
     rng = np.random.default_rng(4)
@@ -505,7 +505,7 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
     rows = Counter(zip(table["algo"], table["seed"], table["update"], table["episode"], strict=True))
     expected = {(c.algo.name, c.seeds[0], u, e) for c in configs for u, episodes in ((15, 1), (20, 2)) for e in range(episodes)}
     lost = sum(abs(rows[row] - (row in expected)) for row in {*rows, *expected})
-    lost += len([p for p in folder.rglob(".*") if files.SCRATCH.fullmatch(p.name)])  # a lock's file may stay: nobody holds it
+    lost += len([p for p in folder.rglob(".*") if files.SCRATCH.fullmatch(p.name)])  # files of released locks may stay
     alone = [replace(c, results_dir=str(folder / "alone")) for c in configs[:: max(1, count // 12)]]
     for config in alone:
         train_runs([config], shared)
@@ -518,7 +518,7 @@ def many_processes(folder: Path, processes: int, count: int, kills: int) -> Outc
 
 
 def faults(folder: Path, share: float) -> Iterator[Outcome]:
-    """All faults, each a `share` of its usual number of times."""
+    """Inject all faults, each a `share` of its usual number of times; yield the lines of the table."""
 
     def n(usual: int) -> int:
         return max(1, round(usual * share))
@@ -552,7 +552,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of faults")
     share = parser.parse_args().share
     torch.set_num_threads(1)
-    memory = Path("/dev/shm")  # flushing to a real disk takes most of the time, and shows no more
+    memory = Path("/dev/shm")  # flushing to a disk would take most of the time and test no more
     with tempfile.TemporaryDirectory(prefix="chaos-", dir=memory if os.access(memory, os.W_OK) else None) as scratch:
         folder = Path(scratch)
         os.chmod(folder, 0o755)

@@ -26,7 +26,7 @@ def bench(folder: Path, *arguments: str, code: int | None = 0, timeout: int = 30
 
 
 def mistake(folder: Path, *arguments: str) -> str:
-    """The one line of a user's mistake; nothing but it (and what a sweep says first), and nothing left behind."""
+    """Run a command with a mistake and return its error line. Assert no other line (apart from a sweep's first) and no new file."""
     before = {p for p in folder.rglob("*") if "minari" not in p.parts}
     done = bench(folder, *arguments, code=2)
     assert done.stdout == ""

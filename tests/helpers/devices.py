@@ -13,5 +13,5 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def config(**trainer: Any) -> Config:
-    """A tiny IQL run with settings of `trainer`."""
+    """A tiny IQL run with the given settings of `trainer`."""
     return Config(small("iql", episodes_of()).config, trainer=TrainerConfig(**trainer))

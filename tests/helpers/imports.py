@@ -1,4 +1,4 @@
-"""Imports of the source tree, read from the syntax: which module imports which, at module level or inside a function."""
+"""Imports between the modules of the source tree, at module level and inside functions, read from the syntax."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def modules() -> dict[str, Path]:
 
 @cache
 def imports() -> tuple[Import, ...]:
-    """Every import between modules of the three rooms; those for the type checker alone are left out."""
+    """Every import between modules of the three rooms, without those for the type checker alone."""
     return tuple(found for name, path in modules().items() for found in _of(name, path))
 
 

@@ -180,7 +180,7 @@ def step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def forward(net: MLP, flat: Tensor, x: np.ndarray) -> np.ndarray:
-    """The output [..., out] of an MLP with parameters `flat` [N] (what follows them is ignored)."""
+    """The output [..., out] of an MLP whose parameters are the first N entries of `flat`."""
     values, at = flat.numpy(), 0
     layers, norms = [], []
     for a, b in zip(net.sizes[:-1], net.sizes[1:], strict=True):
@@ -200,5 +200,5 @@ def forward(net: MLP, flat: Tensor, x: np.ndarray) -> np.ndarray:
 
 
 def q_values(algo: Any, flat: Tensor, s: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """[K, ...] under the ensemble's flat parameters [K * N]."""
+    """Q values [K, ...] of an ensemble with flat parameters [K * N]."""
     return np.stack([forward(algo.critic.net, part, np.concatenate([s, a], -1))[..., 0] for part in flat.view(algo.critic.size, -1)])

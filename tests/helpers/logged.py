@@ -37,7 +37,7 @@ def episode(rng: np.random.Generator, steps: int, obs: int = 3, act: int = 1, te
 
 
 def ragged(seed: int, count: int = 6) -> list[dict[str, Any]]:
-    """Episodes of 1 to 12 steps, ending either way."""
+    """Episodes of 1 to 12 steps, some terminated and some truncated."""
     rng = np.random.default_rng(seed)
     return [episode(rng, int(rng.integers(1, 13)), terminated=bool(rng.integers(2))) for _ in range(count)]
 

@@ -63,7 +63,7 @@ def run_block(block: str, page: str, folder: Path) -> str:
 
 
 def run(command: str, folder: Path) -> tuple[int | None, str]:
-    """Exit code (None after a timeout) and output of a shell command; `python` is this interpreter. A timeout ends its processes, too."""
+    """Exit code (None after a timeout) and output of a shell command; `python` is this interpreter. A timeout kills all its processes."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
         command, shell=True, cwd=folder, env=os.environ | {"PATH": path, "COLUMNS": "110"}, stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from tests.helpers.learners import configured
 
 HIDDEN, BATCH = [7, 6], 16
 OWN = {
-    "td3_bc": ["algo.policy_noise=0"],  # suite and yardstick draw it with different generators
+    "td3_bc": ["algo.policy_noise=0"],  # suite and yardstick draw this noise with different generators
     "iw_sft_q": ["algo.warmup=0", "algo.learning_rate=0.05", "algo.weighting.refresh_every=2"],  # so that weights differ
 }
 
@@ -22,7 +22,7 @@ def config_of(method: str, hidden: list[int] = HIDDEN, batch: int = BATCH) -> An
 
 
 class FakeWorker:
-    """A worker without a process, which notes its turns."""
+    """A worker without a process that records its turns."""
 
     def __init__(self, setting: Setting, rates: tuple[float, ...] = (), turns: list[str] | None = None) -> None:
         self.setting, self.rates, self.memory_mib, self.turns = setting, list(rates), 300.0, turns

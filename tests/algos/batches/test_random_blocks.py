@@ -41,7 +41,7 @@ def test_the_next_block_is_made_by_a_thread_while_one_is_used() -> None:
     assert maker.made == [(0, True), (1, False), (2, False), (3, False)]  # each once
 
 
-def test_a_cpu_has_no_thread_unless_asked() -> None:
+def test_a_cpu_has_no_thread_by_default() -> None:
     maker = Maker()
     blocks = Blocks(maker, SIZE, CPU)
     assert [int(blocks.row(update)["x"]) for update in range(2 * SIZE)] == list(range(2 * SIZE))

@@ -150,7 +150,9 @@ def test_the_objective_is_the_score_of_the_table(tmp_path: Path) -> None:
     board = pd.read_csv(tmp_path / "suite" / "leaderboard.csv").set_index("selection")
     config = Config(seeds=[0, 1, 2])
     assert tuning.objective(config, run) == pytest.approx(board.loc["last", "score_mean"], abs=1e-3)
-    assert abs(board.loc["last", "score_mean"] - board.loc["best", "score_mean"]) > 0.05  # so that the assertion above tells them apart
+    assert (
+        abs(board.loc["last", "score_mean"] - board.loc["best", "score_mean"]) > 0.05
+    )  # last and best differ, so that the assertion above can fail
     bare: Any = _Folder(make_run(tmp_path / "bare", reference=None))
     assert tuning.objective(config, bare) == pytest.approx(10 * tuning.objective(config, run))
 

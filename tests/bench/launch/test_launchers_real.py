@@ -45,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def alone(root: Path) -> Path:
     """The results of the sweep when its jobs run one after another in one process."""
     command(root, *SWEEP, "results_dir=alone")
-    assert len(set(policies(root / "alone").values())) == 2  # different policies: equality below means something
+    assert len(set(policies(root / "alone").values())) == 2  # the policies differ, so that comparisons with them can fail
     return root / "alone"
 
 
@@ -281,7 +281,7 @@ def test_a_batch_script_on_slurm_is_resumed(slurm: Path) -> None:
 
 @pytest.fixture
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a cluster started in another folder, with nothing of this process' environment but the token."""
+    """The address of a cluster started in another folder, with no variable of this process' environment but the token."""
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     folder, address = tmp_path_factory.mktemp("ray"), "127.0.0.1:26379"
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -66,7 +66,7 @@ def test_workspace_and_report_are_saved_with_an_account(monkeypatch: pytest.Monk
     assert capsys.readouterr().out == "https://there/me/iwsft-bench/workspace\nhttps://there/me/iwsft-bench/report\n"
 
 
-def test_without_an_account_the_line_says_what_to_do(capsys: pytest.CaptureFixture) -> None:
+def test_without_an_account_the_error_names_the_remedy(capsys: pytest.CaptureFixture) -> None:
     line = error_of(capsys)
     assert line.startswith(
         "error: no wandb account: set WANDB_API_KEY or run `wandb login`; without one, look at offline runs with `wandb leet"

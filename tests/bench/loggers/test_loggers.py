@@ -317,7 +317,7 @@ def test_a_server_that_refuses_leaves_an_offline_run(
     assert capsys.readouterr().err == "wandb: 401; logging offline, `wandb sync` sends it later\n"
 
 
-def test_a_server_out_of_reach_is_not_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_a_server_out_of_reach_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     calls = fake_wandb(monkeypatch)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     for url in ("http://127.0.0.1:9", "not a url"):

@@ -57,7 +57,7 @@ def test_a_long_episode_is_shown_at_its_own_pace_in_few_frames() -> None:
         assert image.info["duration"] == 80
 
 
-def test_without_a_renderer_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_renderer_the_error_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MUJOCO_GL", "DISPLAY"):
         monkeypatch.setenv(name, "")  # the end of the test restores the variable even if it was unset
         monkeypatch.delenv(name, raising=False)

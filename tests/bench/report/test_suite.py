@@ -110,7 +110,7 @@ def test_a_run_may_ask_for_published_scores(tmp_path: Path) -> None:
     assert "## Published" in rebuild(tmp_path, page=False)
 
 
-def test_without_the_extra_tables_are_written_and_one_line_says_so(
+def test_without_the_extra_tables_are_written_and_one_line_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(tmp_path)

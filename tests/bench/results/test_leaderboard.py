@@ -128,7 +128,7 @@ def test_a_missing_seed_is_not_among_the_seeds(tmp_path: Path) -> None:
     assert set(board(tmp_path)["seeds"]) == {"0 2"}
 
 
-def test_configurations_in_other_suites_count_if_asked_for(tmp_path: Path) -> None:
+def test_configurations_in_other_suites_count_if_a_root_is_given(tmp_path: Path) -> None:
     make_run(tmp_path / "final", "iw_sft", temperature=3.0)
     make_run(tmp_path / "tune", "iw_sft", temperature=3.0)  # the same configuration once more
     for temperature in (1.0, 5.0):

@@ -208,7 +208,7 @@ def test_a_previous_handler_is_called_after_the_save(config: Config, whole: dict
     assert all(update >= 9 for _, update in seen)
 
 
-def test_checkpoints_by_time_change_nothing(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+def test_checkpoints_by_time_change_no_result(config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     saves: list[int] = []
     save = RunDir.save
 
@@ -495,7 +495,7 @@ class Held:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_an_evaluation_in_the_background_changes_nothing(
+def test_an_evaluation_in_the_background_changes_no_result(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_update: Any, processes: int, shared: Shared
 ) -> None:
     config = replace(config, eval=replace(config.eval, overlap=True), trainer=TrainerConfig(processes=processes))

@@ -22,7 +22,7 @@ from tests.helpers.logged import write
 SPARE = 60_000_000  # twice the memory of diagnostics, which read the data of two members in chunks of 10,000 steps
 STEPS, EPISODES = 1000, 40  # of Humanoid: 115 MB of arrays
 
-# RLIMIT_DATA counts what is allocated and the copy-on-write map of the data (DATA bytes), but no shared map.
+# RLIMIT_DATA counts allocated memory and the copy-on-write map of the data (DATA bytes), but no shared map.
 LIMITED = """
 import ctypes, mmap, re, resource, sys
 from pathlib import Path

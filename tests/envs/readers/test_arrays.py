@@ -163,7 +163,7 @@ def test_a_csv_with_next_observations_and_discrete_actions(tmp_path: Path) -> No
     assert (t.num_actions, t.actions[:, 0].tolist(), t.next_observations[:, 0].tolist()) == (3, [1, 0, 2, 0], [1, 2, 6, 7])
 
 
-def test_an_id_that_is_taken_is_overwritten_only_if_asked() -> None:
+def test_an_existing_data_set_is_overwritten_only_with_overwrite() -> None:
     data_from_arrays(ID, **arrays(), env=ENV)
     before = load(ID).trajectories.digest
     changed = arrays() | {"rewards": np.zeros(8)}
@@ -283,7 +283,7 @@ def test_lists_and_flat_arrays_do_not_mix() -> None:
     refused("actions is a ndarray, rewards 3 episodes", write=lambda: data_from_arrays(ID, *columns, env=ENV))
 
 
-def test_actions_outside_the_bounds_are_clipped_if_asked() -> None:
+def test_actions_outside_the_bounds_are_clipped_with_clip() -> None:
     data_from_arrays(ID, **(arrays() | {"actions": np.linspace(-4, 4, 8)[:, None]}), env=ENV, clip=True)
     data = load(ID)
     assert (data.clipped, float(data.trajectories.actions.abs().max())) == (0, 1)

@@ -390,7 +390,7 @@ def test_a_file_is_downloaded_on_first_use(server):
     assert load(MEDIUM).trajectories.num_steps == 10  # the server is not asked again
 
 
-def test_a_download_cut_off_half_way_leaves_nothing(server):
+def test_a_download_cut_off_half_way_leaves_no_file(server):
     server.sent = len(server.content) // 2
     with pytest.raises(DataError, match=r"was cut off after [\d,]+ of [\d,]+ bytes; try again"):
         load(MEDIUM)
@@ -399,7 +399,7 @@ def test_a_download_cut_off_half_way_leaves_nothing(server):
     assert load(MEDIUM).trajectories.num_steps == 10
 
 
-def test_a_download_of_another_format_leaves_nothing(server):
+def test_a_download_of_another_format_leaves_no_file(server):
     server.content = b"<html>moved</html>"
     with pytest.raises(DataError, match="no HDF5 file"):
         load(MEDIUM)

@@ -390,7 +390,7 @@ def test_a_remote_id_names_the_command_to_run():
         load("hf://farama-minari/D4RL/kitchen/partial-v2")
 
 
-def test_a_download_that_breaks_off_leaves_nothing(root, monkeypatch):
+def test_a_download_that_breaks_off_leaves_no_file(root, monkeypatch):
     import minari
 
     def breaks_off(dataset):

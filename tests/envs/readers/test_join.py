@@ -98,7 +98,7 @@ def test_goal_conditioned_observations_are_observation_then_goal(data_format, ma
     assert_same(data, flat, scale=1.0)
 
 
-def test_rollouts_and_readers_flatten_alike(maze):
+def test_rollouts_and_readers_flatten_observations_in_the_same_order(maze):
     env = gymnasium.make(maze)
     observation, _ = env.reset(seed=0)
     flat = Flattener(env.observation_space)(observation)

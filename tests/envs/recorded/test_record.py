@@ -113,7 +113,7 @@ def test_a_recorded_data_set_has_episodes_densities_and_provenance(minari_root: 
     assert sorted(p.name for p in minari_root.iterdir()) == [".cache", "iwsft"]
 
 
-def test_an_interrupted_recording_leaves_nothing(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_recording_leaves_no_file(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
