@@ -115,7 +115,7 @@ def test_a_job_that_is_killed_is_one_line(root: Path) -> None:
     os.kill(worker, signal.SIGKILL)
     _, rest = process.communicate(timeout=600)
     assert process.returncode == 2, rest
-    assert re.search(r"^error: a job ended without a result \(TerminatedWorkerError: .*the same command goes on", rest, re.MULTILINE)
+    assert re.search(r"^error: a job ended without a result \(TerminatedWorkerError: .*the same command continues", rest, re.MULTILINE)
     assert "Traceback" not in rest
 
 
@@ -158,7 +158,7 @@ def test_optuna_counts_configurations_and_advises_a_run_on_other_seeds(root: Pat
     last = board[board["selection"] == "last"]
     assert len(last) == len(RATES)
     assert set(board["configs_tried"]) == {len(RATES)}
-    best = re.search(rf"^best of {len(trials)} trials: algo\.scratch\.learning_rate=(\S+), (\S+)$", done.stdout, re.MULTILINE)
+    best = re.search(rf"^best of {len(trials)} trials: algo\.learning_rate=(\S+), (\S+)$", done.stdout, re.MULTILINE)
     assert best is not None, done.stdout
     assert float(best.group(1)) in (1e-3, 3e-3)
     assert last["score_mean"].max() == pytest.approx(float(best.group(2)), abs=0.01)
