@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
 from algos.base import Algo, MethodConfig
@@ -22,11 +21,11 @@ from bench.config.schema import Config
 from bench.errors import RunError, first_line
 from bench.storage.rundir import Row
 from bench.storage.tensors import DamagedError, unpack
-from envs.data.environments import import_packages
+from envs.data.environments import make
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.data.trajectories import Trajectories
-from envs.data.trust import check_spec
+from envs.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +41,6 @@ class LoadedRun:
     record: Row
     environment: LoggedData
     parameters: dict[str, Tensor]
-    _singles: dict[int, Algo] = field(default_factory=dict, repr=False)
-
-    def policy(self, seed: int) -> dict[str, Tensor]:
-        """Named parameters of the policy of `seed`, without the member axis. Raises RunError for a seed that the run does not have."""
-        return {name: value[self.member(seed)] for name, value in self.parameters.items()}
 
     def member(self, seed: int) -> int:
         """Position of `seed` on the member axis. Raises RunError for a seed that the run does not have."""
@@ -77,28 +71,18 @@ class LoadedRun:
         algo.load_policy(own)
         return algo
 
-    def act(self, observations: np.ndarray, seed: int) -> np.ndarray:
-        """Evaluation (mean) actions of the policy of `seed`, in the environment's units.
-
-        One flat observation [obs] gives one action [act], a batch [B, obs] gives [B, act]; discrete actions are whole numbers, [] or [B].
-        """
-        algo = self._singles.get(seed) or self._singles.setdefault(seed, self.population([seed]))
-        batch = torch.from_numpy(np.atleast_2d(np.asarray(observations, np.float32))).to(algo.device)
-        actions = self.environment.to_env(algo.act(batch.unsqueeze(0))[0].cpu().numpy())
-        return actions if np.ndim(observations) == 2 else actions[0]
-
     def make_env(self, **arguments: Any) -> gymnasium.Env:
         """The environment that evaluation plays in; `arguments` go to gymnasium.make.
 
         Raises DataError for an environment of a package that is not trusted or not installed, RunError for one that cannot be made.
         """
-        check_spec(f"{self.folder}/run.json", self.environment.env_spec)
-        import_packages(self.environment.env_spec)
-        spec = EnvSpec.from_json(self.environment.env_spec)
         try:
-            return gymnasium.make(spec, disable_env_checker=True, **arguments)
+            return make(self.environment.env_spec, **arguments)
+        except DataError:
+            raise
         except Exception as error:  # an environment's constructor can raise anything
-            raise RunError(f"{spec.id}: the environment cannot be made ({first_line(error)})") from error
+            name = json.loads(self.environment.env_spec)["id"]
+            raise RunError(f"{name}: the environment cannot be made ({first_line(error)})") from error
 
 
 def load_run(folder: Path) -> LoadedRun:

@@ -57,7 +57,7 @@ class Evaluator:
         # Schedulers signal every process of a job. Workers inherit the blocked signals and serve until the main process has saved.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
         try:
-            for _ in range(workers or os.cpu_count() or 1):
+            for _ in range(workers or len(os.sched_getaffinity(0))):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=work, args=(theirs, env_spec), daemon=True)
                 process.start()

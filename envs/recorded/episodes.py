@@ -113,7 +113,7 @@ def _joined(rows: Sequence[Any]) -> Any:
 
 def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:
     """The episodes of `jobs` (possibly endless), in order, on `workers` processes (by default one per core)."""
-    workers = workers or os.cpu_count() or 1
+    workers = workers or len(os.sched_getaffinity(0))
     if workers == 1:
         yield from map(run_episode, jobs)
         return

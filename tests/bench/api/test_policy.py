@@ -50,6 +50,18 @@ def test_actions_are_in_the_environments_units(run: bench.Run) -> None:
     np.testing.assert_allclose(policy(observations.numpy()), 3 * unit, rtol=1e-6)
 
 
+def test_the_action_is_the_mean_of_the_gaussian(workplace: Path, small_keys: dict[str, Any]) -> None:
+    """Written out: tanh of the network, scaled to InvertedPendulum's bounds of 3."""
+    policy = bench.train("bc", PENDULUM, [3, 1], settings={"hidden": [8], "updates": 20}, **small_keys).policy(seed=1)
+    batch = np.random.default_rng(0).normal(size=(5, 4))
+    parameters = {name: value[0].numpy() for name, value in policy.algo.policy().items()}
+    hidden = np.maximum(batch @ parameters["0.weight"] + parameters["0.bias"], 0)
+    mean = np.tanh(hidden @ parameters["1.weight"] + parameters["1.bias"])
+    np.testing.assert_allclose(policy(batch), 3 * mean, rtol=1e-5, atol=1e-6)
+    with policy.make_env() as env:
+        assert env.action_space.contains(policy(env.reset(seed=0)[0]))
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (1, 2, 4)])
 def test_wrong_shapes_are_one_line(run: bench.Run, shape: tuple[int, ...]) -> None:
     with pytest.raises(RunError, match=r"expected \(4,\) or \(B, 4\)"):

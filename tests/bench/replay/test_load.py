@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -62,25 +61,10 @@ def test_loaded_policies_play_the_recorded_episodes(method: str, train: Callable
     assert [[str(v) for v in row.values()] for row in rows] == [line for line in recorded if line[0] == "10"]
 
 
-def test_act_takes_one_observation_or_a_batch(train: Callable[..., Path]) -> None:
-    """The mean of the Gaussian policy, written out: tanh of the network, scaled to InvertedPendulum's bounds of 3."""
-    loaded = load_run(train("bc"))
-    batch = np.random.default_rng(0).normal(size=(5, 4))
-    actions = loaded.act(batch, 1)
-    policy = {name: value.numpy() for name, value in loaded.policy(1).items()}
-    hidden = np.maximum(batch @ policy["0.weight"] + policy["0.bias"], 0)
-    np.testing.assert_allclose(actions, 3 * np.tanh(hidden @ policy["1.weight"] + policy["1.bias"]), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(loaded.act(batch[2], 1), actions[2], rtol=1e-5, atol=1e-6)
-    assert actions.shape == (5, 1)
-    assert not np.allclose(loaded.act(batch, 3), actions)
-    with loaded.make_env() as env:
-        assert env.action_space.contains(loaded.act(env.reset(seed=0)[0], 1))
-
-
 def test_missing_seed_and_refused_setting(train: Callable[..., Path]) -> None:
     loaded = load_run(train("cfgrl", *METHODS["cfgrl"]))
     with pytest.raises(RunError, match="has no seed 2; it has 3, 1"):
-        loaded.policy(2)
+        loaded.member(2)
     with pytest.raises(ConfigError, match=r"algo\.guidance = -1"):
         loaded.population(settings={"guidance": -1.0})
 
@@ -129,4 +113,4 @@ def test_the_population_of_one_seed_has_its_parameters(train: Callable[..., Path
     single = loaded.population([1])
     assert single.seeds == [1]
     for name, value in single.policy().items():
-        assert torch.equal(value[0], loaded.policy(1)[name])
+        assert torch.equal(value[0], loaded.parameters[name][1])  # seeds are [3, 1]
