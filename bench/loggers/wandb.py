@@ -70,8 +70,9 @@ def start(logger: LoggerConfig, folder: Path, **arguments: Any) -> Any:
     )  # fmt: skip
 
     def init(mode: Any) -> Any:
+        # wandb's service may be another process's, with another current folder: the path is absolute.
         return wandb.init(
-            project=redact(logger.project), entity=logger.entity, dir=str(folder), mode=mode, settings=settings, resume="allow",
+            project=redact(logger.project), entity=logger.entity, dir=str(folder.absolute()), mode=mode, settings=settings, resume="allow",
             reinit="create_new", **arguments,
         )  # fmt: skip
 
