@@ -13,7 +13,7 @@ from bench.report.tables import COSTS_NOTE, PUBLISHED_WARNING, Table, costs_of, 
 from bench.results import published
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
-from bench.results.runs import Runs, suite_runs, tables_lock
+from bench.results.runs import Runs, no_runs, suite_runs, tables_lock
 from envs.files import remove_scratch, write_atomic
 
 DEFAULT = TableOptions()
@@ -27,6 +27,8 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
     last process to finish leaves those of all runs. Raises RunError, before anything is written, if there is no finished run, and if runs
     follow several protocols unless `options` or the configuration of a run sets `mixed`.
     """
+    if not (suite / "runs").is_dir():  # else the lock would make the folder
+        raise no_runs(suite)
     with tables_lock(suite).held():
         remove_scratch(suite)
         runs = suite_runs(suite)

@@ -26,8 +26,13 @@ def suite_runs(suite: Path) -> list[Run]:
     """Every finished run of folder `suite`. Raises RunError if there is none, or if one is damaged."""
     runs = list(finished_runs(suite))
     if not runs:
-        raise RunError(f"{suite}: no finished run in it; expected {suite}/runs/*/run.json")
+        raise no_runs(suite)
     return runs
+
+
+def no_runs(suite: Path) -> RunError:
+    """The mistake of a folder without a finished run."""
+    return RunError(f"{suite}: no finished run in it; expected {suite}/runs/*/run.json")
 
 
 def finished_runs(suite: Path) -> Iterator[Run]:

@@ -140,14 +140,18 @@ def test_every_command_has_a_help_with_an_example(name: str, capsys: pytest.Capt
         (["speed", "rounds=many"], "error: rounds: Value 'many' of type 'str' could not be converted to Integer"),
     ],
 )
-def test_a_mistake_in_a_command_is_one_line(arguments: list[str], line: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A command with a mistake prints one line and leaves no results."""
+def test_a_mistake_in_a_command_is_one_line(
+    arguments: list[str], line: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command with a mistake prints one line and leaves nothing."""
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
     assert cli.run(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(line)
     assert err.count("\n") == 1
-    assert not (folder / "results").exists()
+    assert sorted(folder.iterdir()) == before
 
 
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
