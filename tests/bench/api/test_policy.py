@@ -78,7 +78,7 @@ def test_an_unknown_seed_is_one_line(run: bench.Run) -> None:
 @pytest.mark.parametrize("algo", METHODS)
 def test_exported_policies_equal_the_original(workplace: Path, tmp_path: Path, small_keys: dict[str, Any], algo: str, suffix: str) -> None:
     settings: dict[str, Any] = {"hidden": [8], "updates": 20, "batch_size": 16}
-    settings |= {"normalize_observations": True} if algo == "iql" else {}
+    settings |= {"iql": {"normalize_observations": True}, "cfgrl": {"steps": 4}}.get(algo, {})
     policy = bench.train(algo, PENDULUM, [0, 5], settings=settings, **small_keys).policy(seed=5)
     batch = 3 * np.random.default_rng(2).normal(size=(7, 4)).astype(np.float32)
     path = policy.export(tmp_path / f"policy{suffix}")
