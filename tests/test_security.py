@@ -29,7 +29,8 @@ from bench.report.suite import rebuild
 from bench.report.tables import score_tables
 from bench.results.leaderboard import board_of, read_board
 from bench.results.runs import suite_runs
-from bench.storage.rundir import RunDir, films
+from bench.storage.layout import films
+from bench.storage.rundir import RunDir
 from envs.data.cache import Cache, checksum
 from envs.data.selection import parse
 from envs.data.trajectories import TENSORS

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from algos.registry import methods
 from bench.config.domains import domain_value
 from bench.config.schema import Config
+from bench.config.tree import flat
 
 RUN_KEYS = (
     "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "seeds", "eval.workers", "population",
@@ -79,14 +80,6 @@ def difference(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple
     own = flat(config)
     keys = [k for k in {**base, **own} if not k.startswith(RUN_KEYS)]
     return [(k, str(base.get(k, "-")), str(own.get(k, "-"))) for k in keys if base.get(k, "-") != own.get(k, "-")]
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping by dotted names: {"a": {"b": 1}} as {"a.b": 1}."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 @cache

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from algos.registry import methods
-from bench.config.schema import Config
 from bench.errors import RunError, first_line
+
+if TYPE_CHECKING:
+    from bench.config.schema import Config
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -33,6 +34,8 @@ def load_config(folder: Path) -> Config:
 
     Raises RunError, ConfigError, or OmegaConf's errors for keys and types that the schema does not have.
     """
+    from bench.config.schema import Config  # loads torch, which `read_yaml` does not need
+
     path = folder / "config.yaml"
     if not path.is_file():
         raise RunError(f"{folder}: no config.yaml in it; expected a run directory (config.yaml, checkpoint.safetensors)")
@@ -49,6 +52,8 @@ def load_config(folder: Path) -> Config:
 
 def _schema(path: Path, algo: dict[str, Any]) -> type[Any]:
     """The dataclass of the method: the one with exactly these keys; of several, the one whose name is saved."""
+    from algos.registry import methods  # loads torch
+
     fitting = [schema for schema in methods().values() if {f.name for f in fields(schema)} == set(algo)]
     if not fitting:
         raise RunError(f"{path}: no method of this suite has the keys {', '.join(algo)}; another version wrote the file")

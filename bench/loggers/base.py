@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bench.config.redact import redact
 from bench.errors import first_line
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 
 class Logger(Protocol):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 from envs.files import write_atomic
 
 

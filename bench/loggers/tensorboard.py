@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from bench.config.redact import redact
 from bench.config.schema import Config
 from bench.loggers.base import flat_curves
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 
 class TensorBoard:

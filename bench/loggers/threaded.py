@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 from bench.loggers.base import Guarded, Logger, say
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 WAITING = 1000  # calls that may wait for a slow back end; later ones are dropped
 PATIENCE = 60.0  # seconds that `finish` may wait in vain, summed over all runs of a process

@@ -22,7 +22,8 @@ from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config, LoggerConfig
 from bench.errors import first_line
 from bench.loggers.base import flat_curves, say
-from bench.storage.rundir import Row, read_csv
+from bench.storage.layout import Row
+from bench.storage.rundir import read_csv
 
 TAG, GROUP = 64, 128  # characters that wandb accepts
 ANSWER = 10  # seconds for a server to answer

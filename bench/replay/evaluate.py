@@ -12,7 +12,8 @@ from algos.errors import ConfigError
 from bench.replay.load import LoadedRun, load_run
 from bench.report.render import markdown_row
 from bench.results.statistics import summarise
-from bench.storage.rundir import EPISODE_COLUMNS, Row, to_csv
+from bench.storage.layout import EPISODE_COLUMNS, Row
+from bench.storage.rundir import to_csv
 from bench.training.device import cores, device_of
 from bench.training.evaluate import evaluate as play
 from envs.evaluation.rollout import Evaluator

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from bench.errors import RunError
-from bench.storage.rundir import film_path, read_csv
+from bench.storage.layout import film_path
+from bench.storage.rundir import read_csv
 from envs.files import write_atomic
 
 WIDTH = 240  # pixels

@@ -19,7 +19,7 @@ from algos.registry import build
 from bench.config.saved import load_config
 from bench.config.schema import Config
 from bench.errors import RunError, first_line
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 from bench.storage.tensors import DamagedError, unpack
 from envs.data.environments import make
 from envs.data.logged_data import LoggedData

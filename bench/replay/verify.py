@@ -15,7 +15,8 @@ import pandas as pd
 from bench.errors import RunError
 from bench.replay.load import LoadedRun, load_run
 from bench.results.episodes import failures_as_random, read_episodes
-from bench.storage.rundir import Row, config_hash
+from bench.storage.layout import Row
+from bench.storage.rundir import config_hash
 from bench.training.device import arithmetic, cores, device_of
 from bench.training.evaluate import evaluate
 from bench.training.shared import Shared

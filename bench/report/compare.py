@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.config.compose import flat
+from bench.config.tree import flat
 from bench.errors import RunError
 from bench.report.render import markdown_rows
 from bench.results.grid import Grid, grids

@@ -13,7 +13,7 @@ from bench.results.episodes import selections
 from bench.results.grid import Grid, grids, in_order, method_names, settings_by_dataset
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 NAN = float("nan")
 BOLD_RULE = "Bold: the best mean of a row and every mean not significantly worse (paired t-test over seeds, Holm-corrected, level 0.05)."

@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bench.results.statistics import Strata, satterthwaite
 
@@ -107,7 +107,7 @@ class Resamples:
         if not variances.any():  # no seed moves the metric
             variances = np.ones(len(sizes))
         shrunk = float(variances.sum() / (variances * (sizes - 1) / sizes).sum())
-        student, normal = (d.ppf(0.5 + confidence / 2) for d in (stats.t(satterthwaite(variances, sizes)), stats.norm))
+        student, normal = special.stdtrit(satterthwaite(variances, sizes), 0.5 + confidence / 2), special.ndtri(0.5 + confidence / 2)
         return float(np.sqrt(shrunk) * student / normal)
 
 
@@ -141,7 +141,7 @@ def share_interval(drawn: np.ndarray, sizes: Sequence[int], confidence: float = 
     if min(sizes) < 2:
         return float("nan"), float("nan")
     n, freedom = float(np.mean(sizes)), sum(sizes) - len(sizes)
-    tail = float(stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - confidence) / 2, freedom)))
+    tail = float(special.ndtr(np.sqrt(n / (n - 1)) * special.stdtrit(freedom, (1 - confidence) / 2)))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
 

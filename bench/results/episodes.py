@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunError
-from bench.storage.rundir import EPISODE_COLUMNS, Row
+from bench.storage.layout import EPISODE_COLUMNS, Row
 from envs.data.references import Reference
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.config.compose import flat
+from bench.config.tree import flat
 from bench.results.episodes import reference_name, reference_of, selections
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Runs
 from bench.results.statistics import not_worse_than_best
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 ORDER = ("bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q")  # other methods follow in alphabetical order
 DOMAINS = {

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import trim_mean
 
 from bench.errors import RunError, first_line
 from bench.results.episodes import failures_as_random, reference_name, reference_of, selections
 from bench.results.protocol import measured_rows, refuse_mixed
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 SCHEMA = 2  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
@@ -70,8 +69,14 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "evaluations": evaluations[selection.split("_")[0]],
             "score_mean": score.mean, "score_std": score.std, "std_ddof": 1, "score_ci_low": score.low, "score_ci_high": score.high,
             "return_mean": raw.mean, "return_std": raw.std,
-            "score_iqm": float(trim_mean(scores, 0.25)), "configs_tried": 1, "source": "ours", "citation": "", "schema": SCHEMA,
+            "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "source": "ours", "citation": "", "schema": SCHEMA,
         }  # fmt: skip
+
+
+def _trimmed_mean(scores: np.ndarray) -> float:
+    """The interquartile mean: without the lowest and the highest int(N / 4) of N scores."""
+    cut = len(scores) // 4
+    return float(np.sort(scores)[cut : len(scores) - cut].mean())
 
 
 def _started(folder: Path) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.errors import RunError
 from bench.results.episodes import reference_name
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 
 class TableOptions(NamedTuple):

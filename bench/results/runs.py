@@ -11,8 +11,8 @@ import pandas as pd
 from bench.config.saved import read_yaml
 from bench.errors import RunError
 from bench.results.episodes import failed, read_episodes
+from bench.storage.layout import Row
 from bench.storage.locks import Lock
-from bench.storage.rundir import Row
 
 Run = tuple[Row, pd.DataFrame]
 """A finished run: its record and its evaluation episodes.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 Strata = Sequence[np.ndarray]
 """Values of one method: an array of seeds for each data set."""
@@ -31,7 +31,7 @@ def summarise(values: Sequence[float] | np.ndarray, confidence: float = 0.95) ->
     if len(x) < 2:
         return Summary(mean, float("nan"), float("nan"), float("nan"))
     std = float(x.std(ddof=1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, len(x) - 1)) * std / float(np.sqrt(len(x)))
+    half = float(special.stdtrit(len(x) - 1, 0.5 + confidence / 2)) * std / float(np.sqrt(len(x)))
     return Summary(mean, std, mean - half, mean + half)
 
 
@@ -59,8 +59,8 @@ def paired(x: Strata, y: Strata, confidence: float = 0.95) -> Comparison:
     if error == 0:
         return Comparison(mean, mean, mean, float(mean == 0))
     freedom = satterthwaite(variances, [len(d) for d in differences])
-    half = float(stats.t.ppf(0.5 + confidence / 2, freedom)) * error
-    return Comparison(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom)))
+    half = float(special.stdtrit(freedom, 0.5 + confidence / 2)) * error
+    return Comparison(mean, mean - half, mean + half, float(2 * special.stdtr(freedom, -abs(mean) / error)))
 
 
 def satterthwaite(variances: np.ndarray, sizes: np.ndarray | Sequence[int]) -> float:

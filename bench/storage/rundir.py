@@ -14,13 +14,11 @@ Only the process that holds the directory's lock, a file in .locks/ beside runs/
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,43 +28,42 @@ from torch import Tensor
 from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config
 from bench.storage.checkpoints import Checkpoint, Checkpoints
+from bench.storage.layout import EPISODE_COLUMNS, Row, digest_of
 from bench.storage.locks import Lock
 from bench.storage.tensors import pack
 from envs.files import remove_scratch, write_atomic, write_json
 
 FORMAT = 2  # raised when equal settings no longer give equal results
-EPISODE_COLUMNS = ("update", "seed", "episode", "return", "length")
 METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
-
-Row = dict[str, Any]
-
-
-def digest_of(content: Any) -> str:
-    """A short, stable hash of plain data."""
-
-    def plain(value: Any) -> Any:
-        return value.name if isinstance(value, Enum) else str(value)
-
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=plain).encode()).hexdigest()[:12]
 
 
 def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
     """The hash of everything that determines the result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic."""
-    evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
-    pi_ref = (config.pi_ref_algo.determinants(), pi_ref_digest) if config.algo.needs_pi_ref else None
+    pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
     return digest_of(
         (FORMAT, config.algo.determinants(), pi_ref, config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
     )
 
 
-def film_path(folder: Path, seed: int, episode: int) -> Path:
-    """The film of final episode `episode` of `seed` in run directory `folder`."""
-    return folder / f"episode-{seed}-{episode}.webp"
+def method_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
+    """`config_hash` without the seeds: runs that share it are portions of one result."""
+    pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
+    return digest_of((FORMAT, config.algo.determinants(), pi_ref, config.dataset, dataset_digest, evaluation, arithmetic))
 
 
-def films(folder: Path) -> list[Path]:
-    """All films in run directory `folder`; links to files outside are left out."""
-    return sorted(p for p in folder.glob("episode-*-*.webp") if p.resolve().is_relative_to(folder.resolve()))
+def settings_hash(config: Config) -> str:
+    """The hash of the settings of the method and its pi_ref: two runs with different ones are two configurations tried."""
+    return digest_of((config.algo.determinants(), _pi_ref(config, config.pi_ref.dataset)))
+
+
+def _pi_ref(config: Config, data: str | None) -> tuple[Any, str | None] | None:
+    """What determines pi_ref, `data` included; None for a method without one."""
+    return (config.pi_ref_algo.determinants(), data) if config.algo.needs_pi_ref else None
+
+
+def _evaluation(config: Config) -> dict[str, int]:
+    """The settings of evaluation that determine the result."""
+    return {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
 
 
 Point = tuple[int, int]  # update, update of the last evaluation
@@ -98,8 +95,10 @@ class RunDir:
 
     def __init__(self, config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> None:
         self.config, self.hash = config, config_hash(config, dataset_digest, arithmetic, pi_ref_digest)
+        self.method_hash = method_hash(config, dataset_digest, arithmetic, pi_ref_digest)
         data = re.sub(r"[^\w.+-]+", "-", config.dataset)[:150]
-        folder = f"{data}-{config.algo.name}-{self.hash}"
+        self.prefix = f"{data}-{config.algo.name}-"
+        folder = f"{self.prefix}{self.hash}"
         suite = Path(config.results_dir) / config.suite
         self.path = suite / "runs" / folder
         self.lock = Lock(suite / ".locks" / f"{folder}.lock")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from algos.base import Algo
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 from envs.data.logged_data import LoggedData
 from envs.evaluation.rollout import Evaluator, Returns, episode_seeds
 

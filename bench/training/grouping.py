@@ -11,9 +11,10 @@ from typing import Any
 
 from algos.errors import ConfigError
 from algos.members import batchable_settings, with_settings
-from bench.config.compose import flat
 from bench.config.schema import Config
-from bench.storage.rundir import Point, Resumed, RunDir, digest_of
+from bench.config.tree import flat
+from bench.storage.layout import digest_of
+from bench.storage.rundir import Point, Resumed, RunDir
 from bench.training.device import device_of
 
 OWN = ("algo", "seeds", "finetune", "population")  # keys of Config that members may differ in, or that are compared in parts

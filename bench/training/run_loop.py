@@ -10,7 +10,8 @@ import numpy as np
 
 from algos.base import Algo, Metrics
 from algos.members import joined
-from bench.storage.rundir import Resumed, Row
+from bench.storage.layout import Row
+from bench.storage.rundir import Resumed
 from bench.training import signals
 from bench.training.background_evaluation import BackgroundEvaluation
 from bench.training.evaluate import finite, play

@@ -15,7 +15,8 @@ from torch import Tensor
 from algos.base import Algo, Metrics, State
 from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
-from bench.storage.rundir import Row, RunDir
+from bench.storage.layout import Row
+from bench.storage.rundir import RunDir, settings_hash
 from bench.training.device import precision_on
 from bench.training.evaluate import episode_rows
 from envs.data.logged_data import LoggedData
@@ -116,7 +117,9 @@ class RunInProgress:
             },
             "note": data.note, "pi_ref_dataset": config.pi_ref.dataset,
             "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
-            "config_hash": self.folder.hash, "dataset_digest": data.trajectories.digest, "code_revision": code_revision(),
+            "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
+            "dataset_digest": data.trajectories.digest,
+            "code_revision": code_revision(),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "precision": precision_on(device, config.trainer.precision), "parameters": algo.parameters,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),

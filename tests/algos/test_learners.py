@@ -19,7 +19,7 @@ from algos.networks.mlp import Layout
 from algos.networks.policies import Actor, GaussianPolicy
 from algos.registry import build, methods
 from bench.config.domains import _table
-from bench.storage.rundir import digest_of
+from bench.storage.layout import digest_of
 from envs.data.trajectories import Trajectories
 from tests.helpers.learners import ACT, LEARNERS, OBS, POINTS, configured, episodes_of, in_double, often_refreshed, small
 from tests.helpers.paths import CONF

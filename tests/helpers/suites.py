@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from algos.methods.weighted_bc import WeightedBCConfig, Weighting
 from bench.config.schema import Config
-from bench.storage.rundir import EPISODE_COLUMNS, digest_of, to_csv
+from bench.storage.layout import EPISODE_COLUMNS, digest_of
+from bench.storage.rundir import to_csv
 
 REFERENCE = {"name": "iwsft", "random": 0.0, "expert": 1000.0}  # score = return / 10
 
@@ -29,12 +30,13 @@ def make_run(
     """A finished run of `algo` whose seeds return about `level`; `change` edits its episode rows, `record` its run.json."""
     rng = np.random.default_rng(int(digest_of([algo, dataset]), 16) % 2**32)
     settings = {"every": 100, "episodes": 2, "final_episodes": record.get("final_episodes", 4)}
-    method = WeightedBCConfig(algo, weighting=Weighting(temperature=record.pop("temperature", 10.0)))
-    config = Config(method, dataset, seeds=list(seeds))
+    algo_config = WeightedBCConfig(algo, weighting=Weighting(temperature=record.pop("temperature", 10.0)))
+    config = Config(algo_config, dataset, seeds=list(seeds))
     tree = OmegaConf.to_container(OmegaConf.structured(config))
     assert isinstance(tree, dict)
     tree["eval"] |= settings
     name = digest_of([algo, dataset, list(seeds), record, tree])
+    method = digest_of([algo, dataset, record, {k: v for k, v in tree.items() if k != "seeds"}])
     rows = [
         {"update": update, "seed": seed, "episode": e, "return": level * update / 200 + 20 * seed + rng.normal(0, 5), "length": 100}
         for update, episodes in ((100, 2), (200, settings["final_episodes"]))
@@ -52,7 +54,8 @@ def make_run(
     written = {
         "suite": suite.name, "dataset": dataset, "algo": algo, "seeds": list(seeds), "updates": 200, "eval_every": 100,
         "eval_episodes": 2, "final_episodes": 4, "last_k": 3, "reference": REFERENCE, "data_return_mean": 250.0,
-        "clipped_actions": 0.0, "config_hash": name, "dataset_digest": digest_of(dataset) * 5, "code_revision": "abc", "device": "cpu",
+        "clipped_actions": 0.0, "config_hash": name, "method_hash": method,
+        "settings_hash": digest_of(tree["algo"]), "dataset_digest": digest_of(dataset) * 5, "code_revision": "abc", "device": "cpu",
         "parameters": 1000, "set_up_time_s": 0.1, "versions": {"python": "3.11"}, "wall_time_s": 12.5, "status": "finished",
     }  # fmt: skip
     folder = suite / "runs" / f"{dataset.replace('/', '-')}-{algo}-{name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.results.runs import Runs
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 from envs.data.minari_root import datasets_root
 from envs.data.selection import parse
 from envs.errors import DataError

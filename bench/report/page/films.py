@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.storage.rundir import films
+from bench.storage.layout import films
 
 
 class Limits(NamedTuple):

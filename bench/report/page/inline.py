@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bench.report.figures.draw import CAPTIONS
 from bench.report.figures.style import INK, WIDTH
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 GROUPS = {
     "Over data sets": ("intervals", "profile", "cost", "improvement"),

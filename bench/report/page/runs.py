@@ -14,7 +14,7 @@ from bench.report.page.films import LIMITS, Limits, embedded_films
 from bench.results.episodes import learning_curve, reference_of
 from bench.results.grid import method_names
 from bench.results.runs import Runs
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 
 def run_details(runs: Runs, limits: Limits = LIMITS) -> list[Row]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.results.leaderboard import COLUMNS, SCHEMA
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 
 FAMILY = "d4rl v2 data, -v2 environments"
 METHODS = {

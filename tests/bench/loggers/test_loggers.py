@@ -21,7 +21,8 @@ from bench.loggers.base import Guarded, Several, flat_curves
 from bench.loggers.jsonl import Jsonl
 from bench.loggers.threaded import Threaded
 from bench.loggers.wandb import Wandb, has_account, tags, unreachable
-from bench.storage.rundir import Row, RunDir
+from bench.storage.layout import Row
+from bench.storage.rundir import RunDir
 
 ID = "test/pendulum/random-v0"
 
@@ -232,7 +233,8 @@ def test_a_missing_package_is_one_line_before_anything_starts(name: str, tmp_pat
 
 def finished_run(config: Config) -> RunDir:
     """The directory of a finished run with two evaluations and two seeds."""
-    from bench.storage.rundir import EPISODE_COLUMNS, to_csv
+    from bench.storage.layout import EPISODE_COLUMNS
+    from bench.storage.rundir import to_csv
 
     run = RunDir(config, "0", "cpu")
     run.path.mkdir(parents=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from bench.errors import RunError
 from bench.replay.film import FRAMES, REMEDY, WIDTH, Film, choose_renderer, encode, film, render
 from bench.report.page.films import LIMITS
-from bench.storage.rundir import film_path, films
+from bench.storage.layout import film_path, films
 
 RENDERER = find_library("EGL") or find_library("OSMesa")
 

@@ -14,7 +14,8 @@ from bench.config.saved import load_config
 from bench.config.schema import PiRefConfig
 from bench.errors import RunError
 from bench.replay.verify import compare, verify
-from bench.storage.rundir import EPISODE_COLUMNS, read_csv, to_csv
+from bench.storage.layout import EPISODE_COLUMNS
+from bench.storage.rundir import read_csv, to_csv
 from bench.storage.tensors import pack, unpack
 from bench.training.run import train_run
 from bench.training.shared import Shared

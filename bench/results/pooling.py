@@ -1,0 +1,78 @@
+"""Runs that differ in seeds alone are one result: seeds that were run in portions are pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.config.tree import flat
+from bench.results.episodes import failed
+from bench.results.runs import Run, Runs
+from bench.storage.layout import Row, digest_of
+
+PLACE = (
+    "seeds", "suite", "results_dir", "force", "logger.", "device", "population", "report.", "eval.workers", "eval.overlap",
+    "trainer.engine", "trainer.processes", "trainer.checkpoint_minutes", "trainer.max_members",
+)  # fmt: skip
+"""Beginnings of the keys that do not tell one result from another."""
+
+
+class Portion(NamedTuple):
+    """A run directory, and the seeds that a pooled run takes from it."""
+
+    folder: str
+    seeds: list[int]
+
+
+def method_key(record: Row) -> str:
+    """A digest that is equal for runs that differ in seeds alone; one of config.yaml where run.json has no `method_hash`."""
+    method = record.get("method_hash")
+    if method is None and record["config"]:
+        settings = {k: v for k, v in flat(record["config"]).items() if not k.startswith(PLACE)}
+        method = (settings, record["dataset_digest"], record.get("precision"), record["device"] == "cpu")
+    protocol = [record[k] for k in ("dataset", "updates", "final_episodes", "eval_episodes", "last_k", "reference")]
+    return digest_of((method or record["config_hash"], protocol))
+
+
+def pooled(runs: Runs) -> list[Run]:
+    """`runs`, with those that differ in seeds alone joined into one, in the order of their first ones.
+
+    A seed of several of them counts once: the run with the most seeds has it. The record of a pooled run has the seeds of all, their
+    hashes separated by blanks, the sum of their times, and `portions`: what came from which directory.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(method_key(run[0]), []).append(run)
+    return [_joined(group) for group in groups.values()]
+
+
+def _joined(group: Runs) -> Run:
+    """One run of all seeds of `group`."""
+    if len(group) == 1:
+        ((record, episodes),) = group
+        return record | {"portions": [Portion(record["folder"], list(record["seeds"]))]}, episodes
+    taken: set[int] = set()
+    parts: list[tuple[Row, pd.DataFrame, list[int]]] = []
+    for record, episodes in sorted(group, key=lambda run: -len(run[0]["seeds"])):
+        final = set(episodes.loc[episodes["update"] == record["updates"], "seed"])
+        seeds = [s for s in record["seeds"] if s not in taken and s in final]
+        taken |= set(seeds)
+        if seeds:
+            parts.append((record, episodes[episodes["seed"].isin(seeds)], seeds))
+    first = group[0][0]
+    rows = pd.concat([rows for _, rows, _ in parts]).sort_values(["update", "seed", "episode"], kind="stable", ignore_index=True)
+    records = [record for record, _, _ in parts]
+    return first | {
+        "seeds": sorted({seed for record, _ in group for seed in record["seeds"]}),
+        "config_hash": " ".join(dict.fromkeys(record["config_hash"] for record, _ in group)),
+        "wall_time_s": sum(r["wall_time_s"] for r in records),
+        "code_revision": " ".join(_values(records, "code_revision")),
+        "failed_episodes": int(failed(rows).sum()),
+        "portions": [Portion(record["folder"], seeds) for record, _, seeds in parts],
+    }, rows
+
+
+def _values(records: Sequence[Row], key: str) -> list[str]:
+    return list(dict.fromkeys(str(r[key]) for r in records))

@@ -1,0 +1,34 @@
+"""Names and columns of the files of a run directory, and the digest that names them. It needs no torch, so that tables are read at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+EPISODE_COLUMNS = ("update", "seed", "episode", "return", "length")
+SUCCESS = "success"
+"""A further column of episodes.csv where the environment reports success: 1 for an episode with a success at any step, else 0."""
+
+Row = dict[str, Any]
+
+
+def digest_of(content: Any) -> str:
+    """A short, stable hash of plain data."""
+
+    def plain(value: Any) -> Any:
+        return value.name if isinstance(value, Enum) else str(value)
+
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=plain).encode()).hexdigest()[:12]
+
+
+def film_path(folder: Path, seed: int, episode: int) -> Path:
+    """The film of final episode `episode` of `seed` in run directory `folder`."""
+    return folder / f"episode-{seed}-{episode}.webp"
+
+
+def films(folder: Path) -> list[Path]:
+    """All films in run directory `folder`; links to files outside are left out."""
+    return sorted(p for p in folder.glob("episode-*-*.webp") if p.resolve().is_relative_to(folder.resolve()))
