@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl chaos lint format \
+.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl gpu chaos lint format \
 	behaviour docs wheel audit clean
 
 help: ## list these targets
@@ -51,6 +51,9 @@ ray-test: .venv/.ready-dev .venv/.ready-ray ## a sweep on a Ray cluster of this 
 d4rl: .venv/.ready-dev ## compare our D4RL tables with those of the package d4rl
 	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
 	@$(BIN)/python -m pytest tests/envs/readers/test_d4rl.py -k package_d4rl
+
+gpu: .venv/.ready-dev ## check, measure and use a GPU for SECONDS (600): results in build/gpu
+	@$(BIN)/python -m tests.clusters.gpu --seconds $(or $(SECONDS),600)
 
 chaos: .venv/.ready-dev ## inject kills, full disks and damaged files into real runs and compare the results
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.chaos

@@ -63,10 +63,13 @@ def record_cuda(update: Callable[[], Metrics]) -> tuple[Graph, Metrics]:
 
 
 class Captured:
-    """An engine that replays one recording per phase: the host launches one graph instead of hundreds of kernels."""
+    """An engine that replays one recording per phase: the host launches one graph instead of hundreds of kernels.
 
-    def __init__(self, algo: Algo, record: Recorder = record_cuda) -> None:
-        self.algo, self.record = algo, record
+    `update` is recorded: by default `algo.step`, or another engine whose updates may be recorded, such as `Compiled`.
+    """
+
+    def __init__(self, algo: Algo, record: Recorder = record_cuda, update: Engine | None = None) -> None:
+        self.algo, self.record, self.update = algo, record, update or algo.step
         self.state = algo.state
         self.recordings: dict[int, Recording] = {}
 
@@ -87,7 +90,7 @@ class Captured:
         inputs = {name: value.clone() for name, value in draws.items()}
         before = {name: value.clone() for name, value in self.state.items()}
         try:
-            graph, metrics = self.record(lambda: self.algo.step(phase, inputs))
+            graph, metrics = self.record(lambda: self.update(phase, inputs))
         finally:
             for name, value in before.items():
                 self.state[name].copy_(value)

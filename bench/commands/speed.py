@@ -4,6 +4,7 @@ KIND:
   measure     member-updates per second of the suite, the plain loop and the limit (the default)
   scale       cost of an update against members, batch, width, data and method; then the estimate
   estimate    hours of the full protocol, from the curves that `scale` wrote
+  engines     engines, precisions and members in one process: the first look at a new GPU
   profile     time of an update by operator
   data        seconds and memory of loading a data set
 
@@ -28,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    kinds = {"measure": _measure, "scale": _scale, "estimate": _estimate, "profile": _profile, "data": _data}
+    kinds = {"measure": _measure, "scale": _scale, "estimate": _estimate, "engines": _engines, "profile": _profile, "data": _data}
     words = arguments.arguments
     kind, settings = (words[0], words[1:]) if words and words[0] in kinds else ("measure", words)
     kinds[kind](settings)
@@ -81,6 +82,21 @@ def _estimate(settings: Sequence[str]) -> None:
     from bench.speed.options import EstimateOptions, parse
 
     print(write_estimate(parse(EstimateOptions, settings).folder).read_text(), end="")
+
+
+def _engines(settings: Sequence[str]) -> None:
+    """Write engines-DEVICE.csv; print the table."""
+    from bench.speed.engines import COLUMNS, measure_engines, table
+    from bench.speed.machine import describe
+    from bench.speed.options import EngineOptions, parse
+    from bench.speed.rows import write_csv
+
+    options = parse(EngineOptions, settings)
+    machine = describe(options.device, options.all_threads)
+    _say(machine)
+    rows = measure_engines(options, _say)
+    write_csv(options.folder / f"engines-{options.device}.csv", rows, COLUMNS)
+    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/engines-{options.device}.csv")
 
 
 def _profile(settings: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
 from bench.training.device import PRECISIONS, device_of, precision_on
 
+ENGINES = ("eager", "compiled", "captured")
+
 
 @dataclass
 class Options:
@@ -80,6 +82,35 @@ class MeasureOptions(Measured):
         require(self.after >= 0, "after", self.after, "a number of at least 0")
         require(bool(self.methods) and set(self.methods) <= set(TRAINERS), "methods", list(self.methods), f"some of {', '.join(TRAINERS)}")
         require(bool(self.members) and min(self.members) > 0, "members", list(self.members), "positive numbers")
+
+
+@dataclass
+class EngineOptions(Options):
+    """Options of `python -m bench speed engines`."""
+
+    methods: list[str] = field(default_factory=lambda: ["iql", "bc"])
+    members: list[int] = field(default_factory=lambda: [1, 4, 16, 64, 256])
+    engines: list[str] = field(default_factory=lambda: ["captured", "compiled", "eager"])  # the first one with all members
+    precisions: list[str] = field(default_factory=lambda: ["float32", "tf32", "bf16"])
+    seconds: float = 0.6  # per setting
+    limit: float = 240.0  # seconds after which no further setting is measured
+    out: str = "results/speed"  # folder of the results
+
+    def check(self) -> None:
+        super().check()
+        require(bool(self.methods) and set(self.methods) <= set(TRAINERS), "methods", list(self.methods), f"some of {', '.join(TRAINERS)}")
+        require(bool(self.members) and min(self.members) > 0, "members", list(self.members), "positive numbers")
+        require(bool(self.engines) and set(self.engines) <= set(ENGINES), "engines", list(self.engines), f"some of {', '.join(ENGINES)}")
+        known = [p for p in PRECISIONS if precision_on(torch.device(self.device), p) == p]
+        require(
+            bool(self.precisions) and set(self.precisions) <= set(known), "precisions", list(self.precisions), f"some of {', '.join(known)}"
+        )
+        require(self.seconds > 0, "seconds", self.seconds, "a positive number")
+        require(self.limit > 0, "limit", self.limit, "a positive number of seconds")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out)
 
 
 @dataclass

@@ -66,8 +66,8 @@ def marked(owner: Any, name: str, mark: str) -> Iterator[None]:
             setattr(owner, name, found)
 
 
-def shares(o: ProfileOptions) -> tuple[dict[str, float], float]:
-    """Seconds an update by kind with the profiler, and seconds an update without it."""
+def shares(o: ProfileOptions) -> tuple[dict[str, float], float, float]:
+    """Seconds an update by kind with the profiler, seconds an update without it, and kernels an update on a GPU (0 on a CPU)."""
     load = Workload(o.algo, o.members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
     config, on_gpu = composed(load), o.device == "cuda"
     algo: Any = population(config.algo, data_for(load), range(o.members))
@@ -83,6 +83,7 @@ def shares(o: ProfileOptions) -> tuple[dict[str, float], float]:
     with marks[0], marks[1], marks[2], profiler(activities=activities) as found:
         profiled = _wall(algo, first + updates, updates, o.device)
     spent: dict[str, float] = defaultdict(float)
+    kernels = sum(event.device_type == DeviceType.CUDA for event in found.events()) / updates
     for event in found.events():
         if on_gpu and (event.device_type == DeviceType.CUDA) != captured:
             continue  # the profiler lists kernels beside the operators that launched them; count one of the two
@@ -93,7 +94,7 @@ def shares(o: ProfileOptions) -> tuple[dict[str, float], float]:
             spent[kind_of_kernel(event.name) if on_gpu and captured else kind_of(event.name, _within(event))] += own / 1e6
     by_kind = {k: v / updates for k, v in spent.items()}
     by_kind[KINDS[-1]] = max(0.0, (wall if on_gpu else profiled) - sum(by_kind.values()))
-    return by_kind, wall
+    return by_kind, wall, kernels
 
 
 def _within(event: Any) -> set[str]:
@@ -121,10 +122,12 @@ def profile(o: ProfileOptions) -> str:
     """A Markdown table of shares, below a line with the workload and the time of an update."""
     torch.set_num_threads(o.all_threads)
     set_products(o.device, o.precision)
-    spent, wall = shares(o)
+    spent, wall, kernels = shares(o)
     total = sum(spent.values())
     lines = [markdown_row(["kind", "ms an update", "share"]), markdown_row(["---", "---:", "---:"])]
     lines += [markdown_row([kind, f"{1e3 * spent.get(kind, 0.0):.3f}", f"{spent.get(kind, 0.0) / total:.0%}"]) for kind in KINDS]
     title = f"{o.algo}, {o.members} members, batch {o.batch}, widths {'x'.join(map(str, o.hidden))}, {o.threads} threads"
     title += f", {o.precision}, engine {o.engine}"
-    return "\n".join([f"{title}: {1e3 * wall:.3f} ms an update without the profiler", "", *lines])
+    title += f": {1e3 * wall:.3f} ms an update without the profiler"
+    title += f", {kernels:.0f} kernels an update" if o.device == "cuda" else ""
+    return "\n".join([title, "", *lines])

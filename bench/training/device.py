@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from algos.base import Algo
+from algos.base import Algo, Engine
 from algos.engines import Captured, Compiled, InBfloat16, WithFallback
 from algos.errors import ConfigError
 from algos.networks.precision import has_bfloat16
@@ -84,6 +84,13 @@ def arithmetic_of(device: torch.device, config: Config) -> str:
     return arithmetic(device.type, precision_on(device, config.trainer.precision))
 
 
+def _engine(name: str, algo: Algo) -> Engine:
+    """The engine `name`, captured or compiled. On a GPU compiled updates are captured as well, so that the host does not hold them up."""
+    if algo.device.type != "cuda":
+        return Compiled(algo)
+    return Captured(algo, update=Compiled(algo)) if name == "compiled" else Captured(algo)
+
+
 def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
     """Set the engine and the precision of `algo`. An engine that does not work here falls back to eager updates; `say` reports why."""
     name, on_gpu = config.trainer.engine, algo.device.type == "cuda"
@@ -96,6 +103,6 @@ def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
     elif name == "captured" and not on_gpu:
         say("trainer.engine = captured: CUDA graphs need a GPU; falling back to eager")
     else:
-        algo.engine = WithFallback(algo, Captured(algo) if name == "captured" else Compiled(algo), name, say)
+        algo.engine = WithFallback(algo, _engine(name, algo), name, say)
     if not on_gpu and precision_on(algo.device, config.trainer.precision) == "bf16":
         algo.engine = InBfloat16(algo.engine)

@@ -10,6 +10,8 @@ import pytest
 from algos.networks.precision import has_bfloat16
 from bench import cli
 from bench.speed import limits
+from bench.speed.engines import measure_engines, table
+from bench.speed.options import EngineOptions, parse
 from bench.speed.rows import COLUMNS, ROUND_COLUMNS, read_csv
 from tests.helpers.cli import bench
 from tests.helpers.episodes import PENDULUM
@@ -52,6 +54,19 @@ def test_measuring_in_bfloat16(pendulum_data: Any, tmp_path: Path) -> None:
         ("suite", "bf16"), ("yardstick", "float32"), ("yardstick", "bf16"), ("limit", "bf16"), ("limit", "bf16"),
     ]  # fmt: skip
     assert all(r["member_updates_per_s"] > 0 for r in rows)
+
+
+def test_engines_are_measured_until_the_limit(pendulum_data: Any, tmp_path: Path) -> None:
+    """Settings beyond the limit of time are listed as not measured; ratios are to the plain loop."""
+    pendulum_data()
+    toy = [o for o in QUICK if not o.startswith(("members", "rounds"))]
+    o = parse(EngineOptions, [*toy, "methods=[bc]", "members=[1,2]", "engines=[eager]", "precisions=[float32]"])
+    rows = measure_engines(o, lambda line: None)
+    assert [(r["kind"], r["members"], r["skipped"]) for r in rows] == [("yardstick", 1, ""), ("suite", 1, ""), ("suite", 2, "")]
+    assert rows[2]["member_updates_per_s"] == pytest.approx(2 * rows[2]["updates_per_s_member"])
+    assert rows[2]["ratio"] == pytest.approx(rows[2]["member_updates_per_s"] / rows[0]["member_updates_per_s"])
+    o.limit = 0.0
+    assert "not measured: bc suite eager float32 P = 2 (limit of 0 s)" in table(measure_engines(o, lambda line: None))
 
 
 @pytest.mark.parametrize(
