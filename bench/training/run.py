@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from algos.errors import require
+from bench.config.domains import tuned_settings
 from bench.config.schema import Config
 from bench.storage.rundir import RunDir
 from bench.training.device import device_of, precision_of
@@ -60,6 +61,8 @@ def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, job
         population = Population(configs, shared, reporter)
         unfinished, locked = _lock_unfinished(population.folders, wait, reporter, locks)
         if unfinished:
+            if (tuned := tuned_settings(config)) is not None:
+                reporter.say(tuned.line())
             if clipped := population.data.clipped:
                 share = f"{clipped:.2%} of action entries"
                 reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")

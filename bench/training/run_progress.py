@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Metrics, State
+from bench.config.domains import tuned_settings
 from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
 from bench.storage.layout import Row
@@ -105,6 +106,7 @@ class RunInProgress:
     def _record(self, algo: Algo, data: LoggedData, set_up_time: float) -> Row:
         """The content of run.json: everything that tables and `bench.replay` need beside the rows."""
         config, reference, device = self.config, data.reference, algo.device
+        tuned = tuned_settings(config)
         return {
             "suite": config.suite, "dataset": config.dataset, "algo": config.algo.name, "seeds": list(config.seeds),
             "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
@@ -116,6 +118,7 @@ class RunInProgress:
                 "action_low": data.action_low.tolist(), "action_high": data.action_high.tolist(),
             },
             "note": data.note, "pi_ref_dataset": config.pi_ref.dataset,
+            "domain_settings": None if tuned is None else tuned.record(),
             "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
             "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
             "dataset_digest": data.trajectories.digest,

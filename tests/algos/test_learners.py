@@ -18,11 +18,9 @@ from algos.methods.weighted_bc import WeightedBC
 from algos.networks.mlp import Layout
 from algos.networks.policies import Actor, GaussianPolicy
 from algos.registry import build, methods
-from bench.config.domains import _table
 from bench.storage.layout import digest_of
 from envs.data.trajectories import Trajectories
 from tests.helpers.learners import ACT, LEARNERS, OBS, POINTS, configured, episodes_of, in_double, often_refreshed, small
-from tests.helpers.paths import CONF
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -236,26 +234,3 @@ def test_fine_tuning_and_importance_weights_need_pi_ref() -> None:
 def test_a_method_without_the_pi_ref_that_it_needs_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^sft needs a reference policy: train one on all data first$"):
         build(configured("sft"), episodes_of(), (0,))
-
-
-def test_domains_have_their_authors_settings() -> None:
-    hopper = configured("rebrac", "dataset=iwsft/hopper/medium-replay-v0")
-    assert (hopper.policy_penalty, hopper.critic_penalty) == (0.05, 0.5)
-    cheetah = configured("rebrac", "dataset=mujoco/halfcheetah/medium-v0")
-    assert (cheetah.policy_penalty, cheetah.critic_penalty) == (0.001, 0.01)
-    assert configured("rebrac", "dataset=other/thing-v0").policy_penalty == 0.01
-    assert configured("rebrac", "dataset=iwsft/hopper/medium-replay-v0", "algo.policy_penalty=0.3").policy_penalty == 0.3
-    maze = configured("iql", "dataset=D4RL/antmaze/umaze-v1")
-    assert (maze.expectile, maze.temperature, maze.reward_shift, maze.reward_scaling.name) == (0.9, 10.0, -1.0, "none")
-    assert configured("edac", "dataset=iwsft/hopper/medium-v0").critics == 50
-
-
-def test_the_table_of_domains_names_its_sources_and_is_used() -> None:
-    for method, rows in _table().items():
-        text = (CONF / "algo" / f"{method}.yaml").read_text()
-        for row in rows:
-            assert row["source"]
-            assert row["data"]
-            keys = row.keys() - {"source", "data"}
-            assert keys
-            assert all(f"{key}: ${{domain:{method}.{key}," in text for key in keys), (method, keys)
