@@ -8,7 +8,6 @@ longer fit into `limit` seconds are skipped and reported.
 from __future__ import annotations
 
 import gc
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,16 +19,18 @@ import torch
 from bench.report.render import markdown_row
 from bench.speed import limits, workload
 from bench.speed.child import Stopwatch
+from bench.speed.machine import device_name
 from bench.speed.measure import needed_flops
 from bench.speed.options import EngineOptions, MeasureOptions
 from bench.speed.rows import Row
 from bench.speed.workload import Work, Workload
 from bench.speed.yardstick import yardstick
 from bench.training.device import set_products
+from envs.revision import code_revision
 
 COLUMNS = (
-    "device", "method", "kind", "engine", "precision", "members", "updates_per_s_member", "member_updates_per_s", "ratio", "gflops",
-    "share_of_limit", "ready_s", "memory_mib", "skipped",
+    "device", "torch_version", "code_revision", "dataset", "batch", "hidden", "method", "kind", "engine", "precision", "members",
+    "updates_per_s_member", "member_updates_per_s", "ratio", "gflops", "share_of_limit", "ready_s", "memory_mib", "skipped",
 )  # fmt: skip
 """ratio: member-updates per second to those of the plain loop in float32 in the same process. share_of_limit: of the rate of the large
 square product in the same precision. ready_s: seconds until the first updates were done, compilation and capture included. skipped: the
@@ -44,18 +45,20 @@ class Setting(NamedTuple):
 
 
 def settings(o: EngineOptions) -> list[Setting]:
-    """The settings in the order of their worth, since a limit of time cuts the last ones off: for each method the plain loop; the first
-    engine with every precision and number of members; the other engines with the fewest and the most members."""
-    found = []
+    """The settings, the most informative first, since a limit of time cuts the last ones off.
+
+    For each method the plain loop and the first engine in the first precision with every number of members; then the other engines in that
+    precision, then the other precisions with the first engine, with the fewest and the most members.
+    """
     ends = list(dict.fromkeys([o.members[0], o.members[-1]]))
+    first, *others = o.engines
+    found = []
     for method in o.methods:
-        base = Workload(method, 1, o.batch, tuple(o.hidden), 0, o.dataset, o.device)
-        found.append(Setting("yardstick", base))
-        for precision, members in itertools.product(o.precisions, o.members):
-            found.append(Setting("suite", replace(base, members=members, precision=precision, engine=o.engines[0])))
-    for method, engine in itertools.product(o.methods, o.engines[1:]):
-        base = Workload(method, 1, o.batch, tuple(o.hidden), 0, o.dataset, o.device, engine)
-        found += [Setting("suite", replace(base, members=p, precision=precision)) for precision in o.precisions for p in ends]
+        base = Workload(method, 1, o.batch, tuple(o.hidden), 0, o.dataset, o.device, first, o.precisions[0])
+        found.append(Setting("yardstick", replace(base, precision="float32")))
+        found += [Setting("suite", replace(base, members=p)) for p in o.members]
+        found += [Setting("suite", replace(base, members=p, engine=engine)) for engine in others for p in ends]
+        found += [Setting("suite", replace(base, members=p, precision=precision)) for precision in o.precisions[1:] for p in ends]
     return found
 
 
@@ -69,8 +72,14 @@ def measure_engines(o: EngineOptions, say: Callable[[str], Any]) -> list[Row]:
     loops: dict[str, float] = {}
     rows, longest = [], 0.0
     for kind, load in settings(o):
-        row: Row = {"device": load.device, "method": load.method, "kind": kind, "engine": load.engine if kind == "suite" else "eager"}
-        row |= {"precision": load.precision, "members": load.members, "skipped": ""}
+        row: Row = {
+            "device": device_name(load.device),
+            "method": load.method,
+            "kind": kind,
+            "engine": load.engine if kind == "suite" else "eager",
+        }
+        row |= {"torch_version": torch.__version__, "code_revision": code_revision(), "dataset": load.dataset, "batch": load.batch}
+        row |= {"hidden": "x".join(map(str, load.hidden)), "precision": load.precision, "members": load.members, "skipped": ""}
         rows.append(row)
         begun = time.perf_counter()
         if begun - started + longest > o.limit:
