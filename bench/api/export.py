@@ -19,22 +19,29 @@ EXAMPLE_ROWS = 2
 
 
 class _Exported(nn.Module):
-    """Observations [B, obs] -> actions in the environment's units: [B, act] float32, or [B] int64 for discrete ones."""
+    """Observations [B, obs] -> actions in the environment's units: [B, act] float32 (int64 for boxes of whole numbers), or [B] int64 for
+    discrete ones. The same as `ActionUnits.to_env`."""
 
     low: Tensor
     high: Tensor
+    middle: Tensor
+    scale: Tensor
 
     def __init__(self, algo: Algo, environment: LoggedData) -> None:
         super().__init__()
-        self.algo, self.discrete = algo, bool(environment.trajectories.num_actions)
-        self.register_buffer("low", torch.from_numpy(environment.action_low))
-        self.register_buffer("high", torch.from_numpy(environment.action_high))
+        self.algo, self.units = algo, environment.units
+        exact = torch.int64 if self.units.whole else torch.float32
+        for name, bound in (("low", self.units.low), ("high", self.units.high)):
+            self.register_buffer(name, torch.from_numpy(bound.copy()).to(exact))
+        for name, value in zip(("middle", "scale"), self.units.middle_and_half, strict=True):
+            self.register_buffer(name, torch.from_numpy(value))
 
     def forward(self, observations: Tensor) -> Tensor:
         actions = self.algo.act(observations.unsqueeze(0)).squeeze(0)
-        if self.discrete:
-            return actions[:, 0].long()
-        return (self.high + self.low) / 2 + (self.high - self.low) / 2 * actions
+        if self.units.num_actions:
+            return actions[:, 0].long() + self.units.start
+        scaled = self.middle + self.scale * actions
+        return torch.minimum(torch.maximum(scaled.round().long() if self.units.whole else scaled, self.low), self.high)
 
 
 def export(algo: Algo, environment: LoggedData, path: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Env
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Box, Discrete, Space
 
 from bench.api.export import export
 from bench.errors import RunError
@@ -57,7 +57,10 @@ class Policy:
         """Flat float32 rows [B, obs], and whether `observation` was a batch."""
         width = self.environment.observation_width
         if isinstance(observation, np.ndarray | list | torch.Tensor):
-            array = np.asarray(observation, np.float32)
+            array = np.asarray(observation)
+            if array.dtype.kind in "iu" and isinstance(self.observation_space, Discrete):  # B numbers, not one flat row
+                return flatten(self.observation_space, array)
+            array = array.astype(np.float32)
             if array.ndim in (1, 2) and array.shape[-1] == width:
                 return np.atleast_2d(array), array.ndim == 2
             if isinstance(self.observation_space, Box) and len(self.observation_space.shape) == 1:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from bench.config.schema import Config
 from bench.errors import RunError, first_line
 from bench.storage.layout import Row
 from bench.storage.tensors import DamagedError, unpack
+from envs.data.actions import ActionUnits
 from envs.data.environments import make
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
@@ -124,6 +124,6 @@ def _environment(record: Row) -> LoggedData:
     actions = torch.zeros(2, facts["action_width"])
     ends, rewards = torch.ones(2, dtype=torch.bool), torch.tensor([0.0, 1.0])
     steps = Trajectories.from_tensors([observations, actions, rewards, observations, ends, ~ends, torch.arange(3)], facts["num_actions"])
-    low, high = (np.array(facts[name], np.float32) for name in ("action_low", "action_high"))
     reference = None if reference is None else Reference(**reference)
-    return LoggedData(record["dataset"], steps, low, high, facts["spec"], reference, record["clipped_actions"], record["note"])
+    units = ActionUnits.from_json(facts)
+    return LoggedData(record["dataset"], steps, units, facts["spec"], reference, record["clipped_actions"], record["note"])

@@ -131,10 +131,7 @@ class Population:
 
 def _check_shapes(config: Config, data: LoggedData, other: LoggedData) -> None:
     """Raise RunError unless observations and actions of `other` have the shapes and bounds of those of `data`."""
-    shapes = [
-        (d.observation_width, d.action_width, d.trajectories.num_actions, d.action_low.tolist(), d.action_high.tolist())
-        for d in (data, other)
-    ]
+    shapes = [(d.observation_width, d.action_width, d.units) for d in (data, other)]
     if shapes[0] != shapes[1]:
         widths = " and ".join(f"{s[0]} x {s[1]}" for s in shapes)
         raise RunError(f"pi_ref.dataset = {config.pi_ref.dataset}: its observations and actions ({widths}) do not fit {config.dataset}")

@@ -114,8 +114,7 @@ class RunInProgress:
             "reference": None if reference is None else {"name": reference.name, "random": reference.random, "expert": reference.expert},
             "environment": {
                 "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
-                "num_actions": data.trajectories.num_actions,
-                "action_low": data.action_low.tolist(), "action_high": data.action_high.tolist(),
+                **data.units.to_json(),
             },
             "note": data.note, "pi_ref_dataset": config.pi_ref.dataset,
             "domain_settings": None if tuned is None else tuned.record(),

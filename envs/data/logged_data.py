@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.data.actions import ActionUnits
 from envs.data.references import Reference
 from envs.data.trajectories import Trajectories
 
@@ -14,16 +15,15 @@ from envs.data.trajectories import Trajectories
 class LoggedData:
     """Data set `dataset`, an id or an expression of `envs.data.selection`.
 
-    trajectories: the episodes, with actions scaled to [-1, 1] and clipped. action_low, action_high: [act], the environment's bounds;
-    empty for discrete actions, which stay numbers. env_spec: the environment of evaluation, as Gymnasium's JSON; empty if the data set
+    trajectories: the episodes, with actions scaled to [-1, 1] and clipped; discrete actions are numbers from 0. units: the environment's
+    units of actions. env_spec: the environment of evaluation, as Gymnasium's JSON; empty if the data set
     names none. reference: the returns of scores 0 and 100, or None. clipped: share of action entries outside the bounds. note: a remark
     for tables, or empty.
     """
 
     dataset: str
     trajectories: Trajectories
-    action_low: np.ndarray
-    action_high: np.ndarray
+    units: ActionUnits
     env_spec: str
     reference: Reference | None
     clipped: float
@@ -38,7 +38,5 @@ class LoggedData:
         return self.trajectories.actions.shape[1]
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
-        """Actions [..., act] in [-1, 1] in the environment's units; discrete actions [..., 1] as whole numbers [...]."""
-        if self.trajectories.num_actions:
-            return actions[..., 0].astype(np.int64)
-        return (self.action_high + self.action_low) / 2 + (self.action_high - self.action_low) / 2 * actions
+        """Actions [..., act] in [-1, 1] in the environment's units; discrete actions [..., 1] as the environment's numbers [...]."""
+        return self.units.to_env(actions)

@@ -6,8 +6,7 @@ Observations
     dict         parts in the space's order, recursively; goal-conditioned observations (with `observation` and `desired_goal`) as
                  observation, then desired_goal, without `achieved_goal`, which repeats part of the observation
     tuple        parts in order
-Actions
-    box of rank 1: unchanged; discrete: one column with the action's number, from 0
+Actions are defined in `envs.data.actions`.
 """
 
 from __future__ import annotations
@@ -36,6 +35,20 @@ def leaves(space: spaces.Space, path: tuple[str | int, ...] = ()) -> list[Leaf]:
     if isinstance(space, spaces.Dict | spaces.Tuple):
         return [leaf for name, part in _parts(space) for leaf in leaves(part, (*path, name))]
     return [(path, space)]
+
+
+def form(space: spaces.Space) -> list[tuple[object, ...]]:
+    """All that decides how rows of `space` are flattened: path, kind, shape, and the numbers of discrete parts with their start."""
+    found: list[tuple[object, ...]] = []
+    for path, leaf in leaves(space):
+        kind = type(leaf).__name__
+        if isinstance(leaf, spaces.Discrete):
+            found.append((path, kind, int(leaf.n), int(leaf.start)))
+        elif isinstance(leaf, spaces.MultiDiscrete):
+            found.append((path, kind, leaf.nvec.tolist(), leaf.start.tolist()))
+        else:
+            found.append((path, kind, leaf.shape))
+    return found
 
 
 def is_image(space: spaces.Space) -> bool:

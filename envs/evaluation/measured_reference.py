@@ -39,8 +39,7 @@ def measured_reference(data: LoggedData, environments: Evaluator) -> Reference |
 def _random_return(data: LoggedData, environments: Evaluator) -> float:
     """Mean return of the random policy, from the cache in Minari's root if it is there."""
     packages = {p: _version(p) for p in ("gymnasium", "gymnasium-robotics", "mujoco")}
-    bounds = [data.action_low.tolist(), data.action_high.tolist(), data.trajectories.num_actions]
-    key = hashlib.sha256(json.dumps([data.env_spec, bounds, packages, EPISODES, SEED]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([data.env_spec, data.units.to_json(), packages, EPISODES, SEED]).encode()).hexdigest()[:32]
     path = datasets_root() / ".cache" / "random" / f"{key}.json"
     try:
         return float(json.loads(path.read_text())["mean"])
@@ -64,8 +63,6 @@ def random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
     rng = np.random.Generator(np.random.PCG64(SEED))
 
     def act(observations: np.ndarray) -> np.ndarray:
-        if data.trajectories.num_actions:
-            return rng.integers(data.trajectories.num_actions, size=len(observations))
-        return rng.uniform(data.action_low, data.action_high, (len(observations), data.action_width)).astype(np.float32)
+        return data.units.random(rng, len(observations))
 
     return environments.run(act, np.arange(SEED, SEED + EPISODES).reshape(-1, 1)).returns[:, 0]

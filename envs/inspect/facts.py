@@ -103,9 +103,9 @@ def _actions(facts: Facts, data: LoggedData) -> None:
     section, actions = "actions", data.trajectories.actions.numpy()
     if data.trajectories.num_actions:
         counts = np.bincount(actions[:, 0].astype(int), minlength=data.trajectories.num_actions) / len(actions)
-        facts.add(section, "share of each", ", ".join(f"{k}: {v:.1%}" for k, v in enumerate(counts)))
+        facts.add(section, "share of each", ", ".join(f"{k}: {v:.1%}" for k, v in enumerate(counts, data.units.start)))
         if (counts == 0).any():
-            facts.flags.append(f"actions {', '.join(map(str, np.flatnonzero(counts == 0)))} are never taken")
+            facts.flags.append(f"actions {', '.join(map(str, np.flatnonzero(counts == 0) + data.units.start))} are never taken")
         return
     saturated = sum((np.abs(part) >= SATURATED).sum(0) for part in parts(actions)) / len(actions)
     facts.add(section, "at the bounds", f"{saturated.mean():.2%} of entries; by column {', '.join(f'{v:.1%}' for v in saturated)}")

@@ -122,7 +122,7 @@ def _actions(ax: Any, data: LoggedData) -> None:
     actions = data.trajectories.actions.numpy()
     if data.trajectories.num_actions:
         counts = np.bincount(actions[:, 0].astype(int), minlength=data.trajectories.num_actions)
-        ax.bar(np.arange(len(counts)), counts, color="#7aa6d1")
+        ax.bar(np.arange(len(counts)) + data.units.start, counts, color="#7aa6d1")
         ax.set(title="actions", xlabel="action", ylabel="steps")
         return
     edges = np.linspace(-1, 1, 41)

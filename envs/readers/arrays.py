@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from envs.data.actions import supported
 from envs.data.environments import find_spec
 from envs.data.minari_root import datasets_root, publish
 from envs.data.selection import ID
@@ -136,7 +137,7 @@ def _spaces(env: Any, steps: Steps) -> tuple[Any, spaces.Space, spaces.Space]:
     made.close()
     if isinstance(observation_space, spaces.Dict | spaces.Tuple) or is_image(observation_space):
         raise DataError(f"environment {spec.id} has observations {observation_space}; expected one array of numbers per observation")
-    if not isinstance(action_space, spaces.Discrete) and not (isinstance(action_space, spaces.Box) and len(action_space.shape) == 1):
+    if not supported(action_space):
         raise DataError(f"environment {spec.id} has actions {action_space}; expected a box of rank 1 or a discrete space")
     if isinstance(observation_space, spaces.Box):
         observation_space = _unbounded(steps.observations, observation_space.shape)

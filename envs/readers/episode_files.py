@@ -88,7 +88,7 @@ class EpisodeFiles(ABC):
         observations = np.empty((steps + 1, self.observation_width), np.float32)
         column = 0
         for path, leaf in self.observation_leaves:
-            name = "/".join(("observations", *map(str, path)))
+            name = "/".join(("observations", *map(self._part, path)))
             rows = _checked(where, name, columns(name, leaf), steps, row_shape(leaf))
             stop = column + width(leaf)
             _flatten(where, name, leaf, rows, observations[:, column:stop])
@@ -123,6 +123,11 @@ class EpisodeFiles(ABC):
 
     def _absent(self, episode: int, name: str, file: str) -> DataError:
         return DataError(f"{self.where(episode)}: no array '{name}' in {file}; remove {self.folder} and {GET_AGAIN}")
+
+    @staticmethod
+    def _part(name: str | int) -> str:
+        """The name in the files of a part of a dict, or of a tuple (by number)."""
+        return str(name)
 
     # Each format defines these.
 

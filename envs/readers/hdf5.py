@@ -1,6 +1,7 @@
 """Minari's HDF5 format: data/main_data.hdf5 with a group episode_<i> per episode.
 
-A group holds observations (T + 1 rows; one array per leaf of a dict), actions, rewards, terminations and truncations (T rows).
+A group holds observations (T + 1 rows; one array per leaf of a dict or, named _index_<number>, of a tuple), actions, rewards, terminations
+and truncations (T rows).
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class Hdf5Files(EpisodeFiles):
 
     def _close(self) -> None:
         self.file.close()
+
+    @staticmethod
+    def _part(name: str | int) -> str:
+        return f"_index_{name}" if isinstance(name, int) else name
 
     def _lengths(self) -> np.ndarray:
         claimed = self.metadata["total_episodes"]

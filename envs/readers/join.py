@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from envs.data.actions import ActionUnits, supported
 from envs.data.builder import Allocate, Builder
 from envs.data.environments import import_packages
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
-from envs.data.spaces import leaves, width
+from envs.data.spaces import form, width
 from envs.data.trajectories import Trajectories
 from envs.data.trust import check_specs
 from envs.errors import DataError, first_line
@@ -24,7 +25,7 @@ from envs.readers.hdf5 import Hdf5Files
 
 FORMATS: dict[str, type[EpisodeFiles]] = {"hdf5": Hdf5Files, "arrow": ArrowFiles, "parquet": ArrowFiles}
 SPECS = ("env_spec", "eval_env_spec")
-SCALED_ROWS = 16_384  # actions scaled at once
+ACTIONS = "expected a box of rank 1 or a discrete space"
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def open_dataset(dataset: str, folder: Path, stack: ExitStack) -> Opened:
     except TypeError:
         flat = "a box of rank 1, or a space that can be flattened to one"
         raise DataError(f"{dataset}: observations have space {observation_space}; expected {flat}") from None
-    if not isinstance(action_space, spaces.Discrete) and not (isinstance(action_space, spaces.Box) and len(action_space.shape) == 1):
-        raise DataError(f"{dataset}: actions have space {action_space}; expected a box of rank 1 or a discrete space")
+    if not supported(action_space):
+        raise DataError(f"{dataset}: actions have space {action_space}; {ACTIONS}")
     files = stack.enter_context(reader(dataset, folder, metadata, observation_space, action_space))
     if not len(files.lengths):
         raise DataError(f"{dataset}: no episode in it; expected at least one")
@@ -107,34 +108,39 @@ def join(dataset: str, opened: list[Opened], allocate: Allocate) -> LoggedData:
             builder.rows()  # refuses an empty episode before its arrays are read
             builder.add(*part.files.read(episode))
     trajectories = builder.finish()
-    low, high, spec = _environment(first.files.dataset, first.data, trajectories)
-    clipped = 0.0 if discrete else _scale_actions(trajectories, low, high)
-    note = "; ".join(dict.fromkeys(str(o.files.metadata["note"]) for o in opened if o.files.metadata.get("note")))
-    return LoggedData(dataset, trajectories, low, high, spec, _common_reference(opened), clipped, note)
+    units, spec = _environment(first.files.dataset, first.data, trajectories)
+    units, narrowed = units.narrowed(trajectories.actions.numpy())
+    clipped = 0.0 if discrete else units.scale_to_unit(trajectories.actions.numpy())
+    notes = [str(o.files.metadata["note"]) for o in opened if o.files.metadata.get("note")]
+    if narrowed:
+        entries = ", ".join(map(str, narrowed))
+        notes.append(f"action entries {entries} have no bounds near the data's: scaled by the data's smallest and largest values")
+    return LoggedData(dataset, trajectories, units, spec, _common_reference(opened), clipped, "; ".join(dict.fromkeys(notes)))
 
 
 def _check_alike(first: Opened, other: Opened) -> None:
     """Raise DataError unless both data sets have the same flat observations and actions."""
-    names = [[(path, space.shape) for path, space in leaves(o.data.observation_space)] for o in (first, other)]
-    actions = [(type(o.data.action_space), o.data.action_space.shape, getattr(o.data.action_space, "n", 0)) for o in (first, other)]
-    for what, (a, b) in (("observations", names), ("actions", actions)):
+    observations, actions = ([form(getattr(o.data, f"{kind}_space")) for o in (first, other)] for kind in ("observation", "action"))
+    for what, (a, b) in (("observations", observations), ("actions", actions)):
         if a != b:
             raise DataError(f"{other.files.dataset} cannot be combined with {first.files.dataset}: their {what} differ ({b} and {a})")
 
 
-def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[np.ndarray, np.ndarray, str]:
-    """Action bounds [act] and the spec (JSON) of the environment of evaluation; an empty spec if the data set names none.
+def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[ActionUnits, str]:
+    """The units of actions and the spec (JSON) of the environment of evaluation; an empty spec if the data set names none.
 
     Raises DataError if the environment's spaces do not fit the data.
     """
     if all(data.storage.metadata.get(key) is None for key in SPECS):
-        return *_bounds(dataset, "its action space", data.action_space), ""
+        return ActionUnits.of(data.action_space), ""
     try:
         env = data.recover_environment(eval_env=True, disable_env_checker=True)
     except Exception as error:  # an environment's constructor can raise anything
         raise DataError(f"{dataset}: its environment cannot be made ({first_line(error)}); see env_spec in metadata.json") from error
     try:
         space, action_space = env.observation_space, env.action_space
+        if not supported(action_space):
+            raise DataError(f"{dataset}: environment {env.spec.id} has actions {action_space}; {ACTIONS}")
         widths = width(space), 1 if isinstance(action_space, spaces.Discrete) else int(np.prod(action_space.shape, dtype=int))
         for name, expected, array, shown in (
             ("observations", widths[0], trajectories.observations, space),
@@ -142,36 +148,12 @@ def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[n
         ):
             if expected != array.shape[1]:
                 raise DataError(f"{dataset}: {name} are {array.shape[1]} wide; environment {env.spec.id} has {shown}")
-        if [path for path, _ in leaves(space)] != [path for path, _ in leaves(data.observation_space)]:
-            raise DataError(f"{dataset}: its observations have other parts than those of environment {env.spec.id}, {space}")
-        if int(getattr(action_space, "n", 0)) != trajectories.num_actions:
-            raise DataError(f"{dataset}: it has {trajectories.num_actions} discrete actions; environment {env.spec.id} has {action_space}")
-        return *_bounds(dataset, f"environment {env.spec.id}", action_space), env.spec.to_json()
+        for name, own, other in (("observations", data.observation_space, space), ("actions", data.action_space, action_space)):
+            if form(own) != form(other):
+                raise DataError(f"{dataset}: its {name} have space {own}, those of environment {env.spec.id} {other}; write it again")
+        return ActionUnits.of(action_space), env.spec.to_json()
     finally:
         env.close()
-
-
-def _bounds(dataset: str, name: str, space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds (low, high) [act] float32 of an action space, empty for discrete actions. Raises DataError unless they are finite."""
-    if isinstance(space, spaces.Discrete):
-        return np.empty(0, np.float32), np.empty(0, np.float32)
-    low, high = (np.asarray(bound, np.float32) for bound in (space.low, space.high))
-    if not (np.isfinite(low) & np.isfinite(high)).all():
-        raise DataError(f"{dataset}: {name} has no finite action bounds")
-    return low, high
-
-
-def _scale_actions(data: Trajectories, low: np.ndarray, high: np.ndarray) -> float:
-    """Scale the actions of `data` to [-1, 1] and clip them, in place; returns the share of entries that were outside."""
-    middle, half = (high + low) / 2, (high - low) / 2
-    outside, everything = 0, data.actions.numpy()
-    for start in range(0, len(everything), SCALED_ROWS):
-        actions = everything[start : start + SCALED_ROWS]
-        actions -= middle
-        actions /= half
-        outside += int((np.abs(actions) > 1).sum())
-        np.clip(actions, -1, 1, out=actions)
-    return outside / everything.size
 
 
 def _common_reference(opened: list[Opened]) -> Reference | None:

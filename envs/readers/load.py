@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.data.actions import ActionUnits
 from envs.data.builder import Allocate, in_memory
 from envs.data.cache import Cache, Scratch, key_of
 from envs.data.logged_data import LoggedData
@@ -94,11 +95,9 @@ def _read_and_keep(dataset: str, parts: list[Part], scratch: Scratch, key: str) 
 def _to_index(data: LoggedData) -> dict[str, Any]:
     """All of `data` but its trajectories, for the cache's index."""
     reference = None if data.reference is None else vars(data.reference)
-    bounds = {"action_low": data.action_low.tolist(), "action_high": data.action_high.tolist()}
-    return bounds | {"env_spec": data.env_spec, "reference": reference, "clipped": data.clipped, "note": data.note}
+    return data.units.to_json() | {"env_spec": data.env_spec, "reference": reference, "clipped": data.clipped, "note": data.note}
 
 
 def _from_index(dataset: str, trajectories: Trajectories, index: dict[str, Any]) -> LoggedData:
-    low, high = (np.array(index[k], np.float32) for k in ("action_low", "action_high"))
     reference = None if index["reference"] is None else Reference(**index["reference"])
-    return LoggedData(dataset, trajectories, low, high, index["env_spec"], reference, index["clipped"], index["note"])
+    return LoggedData(dataset, trajectories, ActionUnits.from_json(index), index["env_spec"], reference, index["clipped"], index["note"])

@@ -14,13 +14,18 @@ import numpy as np
 
 def write(dataset: str, episodes: Sequence[dict[str, Any]], env: str | None = "Pendulum-v1", **more: Any) -> Path:
     """Write `episodes` (fields of EpisodeBuffer) as a Minari data set into MINARI_DATASETS_PATH and return its folder."""
+    return write_spec(dataset, episodes, None if env is None else gymnasium.spec(env), **more)
+
+
+def write_spec(dataset: str, episodes: Sequence[dict[str, Any]], env: Any, **more: Any) -> Path:
+    """`write` with the spec of an environment."""
     import minari
     from minari.data_collector import EpisodeBuffer
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         buffers = [EpisodeBuffer(id=i, **e) for i, e in enumerate(episodes)]
-        minari.create_dataset_from_buffers(dataset, buffers, env=None if env is None else gymnasium.spec(env), **more)
+        minari.create_dataset_from_buffers(dataset, buffers, env=env, **more)
     return Path(os.environ["MINARI_DATASETS_PATH"]) / dataset
 
 

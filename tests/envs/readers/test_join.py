@@ -1,5 +1,7 @@
 """Data sets in every format, space and selection are read as they were written, beyond the first episode."""
 
+import json
+import re
 import warnings
 
 import gymnasium
@@ -9,9 +11,11 @@ import pytest
 from gymnasium import spaces
 
 from envs.data.logged_data import LoggedData
-from envs.data.spaces import Flattener, leaves
+from envs.data.spaces import Flattener, flatten, leaves
 from envs.errors import DataError
+from envs.evaluation.rollout import Evaluator
 from envs.readers.load import load
+from tests.helpers import toys
 from tests.helpers.logged import episode, ragged, write
 
 FORMATS = ["hdf5", "arrow", "parquet"]
@@ -242,3 +246,50 @@ def test_defect_9_reference_scores_survive():
     assert ours.trajectories.lengths.min() > 5
     write("tt/c2-v0", episodes)
     assert load("tt/a-v0+tt/c2-v0").reference is None  # one of the two has no reference scores
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("kind", toys.Observed.SPACES)
+def test_observations_of_any_space_are_read_as_minari_reads_and_rollouts_see_them(kind, data_format, monkeypatch):
+    toys.trust(monkeypatch)
+    toys.record("tt/observed-v0", toys.spec("Observed", kind=kind), episodes=2, data_format=data_format)
+    t = load("tt/observed-v0").trajectories
+    space = toys.Observed(kind).observation_space
+    flat = Flattener(space)
+    expected = np.stack([flat(toys.value(space, time)) for time in range(toys.STEPS + 1)])
+    assert t.observations.shape[1] == expected.shape[1]
+    for start in (0, toys.STEPS):
+        rows = slice(start, start + toys.STEPS)
+        np.testing.assert_array_equal(t.observations[rows], expected[:-1])
+        np.testing.assert_array_equal(t.next_observations[rows], expected[1:])
+    for k, episode_data in enumerate(minari.load_dataset("tt/observed-v0")):
+        by_minari, batched = flatten(space, episode_data.observations)
+        assert batched
+        np.testing.assert_array_equal(t.observations[k * toys.STEPS : (k + 1) * toys.STEPS], by_minari[:-1])
+
+
+def test_blackjack_is_read_and_played():
+    """The case seen in use: Minari's default format, observations a tuple of three numbers."""
+    toys.record("tt/blackjack-v0", gymnasium.spec("Blackjack-v1"), episodes=20)
+    data = load("tt/blackjack-v0")
+    assert data.observation_width == 32 + 11 + 2
+    assert data.trajectories.observations.sum(1).unique().tolist() == [3.0]
+    with Evaluator(data.env_spec, 1) as environments:
+        played = environments.run(lambda o: np.zeros(len(o), np.int64), np.arange(20).reshape(4, 5))
+    assert set(played.returns.ravel().tolist()) <= {-1.0, 0.0, 1.0, 1.5}
+
+
+@pytest.mark.parametrize("kind", ["discrete", "multidiscrete", "tuple"])
+def test_observations_counted_from_another_number_than_the_environments_are_refused(kind, monkeypatch):
+    toys.trust(monkeypatch)
+    folder = toys.record("tt/observed-v0", toys.spec("Observed", kind=kind))
+    path = folder / "data" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    shifted = re.sub(r'("start": \[?)(-?\d+)', lambda found: f"{found[1]}{int(found[2]) - 1}", metadata["observation_space"])
+    assert shifted != metadata["observation_space"]
+    path.write_text(json.dumps(metadata | {"observation_space": shifted}))
+    with pytest.raises(DataError, match=r"tt/observed-v0: .*(its observations have space|holds a number outside)"):
+        load("tt/observed-v0")
+    toys.record("tt/other-v0", toys.spec("Observed", kind=kind))
+    with pytest.raises(DataError, match="cannot be combined with tt/other-v0: their observations differ"):
+        load("tt/other-v0+tt/observed-v0")
