@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +45,42 @@ def check_percentiles(percentiles: Sequence[float], key: str) -> None:
     require(rising, key, list(percentiles), "rising percentiles, such as [90,95,98]")
 
 
+class Kept(NamedTuple):
+    """The trajectories that each filter of a curation keeps.
+
+    percentiles: of the filters. kept: trajectories by filter. ranks: trajectories by filter if no scores were equal. total: of the data.
+    """
+
+    percentiles: list[float]
+    kept: list[int]
+    ranks: list[int]
+    total: int
+
+    @property
+    def coincide(self) -> bool:
+        """True if two filters keep the same trajectories, which then count the same."""
+        return len(set(self.kept)) < len(self.kept)
+
+    def line(self) -> str | None:
+        """What equal scores change, in one line; None if they change nothing."""
+        if self.coincide:
+            found = f"percentiles {_listed(self.percentiles)} keep {_listed(self.kept)} of {self.total} trajectories"
+            return f"strata coincide: {found}, whose scores are equal"
+        if self.kept != self.ranks:
+            found = f"percentile {_listed(self.percentiles)} keeps {_listed(self.kept)} of {self.total} trajectories"
+            return f"equal scores at the cut: {found}, not {_listed(self.ranks)}"
+        return None
+
+
+def kept(data: Episodes, curation: Curation) -> Kept:
+    """The number of trajectories that each filter of `curation` keeps of `data`. Scores must be finite."""
+    scores = SCORES[curation.score](data).cpu().numpy()
+    found = [best(scores, percentile) for percentile in curation.percentiles]
+    low = -np.inf if curation.min_score is None else curation.min_score
+    ranks = [len(scores) - _first_rank(len(scores), percentile) for percentile in curation.percentiles]
+    return Kept(list(curation.percentiles), [int((scores[f] >= low).sum()) for f in found], ranks, len(scores))
+
+
 def curate(data: Episodes, curation: Curation) -> Tensor:
     """The curated multiset: episode numbers [M] with repetition, on the device of `data`. Raises ConfigError as `strata` does."""
     scores = SCORES[curation.score](data).cpu().numpy()
@@ -50,7 +88,7 @@ def curate(data: Episodes, curation: Curation) -> Tensor:
 
 
 def strata(scores: np.ndarray, percentiles: Sequence[float], min_score: float | None = None) -> np.ndarray:
-    """Multiset union of nested filters {score >= percentile c}, as episode numbers [M] with repetition, filter by filter.
+    """Multiset union of nested filters, `best` of each percentile, as episode numbers [M] with repetition, filter by filter.
 
     Ordinal reward R = sum_i 1[S > c_i] (arXiv 2507.12856): with {90, 95, 98} a top-2 % trajectory counts three times, the next 3 %
     twice, the next 5 % once. Without percentiles every trajectory counts once. Trajectories below `min_score` (of a success flag, say) are
@@ -58,12 +96,30 @@ def strata(scores: np.ndarray, percentiles: Sequence[float], min_score: float | 
     """
     if not np.isfinite(scores).all():
         raise ConfigError(f"trajectory score of episode {int((~np.isfinite(scores)).argmax())} is not finite: curation needs finite scores")
-    filters = (
-        [np.flatnonzero(scores >= cut) for cut in np.percentile(scores, percentiles)] if len(percentiles) else [np.arange(len(scores))]
-    )
-    kept = np.concatenate(filters)
+    kept = np.concatenate([best(scores, percentile) for percentile in percentiles] if len(percentiles) else [np.arange(len(scores))])
     if min_score is not None:
         kept = kept[scores[kept] >= min_score]
     if not len(kept):
         raise ConfigError(f"no trajectory is left after filtering: the best score is {scores.max():.6g}, min_score is {min_score}")
     return kept
+
+
+def best(scores: np.ndarray, percentile: float) -> np.ndarray:
+    """Numbers, rising, of the trajectories whose `scores` [E] reach `percentile`: those from rank (E - 1) percentile / 100 on.
+
+    Where equal scores lie on both sides of that rank, the strictly better ones; if none is better, all of the equal ones. The rule
+    `@top:SHARE` of envs/data/selection.py is the same.
+    """
+    first, ordered = _first_rank(len(scores), percentile), np.sort(scores)
+    better = np.flatnonzero(scores > ordered[first])
+    straddled = first > 0 and ordered[first - 1] == ordered[first]
+    return better if straddled and len(better) else np.flatnonzero(scores >= ordered[first])
+
+
+def _first_rank(count: int, percentile: float) -> int:
+    """The lowest rank, from 0, that reaches `percentile` among `count` scores."""
+    return math.ceil((count - 1) * percentile / 100 - 1e-9)  # a rank that is whole but for rounding
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -24,7 +24,7 @@ PUBLISHED_WARNING = (
 
 
 class Cell(NamedTuple):
-    """A mean (or IQM) with its 95 % interval. `half`: the number behind +-. `flag`: missing seeds, failed episodes."""
+    """A mean (or IQM) with its 95 % interval. `half`: the number behind +-. `flag`: missing seeds, failed episodes, coinciding strata."""
 
     value: float
     half: float = NAN
@@ -87,7 +87,8 @@ def _lines(grid: Grid) -> Iterator[Line]:
             if (dataset, method) in grid.values:
                 values = grid.values[dataset, method]
                 s = summarise(values)
-                flag = _flag(len(values), grid.seeds, grid.records[dataset, method].get("failed_episodes", 0))
+                record = grid.records[dataset, method]
+                flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), record.get("strata_coincide") is True)
                 cells[method] = Cell(s.mean, (s.high - s.low) / 2, s.low, s.high, s.std, len(values), method in bold, flag)
         yield Line("data set", dataset, "mean" if dataset in grid.scored else "mean return", cells)
     domains = grid.domains()
@@ -106,8 +107,9 @@ def _aggregate_cell(e: Estimate, grid: Grid, bold: bool) -> Cell:
     return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, bold)
 
 
-def _flag(seeds: int, expected: int, failures: int) -> str:
-    return ", ".join([f"{seeds} of {expected} seeds"] * (seeds < expected) + [f"{failures} failed"] * (failures > 0))
+def _flag(seeds: int, expected: int, failures: int, coincide: bool) -> str:
+    flags = [f"{seeds} of {expected} seeds"] * (seeds < expected) + [f"{failures} failed"] * (failures > 0)
+    return ", ".join([*flags, *["strata coincide"] * coincide])
 
 
 def _caption(grid: Grid) -> str:
@@ -130,6 +132,10 @@ def _notes(grid: Grid) -> list[str]:
     notes = []
     if any(r.get("failed_episodes", 0) for r in records):
         notes.append("Failed: the episode's return was no finite number; it counts as score 0.")
+    if any(r.get("strata_coincide") is True for r in records):
+        notes.append(
+            "Strata coincide: equal scores make two percentile filters keep the same trajectories, so quality weighting has fewer levels."
+        )
     for dataset in grid.datasets:
         if len({r["dataset_digest"] for r in records if r["dataset"] == dataset}) > 1:
             notes.append(f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv.")

@@ -15,6 +15,7 @@ from bench.training.device import device_of, precision_of
 from bench.training.grouping import max_members, populations, split
 from bench.training.population import Population, run_dir
 from bench.training.progress import JobCounter, Reporter
+from bench.training.run_progress import kept_of
 from bench.training.shared import Shared
 from bench.training.signals import deferred_signals, exit_if_signalled
 
@@ -63,6 +64,8 @@ def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, job
         if unfinished:
             if (tuned := tuned_settings(config)) is not None:
                 reporter.say(tuned.line())
+            if (strata := kept_of(config, population.data)) is not None and (line := strata.line()) is not None:
+                reporter.say(f"{config.algo.name} {config.dataset}: {line}")
             if clipped := population.data.clipped:
                 share = f"{clipped:.2%} of action entries"
                 reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")

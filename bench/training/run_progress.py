@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Metrics, State
+from algos.batches.curation import Curation, Kept, kept
 from bench.config.domains import tuned_settings
 from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
@@ -106,7 +107,7 @@ class RunInProgress:
     def _record(self, algo: Algo, data: LoggedData, set_up_time: float) -> Row:
         """The content of run.json: everything that tables and `bench.replay` need beside the rows."""
         config, reference, device = self.config, data.reference, algo.device
-        tuned = tuned_settings(config)
+        tuned, strata = tuned_settings(config), kept_of(config, data)
         return {
             "suite": config.suite, "dataset": config.dataset, "algo": config.algo.name, "seeds": list(config.seeds),
             "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
@@ -117,7 +118,8 @@ class RunInProgress:
                 **data.units.to_json(),
             },
             "note": data.note, "pi_ref_dataset": config.pi_ref.dataset,
-            "domain_settings": None if tuned is None else tuned.record(),
+            "domain_settings": None if tuned is None else tuned.record(), "curation": None if strata is None else strata._asdict(),
+            "strata_coincide": strata is not None and strata.coincide,
             "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
             "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
             "dataset_digest": data.trajectories.digest,
@@ -128,3 +130,9 @@ class RunInProgress:
             "mixed": config.report.mixed, "published": config.report.published,
             "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
         }  # fmt: skip
+
+
+def kept_of(config: Config, data: LoggedData) -> Kept | None:
+    """The trajectories that the filters of a run's curation keep; None for a method without filters."""
+    curation = getattr(config.algo, "curation", None)
+    return kept(data.trajectories, curation) if isinstance(curation, Curation) and curation.percentiles else None

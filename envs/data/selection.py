@@ -6,7 +6,9 @@
     rule     = episodes:3 | episodes:0-99 | episodes:1|4|7     by number, among the episodes that earlier rules keep
                first:10 | first:10%           the first, a number or a share
                sample:10%                     a share (or number) spread evenly
-               top:5%                         the best by return; equal returns keep their order
+               top:5%                         the best by return, as a curation of percentile 95: where equal returns straddle the
+                                              cut, the strictly better ones; if none is better, all of the equal ones
+               top:10                         the ten best by return; equal returns keep their order
                min_return:X | max_return:X | min_length:X | max_length:X
 
 For example: D4RL/kitchen/complete-v2@top:5%+D4RL/kitchen/mixed-v2@top:5%
@@ -14,6 +16,7 @@ For example: D4RL/kitchen/complete-v2@top:5%+D4RL/kitchen/mixed-v2@top:5%
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,13 +54,22 @@ class Rule:
 
     def count(self, total: int) -> int:
         """Number of episodes: the value, or its share of `total`, at least one. Raises DataError."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", self.value)
-        if match is None:
-            raise DataError(f"@{self}: expected a number of episodes or a share, such as {self.name}:10 or {self.name}:5%")
-        count = int(match[2]) if match[2] else max(1, round(total * float(match[1]) / 100))
+        share = self.share()
+        count = int(self.value) if share is None else max(1, round(total * share / 100))
         if not 0 < count <= total:
             raise DataError(f"@{self}: asks for {count} of {total} episodes")
         return count
+
+    def share(self) -> float | None:
+        """The value in percent, 0 to 100; None if it is a number of episodes. Raises DataError."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", self.value)
+        if match is None:
+            raise DataError(f"@{self}: expected a number of episodes or a share, such as {self.name}:10 or {self.name}:5%")
+        if match[1] is None:
+            return None
+        if float(match[1]) > 100:
+            raise DataError(f"@{self}: expected a share of at most 100 %")
+        return float(match[1])
 
     def numbers(self, total: int) -> np.ndarray:
         """Episode numbers below `total`, rising. Raises DataError."""
@@ -72,6 +84,21 @@ class Rule:
         return np.unique(found)
 
 
+def best(returns: np.ndarray, percentile: float) -> np.ndarray:
+    """Numbers, rising, of the episodes whose `returns` [E] reach `percentile`, by the rule of algos.batches.curation.best."""
+    first, ordered = math.ceil((len(returns) - 1) * percentile / 100 - 1e-9), np.sort(returns)
+    better = np.flatnonzero(returns > ordered[first])
+    straddled = first > 0 and ordered[first - 1] == ordered[first]
+    return better if straddled and len(better) else np.flatnonzero(returns >= ordered[first])
+
+
+def _top(rule: Rule, returns: np.ndarray) -> np.ndarray:
+    share = rule.share()
+    if share is not None:
+        return best(returns, 100 - share)
+    return np.sort(np.argsort(-returns, kind="stable")[: rule.count(len(returns))])
+
+
 def _between(values: Callable[[np.ndarray, np.ndarray], np.ndarray], upper: bool) -> Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]:
     def keep(rule: Rule, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         found = values(returns, lengths)
@@ -84,7 +111,7 @@ RULES: dict[str, Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]] = {
     "episodes": lambda rule, returns, _: rule.numbers(len(returns)),
     "first": lambda rule, returns, _: np.arange(rule.count(len(returns))),
     "sample": lambda rule, returns, _: np.arange(rule.count(len(returns))) * len(returns) // rule.count(len(returns)),
-    "top": lambda rule, returns, _: np.sort(np.argsort(-returns, kind="stable")[: rule.count(len(returns))]),
+    "top": lambda rule, returns, _: _top(rule, returns),
     "min_return": _between(lambda returns, _: returns, upper=False),
     "max_return": _between(lambda returns, _: returns, upper=True),
     "min_length": _between(lambda _, lengths: lengths, upper=False),

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from envs.data.logged_data import LoggedData
+from envs.data.selection import best
 from envs.inspect.columns import deviations, parts, twins
 
 PERCENTILES = (90, 95, 98)  # of curation, as in the methods' configurations
@@ -165,17 +166,17 @@ def _strata(facts: Facts, data: LoggedData) -> None:
     returns, lengths = t.returns.numpy(), t.lengths.numpy()
     counts = []
     for percentile in PERCENTILES:
-        cut = np.percentile(returns, percentile)
-        kept = returns >= cut
-        counts.append(int(kept.sum()))
-        facts.add(
-            section, f"from percentile {percentile}",
-            f"return >= {cut:.6g}: {counts[-1]:,} episodes, {int(lengths[kept].sum()):,} steps, mean return {returns[kept].mean():.6g}",
-        )  # fmt: skip
+        kept = best(returns, percentile)
+        counts.append(len(kept))
+        size = f"{counts[-1]:,} episodes, {int(lengths[kept].sum()):,} steps"
+        value = f"return >= {returns[kept].min():.6g}: {size}, mean return {returns[kept].mean():.6g}"
+        facts.add(section, f"from percentile {percentile}", value)
     if counts[-1] < FEW:
         facts.flags.append(f"only {counts[-1]} episodes reach percentile {PERCENTILES[-1]}: few for quality weighting")
     if len(set(counts)) < len(counts):
         facts.flags.append("several cut-offs keep the same episodes (equal returns): quality weighting has fewer levels than cut-offs")
+    elif counts[0] > 1.5 * (1 - PERCENTILES[0] / 100) * len(returns) + 1:
+        facts.flags.append(f"{counts[0]} of {len(returns)} episodes share the best return: the best tenth is all of them")
 
 
 def _share(count: int, total: int) -> str:

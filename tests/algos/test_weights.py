@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
-from algos.batches.curation import SCORES, strata
+from algos.batches.curation import SCORES, Curation, best, kept, strata
 from algos.errors import ConfigError
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Adam
 from algos.weights import mean_one, step_weights, summarise, trajectory_weights
+from envs.data.builder import from_episodes
+from envs.data.selection import parse
 from envs.data.trajectories import Trajectories
 
 RNG = np.random.default_rng(0)
@@ -66,8 +70,53 @@ def test_no_percentile_keeps_every_trajectory_once() -> None:
     np.testing.assert_array_equal(strata(RNG.normal(size=5), []), range(5))
 
 
-def test_equal_scores_are_kept_together() -> None:
-    np.testing.assert_array_equal(strata(np.array([0.0, 1, 1, 1]), [90]), [1, 2, 3])
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([1] * 3 + [0] * 97, [3, 3, 3]),  # 3 successes of 100: the best tenth is the successes, not all 100
+        ([1] * 323 + [0] * 197, [323, 323, 323]),  # more successes than a tenth: none is better than another
+        ([0, 1, 1, 1], [3, 3, 3]),
+        ([2] * 8 + [1] * 4 + [0] * 88, [8, 8, 8]),  # the tenth best score is 1, of which two are within the tenth and two are not
+        ([2] * 6 + [1] * 4 + [0] * 90, [10, 6, 6]),  # the tenth ends between two scores
+        ([5.0] * 20, [20, 20, 20]),
+        (range(100), [10, 5, 2]),
+        ([0.0], [1, 1, 1]),
+    ],
+)
+def test_where_equal_scores_straddle_a_cut_the_strictly_better_ones_are_kept(scores: Sequence[float], expected: list[int]) -> None:
+    values = np.asarray(scores, float)
+    assert [len(best(values, p)) for p in (90, 95, 98)] == expected
+    for percentile, count in zip((90, 95, 98), expected, strict=True):
+        assert set(values[best(values, percentile)]) == set(np.sort(values)[-count:])  # the best, whole groups of equal ones
+    assert len(strata(values, [90, 95, 98])) == sum(expected)
+
+
+def test_selections_and_strata_agree() -> None:
+    """`@top:X%` of a data set keeps what the percentile 100 - X keeps, for every number of episodes and of ties."""
+    for count in (1, 2, 3, 7, 10, 11, 14, 40, 101):
+        for returns in (*(RNG.integers(0, distinct, count).astype(float) for distinct in (1, 2, 5)), RNG.permutation(count).astype(float)):
+            for share in ("0.5", "2", "5", "10", "25", "45", "50", "100"):
+                (part,) = parse(f"x/y-v0@top:{share}%")
+                np.testing.assert_array_equal(part.select(returns, returns), best(returns, 100 - float(share)))
+
+
+def test_without_equal_scores_a_percentile_is_numpys() -> None:
+    for count in (1, 2, 10, 11, 14, 40, 101, 1000):
+        scores = RNG.normal(size=count)
+        for percentile in (0, 5, 50, 90, 95, 98, 99.9):
+            np.testing.assert_array_equal(best(scores, percentile), np.flatnonzero(scores >= np.percentile(scores, percentile)))
+
+
+def test_equal_scores_are_said() -> None:
+    def line(returns: Sequence[float], percentiles: list[float]) -> str | None:
+        episodes = [(np.zeros((2, 1)), np.zeros((1, 1)), np.array([r]), np.array([True]), np.array([False])) for r in returns]
+        return kept(from_episodes(episodes), Curation(percentiles)).line()
+
+    lake = [1] * 3 + [0] * 97
+    assert line(lake, [90, 95, 98]) == "strata coincide: percentiles 90, 95, 98 keep 3, 3, 3 of 100 trajectories, whose scores are equal"
+    assert line(lake, [90]) == "equal scores at the cut: percentile 90 keeps 3 of 100 trajectories, not 10"
+    assert line(range(100), [90, 95, 98]) is None
+    assert line(lake, []) is None
 
 
 def test_no_trajectory_left_is_an_error() -> None:

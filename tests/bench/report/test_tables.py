@@ -119,3 +119,11 @@ def test_costs(tmp_path: Path) -> None:
             wall_time_s=wall, data_return_mean=4.0, parameters=1500, updates=200,
         )  # fmt: skip
     assert costs_of(suite_runs(tmp_path))[1:] == [["bc", "1,500", "200", "5", "1 of 1"], ["iql", "1,500", "200", "20", "1 of 2"]]
+
+
+def test_coinciding_strata_are_marked(tmp_path: Path) -> None:
+    make_run(tmp_path, "sft_q", strata_coincide=True)
+    make_run(tmp_path, "sft")
+    table = table_of(tmp_path)
+    assert {name: cell.flag for name, cell in table.lines[0].cells.items()} == {"sft": "", "sft_q": "strata coincide"}
+    assert [note for note in table.notes if note.startswith("Strata coincide: equal scores")]

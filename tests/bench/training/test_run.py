@@ -52,6 +52,8 @@ def test_the_files_and_rows_of_a_run(config: Config, shared: Shared) -> None:
     assert record["config_hash"] == folder.hash
     assert set(record["versions"]) >= {"python", "torch", "mujoco", "gymnasium", "minari"}
     assert len(record["dataset_digest"]) == 64
+    assert record["domain_settings"] is None
+    assert record["strata_coincide"] is False
     assert load_file(folder.path / "policy.safetensors")["0.weight"].shape == (2, 4, 8)
 
 
