@@ -67,8 +67,8 @@ def evaluate(run: str | PathLike[str], episodes: int = 10, workers: int | None =
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}: expected a positive number")
     loaded = load_policies(Path(run))
-    environment, updates = loaded.environment, loaded.record["updates"]
-    with Evaluator(environment.env_spec, workers or cores()) as environments:
+    environment, env_spec, updates = loaded.environment, loaded.env_spec, loaded.record["updates"]
+    with Evaluator(env_spec, workers or cores()) as environments:
         played = play(loaded.population(), environment, environments, updates, episodes)
     rows = pd.DataFrame(
         {"seed": seed, "episode": e, "return": played.returns[k, e], "length": played.lengths[k, e]}

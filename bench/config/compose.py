@@ -23,7 +23,7 @@ from bench.config.schema import Config
 from bench.config.tree import flat
 
 RUN_KEYS = (
-    "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "seeds", "eval.workers", "population",
+    "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "env", "seeds", "eval.workers", "population",
     "trainer.max_members", "report.",
 )  # fmt: skip
 """Keys of the place and the data of a run, which a report shows elsewhere."""

@@ -15,7 +15,9 @@ from algos.base import MethodConfig
 from algos.batches.sampling import LengthWeighting, Sampler
 from algos.errors import require, require_positive
 from algos.methods.weighted_bc import WeightedBCConfig
+from envs.data.env_choice import EnvChoice
 
+ENV_ID = re.compile(r"[\w:./-]{1,200}")  # of Gymnasium: [module:][namespace/]name[-vN]
 PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
@@ -27,6 +29,7 @@ class EvalConfig:
     episodes: int = 10  # episodes per seed at each evaluation
     final_episodes: int = 100  # episodes per seed after the last update; at least eval.episodes
     last_k: int = 3  # evaluations that the selection rule mean_last_k averages
+    max_episode_steps: int | None = None  # steps after which an episode is cut off; null: the environment's own limit
     workers: int | None = None  # processes that step environments; null: one per core
     overlap: bool = False  # continue training during an evaluation; for training on a GPU, which leaves the cores free
 
@@ -36,6 +39,8 @@ class EvalConfig:
         require(
             self.final_episodes >= self.episodes, "eval.final_episodes", self.final_episodes, f"at least eval.episodes = {self.episodes}"
         )
+        limit = self.max_episode_steps
+        require(limit is None or limit > 0, "eval.max_episode_steps", limit, "a positive number, or null for the environment's own limit")
         require(self.workers is None or self.workers > 0, "eval.workers", self.workers, "a positive number, or null for all cores")
 
 
@@ -122,6 +127,7 @@ class Config:
     algo: MethodConfig = MISSING  # a method's settings (algos/methods/), chosen by algo=NAME
     dataset: str = "iwsft/hopper/medium-replay-v0"  # an id, or a selection such as A@top:5%+B (docs/data.md)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])  # one member per seed, all trained together
+    env: str | None = None  # environment that policies are played in: an id such as Hopper-v5, none, or null for the data set's own
     suite: str = "single"  # runs and tables go to results_dir/suite
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
@@ -141,6 +147,8 @@ class Config:
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        known = self.env is None or bool(ENV_ID.fullmatch(self.env))
+        require(known, "env", self.env, "an environment's id such as Hopper-v5, none, or null for the data set's own")
         for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files
             require(bool(PLAIN_NAME.fullmatch(name)), key, name, "a plain name: letters, digits, and _ . + - behind the first")
         self.pi_ref.check()
@@ -148,6 +156,16 @@ class Config:
         self.eval.check()
         self.trainer.check()
         self.algo.check("algo")
+
+    @property
+    def env_choice(self) -> EnvChoice:
+        """The environment that policies are played in."""
+        return EnvChoice(self.env, self.eval.max_episode_steps)
+
+    @property
+    def task(self) -> str:
+        """The name of the run's row in tables: its data set, and the environment where it is not the data set's own."""
+        return self.env_choice.label(self.dataset)
 
     @property
     def pi_ref_algo(self) -> WeightedBCConfig:

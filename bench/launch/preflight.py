@@ -23,6 +23,8 @@ def preflight(configs: Iterable[Config], here: bool = True) -> None:
         if here:
             device_of(config.device)
             check_loggers(config.logger)
+            if config.env_choice.replaces and not config.env_choice.without:
+                config.env_choice.find()
         _check_writable(Path(config.results_dir))
     for dataset in dict.fromkeys(d for config in configs for d in (config.dataset, config.pi_ref.dataset) if d):
         ensure(dataset)

@@ -46,6 +46,8 @@ def objective(config: Config, folder: RunDir) -> float:
     record = json.loads((folder.path / "run.json").read_text())
     if seeds := record.get("failed_seeds"):
         raise RunError(f"{folder.path}: seeds {', '.join(map(str, seeds))} failed; the trial has no score")
+    if config.env_choice.without:
+        raise RunError("env=none: a trial without episodes has no score to maximise; give the environment, env=ID")
     returns = selections(record, read_episodes(folder.path, record))["last"].reindex(list(config.seeds)).to_numpy()
     if not (returns == returns).all():
         raise RunError(f"{folder.path}: a seed has no final episode; the trial has no score")

@@ -36,7 +36,7 @@ def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None)
     ]  # checked before the first is played
     rows: list[Row] = []
     lines = [markdown_row([*settings, "return", "score", "95 % interval"]), markdown_row([*["---:"] * (len(settings) + 3)])]
-    with Evaluator(run.environment.env_spec, workers or cores()) as environments:
+    with Evaluator(run.env_spec, workers or cores()) as environments:
         for combination, algo in zip(combinations, populations, strict=True):
             played = play(algo, run.environment, environments, run.record["updates"], episodes, lambda: None)
             rows += [{**combination, **row} for row in played]

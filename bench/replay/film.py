@@ -54,7 +54,7 @@ def film(folder: Path, seed: int | None = None, episode: int = 0) -> str:
 
     run = load_run(folder)
     seed, count = run.config.seeds[0] if seed is None else seed, run.record["final_episodes"]
-    if not 0 <= episode < count:
+    if count and not 0 <= episode < count:  # without any, there is no environment, which `play` says
         raise RunError(f"{folder}: has no final episode {episode}; it has 0 to {count - 1}")
     played = play(run, seed, episode)
     path = film_path(folder, seed, episode)

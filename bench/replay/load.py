@@ -71,17 +71,25 @@ class LoadedRun:
         algo.load_policy(own)
         return algo
 
+    @property
+    def env_spec(self) -> str:
+        """The environment that evaluation plays in, as Gymnasium's JSON. Raises RunError for a run that was trained without one."""
+        if not self.environment.env_spec:
+            raise RunError(f"{self.folder}: cannot say how its policies score: trained without an environment (env=none)")
+        return self.environment.env_spec
+
     def make_env(self, **arguments: Any) -> gymnasium.Env:
         """The environment that evaluation plays in; `arguments` go to gymnasium.make.
 
         Raises DataError for an environment of a package that is not trusted or not installed, RunError for one that cannot be made.
         """
+        spec = self.env_spec
         try:
-            return make(self.environment.env_spec, **arguments)
+            return make(spec, **arguments)
         except DataError:
             raise
         except Exception as error:  # an environment's constructor can raise anything
-            name = json.loads(self.environment.env_spec)["id"]
+            name = json.loads(spec)["id"]
             raise RunError(f"{name}: the environment cannot be made ({first_line(error)})") from error
 
 

@@ -39,10 +39,11 @@ def verify(folder: Path, workers: int | None = None) -> Verdict:
     Raises RunError for a run that cannot be played, or whose files or data do not belong together.
     """
     run = load_run(folder)
+    env_spec = run.env_spec
     check_identity(run)
     record, seeds = run.record, run.config.seeds
     algo = run.population(device=device_of("cpu" if record["device"] == "cpu" else "auto"))
-    with Evaluator(run.environment.env_spec, workers or cores()) as environments:
+    with Evaluator(env_spec, workers or cores()) as environments:
         rows = evaluate(algo, run.environment, environments, record["updates"], record["final_episodes"], lambda: None)
     before, again = (_final_returns(folder, record, seeds, e) for e in (read_episodes(folder, record), pd.DataFrame(rows)))
     return compare(folder, before, again, run.environment.reference)
@@ -52,7 +53,7 @@ def check_identity(run: LoadedRun) -> None:
     """Raise RunError unless run.json, config.yaml and the data, those of pi_ref included, belong together."""
     folder, config, record = run.folder, run.config, run.record
     with Shared() as shared:
-        other, digest = shared.pi_ref_data(config), shared.data(config.dataset).trajectories.digest
+        other, digest = shared.pi_ref_data(config), shared.run_data(config).trajectories.digest
     if record["dataset_digest"] != digest:
         digests = f"digest {record['dataset_digest'][:12]}, here {digest[:12]}"
         raise RunError(f"{folder}: the run was trained on other data under the name {config.dataset} ({digests})")

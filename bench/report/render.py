@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from bench.report.tables import Cell, Line, Table
+from bench.report.tables import NOT_PLAYED, Cell, Line, Table
 
 PAGE = 9  # columns of methods that fit the width of a web page
 PAPER = 5  # columns of methods that fit an upright page of paper
@@ -28,7 +28,7 @@ def _text(line: Line, cell: Cell | None) -> tuple[str, str]:
     if cell is None:
         return "", ""
     if np.isnan(cell.value):
-        return "failed", ""
+        return "-" if cell.flag == NOT_PLAYED else "failed", ""
     return f"{cell.value:.{line.digits}f}", "" if np.isnan(cell.half) else f"{cell.half:.{line.digits}f}"
 
 
@@ -192,8 +192,8 @@ def _latex_cell(line: Line, method: str) -> str:
     value, half = _text(line, found)
     if found is None:
         return "--"
-    if value == "failed":
-        return value
+    if np.isnan(found.value):
+        return value if value == "failed" else "--"
     text = rf"\mathbf{{{value}}}" if found.bold else value
     flag = f"\\textsuperscript{{{_latex_text(found.flag)}}}" if found.flag else ""
     return f"${text}" + (rf" \pm {half}" if half else "") + "$" + flag

@@ -16,6 +16,7 @@ from bench.results.statistics import summarise
 from bench.storage.layout import Row
 
 NAN = float("nan")
+NOT_PLAYED = "not played"  # flag of a run without an environment
 BOLD_RULE = "Bold: the best mean of a row and every mean not significantly worse (paired t-test over seeds, Holm-corrected, level 0.05)."
 PUBLISHED_WARNING = (
     "Not comparable with the scores above: data and environments differ (D4RL's v2 data on the -v2 environments of its time). "
@@ -88,9 +89,11 @@ def _lines(grid: Grid) -> Iterator[Line]:
                 values = grid.values[dataset, method]
                 s = summarise(values)
                 record = grid.records[dataset, method]
-                flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), record.get("strata_coincide") is True)
+                played, coincide = record["final_episodes"] > 0, record.get("strata_coincide") is True
+                flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), coincide) if played else NOT_PLAYED
                 cells[method] = Cell(s.mean, (s.high - s.low) / 2, s.low, s.high, s.std, len(values), method in bold, flag)
-        yield Line("data set", dataset, "mean" if dataset in grid.scored else "mean return", cells)
+        raw = dataset not in grid.scored and any(cell.flag != NOT_PLAYED for cell in cells.values())
+        yield Line("data set", dataset, "mean return" if raw else "mean", cells)
     domains = grid.domains()
     scopes = [("domain", name, sets) for name, sets in domains.items()] if len(domains) > 1 else []
     for scope, name, sets in [*scopes, ("overall", "overall", grid.scored)]:
@@ -118,6 +121,8 @@ def _caption(grid: Grid) -> str:
     def values(key: str) -> str:
         return ", ".join(sorted({str(r[key]) for r in records}))
 
+    if not any(r["final_episodes"] for r in records):
+        return f"Trained without an environment: no episode was played. Policies and curves are in runs/. Code {values('code_revision')}."
     quantity = f"Score (reference set: {grid.reference}; 0 random, 100 expert)" if grid.scored else "Raw return (no reference scores)"
     seeds = ", ".join(sorted({str(len(r["seeds"])) for r in records}))
     return (
@@ -172,12 +177,19 @@ def costs_of(runs: Runs) -> list[list[str]]:
     found: dict[str, list[Row]] = {}
     for (record, episodes), method in zip(runs, method_names([record for record, _ in runs]), strict=True):
         above = selections(record, episodes)["last"].mean() > record["data_return_mean"]
-        found.setdefault(method, []).append(record | {"seconds": record["wall_time_s"] / len(record["seeds"]), "above": above})
+        seconds, played = record["wall_time_s"] / len(record["seeds"]), record["final_episodes"] > 0
+        found.setdefault(method, []).append(record | {"seconds": seconds, "above": above, "played": played})
     rows = [["method", "parameters", "updates", "seconds a seed", "sets above the data's mean return"]]
     for method in in_order(list(found)):
         own = pd.DataFrame(found[method])
         rows.append(
-            [method, _span(own["parameters"]), _span(own["updates"]), f"{own['seconds'].mean():.0f}", f"{own['above'].sum()} of {len(own)}"]
+            [
+                method,
+                _span(own["parameters"]),
+                _span(own["updates"]),
+                f"{own['seconds'].mean():.0f}",
+                f"{own['above'].sum()} of {own['played'].sum()}",
+            ]
         )
     return rows
 

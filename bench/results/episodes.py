@@ -20,7 +20,7 @@ from envs.data.references import Reference
 def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
     """Read episodes.csv of a finished run. Raises RunError, naming the row, for missing or repeated episodes, ValueError if it is no table.
 
-    A seed without any final episode is no error here: tables show the number of seeds found.
+    A seed without any final episode is no error here: tables show the number of seeds found. A run without an environment has no episode.
     """
     rows = pd.read_csv(folder / "episodes.csv")
     if missing := [c for c in EPISODE_COLUMNS if c not in rows]:
@@ -32,6 +32,10 @@ def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
             f"{folder}/episodes.csv, line {line}: repeats update {row['update']:.0f}, seed {row['seed']:.0f}, "
             f"episode {row['episode']:.0f}; run it again with force=true"
         )
+    if not record["final_episodes"]:
+        if len(rows):
+            raise RunError(f"{folder}/episodes.csv: has episodes, run.json says that none was played; run it again with force=true")
+        return rows.astype(dict.fromkeys(rows.columns, float))
     final = rows[rows["update"] == record["updates"]].groupby("seed").size()
     if not len(final):
         raise RunError(f"{folder}/episodes.csv: no episode after update {record['updates']}, the last; run it again with force=true")
@@ -66,7 +70,12 @@ def reference_name(record: Row) -> str:
 
 
 def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
-    """Each seed's return by selection rule. A failed episode counts as a random policy's (NaN without reference scores)."""
+    """Each seed's return by selection rule. A failed episode counts as a random policy's (NaN without reference scores).
+
+    A run without episodes has the last iterate alone, whose returns are NaN.
+    """
+    if not record["final_episodes"]:
+        return {"last": pd.Series(np.nan, pd.Index(record["seeds"], name="seed"))}
     counted = failures_as_random(record, episodes)
     last = _means(counted[counted["update"] == record["updates"]], ["seed"])
     curve = _evaluations(record, counted[counted["seed"].isin(last.index)])
@@ -77,6 +86,8 @@ def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
 def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
     """Mean score (raw return without reference scores) of every evaluation: one row per update, one column per seed."""
     reference = reference_of(record)
+    if not record["final_episodes"]:
+        return pd.DataFrame(columns=record["seeds"], dtype=float)
     curve = _evaluations(record, failures_as_random(record, episodes)).T
     return curve if reference is None else curve.apply(lambda x: reference.score(x.to_numpy()))
 

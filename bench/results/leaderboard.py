@@ -55,7 +55,7 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
     """One row for each selection rule."""
     reference = reference_of(record)
     stops = episodes["update"].nunique()
-    evaluations = {"last": 1, "best": stops, "mean": min(record["last_k"], stops)}
+    evaluations = {"last": min(1, stops), "best": stops, "mean": min(record["last_k"], stops)}
     for selection, values in selections(record, episodes).items():
         returns = values.to_numpy()
         scores = np.full(len(returns), np.nan) if reference is None else reference.score(returns)

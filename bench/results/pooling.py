@@ -56,7 +56,8 @@ def _joined(group: Runs) -> Run:
     taken: set[int] = set()
     parts: list[tuple[Row, pd.DataFrame, list[int]]] = []
     for record, episodes in sorted(group, key=lambda run: -len(run[0]["seeds"])):
-        final = set(episodes.loc[episodes["update"] == record["updates"], "seed"])
+        played = record["final_episodes"] > 0  # a run without an environment has no episodes
+        final = set(episodes.loc[episodes["update"] == record["updates"], "seed"]) if played else set(record["seeds"])
         seeds = [s for s in record["seeds"] if s not in taken and s in final]
         taken |= set(seeds)
         if seeds:

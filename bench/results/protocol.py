@@ -58,14 +58,14 @@ class Measured(NamedTuple):
 
 
 def measured_runs(records: Iterable[Row]) -> Iterator[Measured]:
-    """The last iterate of every run."""
-    for r in records:
+    """The last iterate of every run; runs without episodes have no number."""
+    for r in (r for r in records if r["final_episodes"]):
         yield Measured(r["algo"], r["dataset"], "last", reference_name(r), r["final_episodes"], 1, r["dataset_digest"])
 
 
 def measured_rows(board: pd.DataFrame) -> Iterator[Measured]:
-    """Every row of a leaderboard."""
-    for r in board.itertuples():
+    """Every row of a leaderboard that has a number."""
+    for r in board[board["eval_episodes"] != 0].itertuples():
         yield Measured(r.algo, r.dataset, r.selection, r.reference, r.eval_episodes, r.evaluations, r.dataset_digest)
 
 

@@ -61,9 +61,10 @@ def _pi_ref(config: Config, data: str | None) -> tuple[Any, str | None] | None:
     return (config.pi_ref_algo.determinants(), data) if config.algo.needs_pi_ref else None
 
 
-def _evaluation(config: Config) -> dict[str, int]:
-    """The settings of evaluation that determine the result."""
-    return {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
+def _evaluation(config: Config) -> dict[str, Any]:
+    """The settings of evaluation that determine the result, the environment included where it is not the data set's own."""
+    found = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
+    return found if config.env_choice.own else found | asdict(config.env_choice)
 
 
 Point = tuple[int, int]  # update, update of the last evaluation

@@ -33,7 +33,7 @@ from envs.data.logged_data import LoggedData
 def run_dir(config: Config, shared: Shared) -> RunDir:
     """The directory of a run. Loads its data, whose digests are part of the directory's name."""
     other = shared.pi_ref_data(config)
-    digest = shared.data(config.dataset, config.eval.workers).trajectories.digest
+    digest = shared.run_data(config).trajectories.digest
     return RunDir(config, digest, arithmetic_of(device_of(config.device), config), None if other is None else other.trajectories.digest)
 
 
@@ -48,7 +48,7 @@ class Population:
         self.shared, self.reporter = shared, reporter
         self.device = device_of(self.config.device)
         self.pi_ref_data = shared.pi_ref_data(self.config)
-        self.data = shared.data(self.config.dataset, self.config.eval.workers)
+        self.data = shared.run_data(self.config)
         if self.pi_ref_data is not None:
             _check_shapes(self.config, self.data, self.pi_ref_data)
         self.folders = [run_dir(config, shared) for config in configs]

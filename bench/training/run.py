@@ -54,7 +54,7 @@ def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, job
     """Train runs as one population; returns those that another process has locked, unless `wait`."""
     config = configs[0]
     size = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
-    label = f"{config.algo.name} {config.dataset}{size}"
+    label = f"{config.algo.name} {config.task}{size}"
     label = jobs.label(label, len(configs)) if jobs else label
     with (
         deferred_signals(), Reporter(label) as reporter, precision_of(config, device_of(config.device), reporter.say), ExitStack() as locks,

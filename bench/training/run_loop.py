@@ -29,6 +29,8 @@ class RunLoop(Loop):
     A signal interrupts an evaluation, which the next process plays from its beginning. With `eval.overlap` training continues while an
     evaluation is played, the last one excepted. The state is saved when such an evaluation begins, and next when it has ended.
 
+    Without an environment (env=none) nothing is played: a stop records the metrics of training alone.
+
     evaluated: updates before the last recorded evaluation.
     """
 
@@ -66,7 +68,7 @@ class RunLoop(Loop):
                     what = f"{member}: parameters are not finite after update {stop}; it counts as failed and the others continue"
                     self.reporter.say(f"{what}; a lower learning rate may help")
                 metrics = self.metrics | self.algo.diagnostics()
-                if self.evaluation.overlap and stop < updates:
+                if self.evaluation.overlap and stop < updates and self.plays:
                     self.save()
                     self._evaluate_in_background(stop, metrics)
                 else:
@@ -109,8 +111,15 @@ class RunLoop(Loop):
                     names.append(" ".join(filter(None, (run.config.algo.name, run.settings))) + f", seed {seed}")
         return names
 
-    def _evaluate(self, update: int) -> Returns:
-        """Play the episodes after `update`, again from the beginning if the handler of a signal returns."""
+    @property
+    def plays(self) -> bool:
+        """True if there is an environment to play in."""
+        return bool(self.data.env_spec)
+
+    def _evaluate(self, update: int) -> Returns | None:
+        """Play the episodes after `update`, again from the beginning if the handler of a signal returns; None without an environment."""
+        if not self.plays:
+            return None
         episodes = self.evaluation.final_episodes if update == self.algo.updates else self.evaluation.episodes
         steps = count(1)
 
@@ -135,7 +144,7 @@ class RunLoop(Loop):
 
         self.background = BackgroundEvaluation(update, self.algo, metrics, play_frozen)
 
-    def _record(self, update: int, played: Returns, metrics: Metrics) -> None:
+    def _record(self, update: int, played: Returns | None, metrics: Metrics) -> None:
         """Add an evaluation to the rows of every run, and to the log."""
         for run in self.runs:
             run.add_evaluation(update, played, metrics)
@@ -147,6 +156,8 @@ class RunLoop(Loop):
 
 
 def spell(summary: Row) -> str:
-    """A summary as text: "return 1234.5, score 67.8"."""
+    """A summary as text: "return 1234.5, score 67.8"; "loss 0.123" of a run without evaluation."""
+    if "return_mean" not in summary:
+        return f"loss {summary['loss']:.4g}"
     score = f", score {summary['score_mean']:.1f}" if "score_mean" in summary else ""
     return f"return {summary['return_mean']:.1f}{score}"

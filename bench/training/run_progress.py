@@ -58,24 +58,29 @@ class RunInProgress:
         self.folder.start(self.record)
         self.logger = make_logger(self.config, self.folder)
 
-    def add_evaluation(self, update: int, played: Returns, metrics: Mapping[str, Tensor]) -> None:
-        """Add the run's part of an evaluation after `update` to its rows, and log it. `played` [P, episodes] and `metrics` [P] are the
-        population's."""
-        own = Returns(*(x[self.members] for x in played))
-        self.episodes += episode_rows(self.config.seeds, update, own)
+    def add_evaluation(self, update: int, played: Returns | None, metrics: Mapping[str, Tensor]) -> None:
+        """Add the run's part of an evaluation after `update` to its rows, and log it. `played` [P, episodes] (None without an environment)
+        and `metrics` [P] are the population's."""
         values = {name: self._own(value).tolist() for name, value in metrics.items()}
+        if played is not None:
+            own = Returns(*(x[self.members] for x in played))
+            self.episodes += episode_rows(self.config.seeds, update, own)
+            values = {"return_mean": [float(returns.mean()) for returns in own.returns]} | values
         rows: list[Row] = [
-            {"update": update, "seed": seed, "return_mean": float(own.returns[k].mean()), **{name: v[k] for name, v in values.items()}}
-            for k, seed in enumerate(self.config.seeds)
+            {"update": update, "seed": seed, **{name: v[k] for name, v in values.items()}} for k, seed in enumerate(self.config.seeds)
         ]
         self.curve += rows
         if self.logger is not None:
             self.logger.log(update, rows)
 
     def summary(self, update: int, reference: Reference | None) -> Row:
-        """Mean return, and mean score if there is a `reference`, of the evaluation after `update`; failed seeds are left out."""
-        last = [float(row["return_mean"]) for row in self.curve if int(row["update"]) == update and int(row["seed"]) not in self.failed]
-        found: dict[str, Any] = {"return_mean": float(np.mean(last)) if last else float("nan")}
+        """Mean return, and mean score if there is a `reference`, of the evaluation after `update`; failed seeds are left out.
+
+        Mean loss without an environment.
+        """
+        name = "loss" if self.config.env_choice.without else "return_mean"
+        last = [float(row[name]) for row in self.curve if int(row["update"]) == update and int(row["seed"]) not in self.failed]
+        found: dict[str, Any] = {name: float(np.mean(last)) if last else float("nan")}
         if reference is not None:
             found["score_mean"] = float(reference.score(np.asarray(found["return_mean"])))
         return found
@@ -108,16 +113,17 @@ class RunInProgress:
         """The content of run.json: everything that tables and `bench.replay` need beside the rows."""
         config, reference, device = self.config, data.reference, algo.device
         tuned, strata = tuned_settings(config), kept_of(config, data)
+        episodes = (0, 0) if config.env_choice.without else (config.eval.episodes, config.eval.final_episodes)
         return {
-            "suite": config.suite, "dataset": config.dataset, "algo": config.algo.name, "seeds": list(config.seeds),
-            "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
-            "final_episodes": config.eval.final_episodes, "last_k": config.eval.last_k,
+            "suite": config.suite, "dataset": config.task, "algo": config.algo.name, "seeds": list(config.seeds),
+            "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": episodes[0],
+            "final_episodes": episodes[1], "last_k": config.eval.last_k,
             "reference": None if reference is None else {"name": reference.name, "random": reference.random, "expert": reference.expert},
             "environment": {
                 "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
                 **data.units.to_json(),
             },
-            "note": data.note, "pi_ref_dataset": config.pi_ref.dataset,
+            "note": "; ".join(filter(None, (data.note, _own_environment(config, data)))), "pi_ref_dataset": config.pi_ref.dataset,
             "domain_settings": None if tuned is None else tuned.record(), "curation": None if strata is None else strata._asdict(),
             "strata_coincide": strata is not None and strata.coincide,
             "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
@@ -136,3 +142,10 @@ def kept_of(config: Config, data: LoggedData) -> Kept | None:
     """The trajectories that the filters of a run's curation keep; None for a method without filters."""
     curation = getattr(config.algo, "curation", None)
     return kept(data.trajectories, curation) if isinstance(curation, Curation) and curation.percentiles else None
+
+
+def _own_environment(config: Config, data: LoggedData) -> str:
+    """The remark on a run that was not evaluated in the data set's own environment; empty for others."""
+    if config.env_choice.without:
+        return "trained without an environment (env=none), so that no episode was played"
+    return f"the data set's own environment is {data.own_env}; its reference scores do not hold here" if data.own_env else ""

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from bench.config.schema import Config
 from bench.training.device import cores
+from envs.data.env_choice import OWN, EnvChoice
 from envs.data.logged_data import LoggedData
 from envs.evaluation.measured_reference import measured_reference
 from envs.evaluation.rollout import Evaluator
@@ -24,28 +25,33 @@ class Shared:
 
     def __init__(self, open_evaluator: Callable[[str, int], Evaluator] = Evaluator) -> None:
         self.open_evaluator = open_evaluator
-        self._data: dict[str, LoggedData] = {}
+        self._data: dict[tuple[str, EnvChoice], LoggedData] = {}
         self._evaluator: tuple[tuple[str, int | None], Evaluator] | None = None
 
-    def keep(self, data: LoggedData) -> None:
-        """Use `data` wherever its id is asked for; the data set used longest ago is dropped."""
-        self._data.pop(data.dataset, None)
-        self._data[data.dataset] = data
+    def keep(self, data: LoggedData, choice: EnvChoice = OWN) -> None:
+        """Use `data` wherever its id is asked for with `choice`; the data set used longest ago is dropped."""
+        self._data.pop((data.dataset, choice), None)
+        self._data[data.dataset, choice] = data
         while len(self._data) > KEPT:
             del self._data[next(iter(self._data))]
 
-    def data(self, dataset: str, workers: int | None = None) -> LoggedData:
-        """Data set `dataset`. If it has no reference scores, they are measured in `workers` processes. Raises DataError."""
-        data = self._data.get(dataset) or load(dataset)
-        if dataset not in self._data and data.reference is None:
+    def data(self, dataset: str, workers: int | None = None, choice: EnvChoice = OWN) -> LoggedData:
+        """Data set `dataset`, with the environment of `choice`. If its environment has no reference scores, they are measured in `workers`
+        processes; in another environment than its own, returns stay raw. Raises DataError."""
+        data = self._data.get((dataset, choice)) or load(dataset, choice=choice)
+        if (dataset, choice) not in self._data and data.reference is None and not data.own_env and not choice.without:
             data = replace(data, reference=measured_reference(data, self.evaluator(data.env_spec, workers)))
-        self.keep(data)
+        self.keep(data, choice)
         return data
+
+    def run_data(self, config: Config) -> LoggedData:
+        """The data set of the run. Raises DataError."""
+        return self.data(config.dataset, config.eval.workers, config.env_choice)
 
     def pi_ref_data(self, config: Config) -> LoggedData | None:
         """The data set that the run's pi_ref is trained on, None if it is the run's own or the method needs no pi_ref."""
         dataset = config.pi_ref.dataset if config.algo.needs_pi_ref else None
-        return None if dataset in (None, config.dataset) else self.data(dataset, config.eval.workers)
+        return None if dataset in (None, config.dataset) else self.data(dataset, config.eval.workers, config.env_choice)
 
     def evaluator(self, env_spec: str, workers: int | None) -> Evaluator:
         """Open environments of `env_spec` in `workers` processes, all cores by default; other environments are closed."""

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 from typing import Any
 
-from envs.data.trust import check_spec, entry_points
+from envs.data.trust import check_spec, entry_points, own_packages
 from envs.errors import DataError, first_line
 
 ROBOTICS = "run: pip install 'iwsft-bench[robotics]'"
 
 
 def find_spec(env_id: str) -> Any:
-    """A copy of Gymnasium's spec of environment `env_id`. Raises DataError if no package registers it."""
+    """A copy of Gymnasium's spec of environment `env_id`. Raises DataError if neither Gymnasium nor a package that may be imported has it.
+
+    Packages in IWSFT_TRUSTED_PACKAGES are imported, since they may register it, and Gymnasium-Robotics is.
+    """
     import copy
 
     import gymnasium
 
     try:
         return copy.deepcopy(gymnasium.spec(env_id))
-    except gymnasium.error.Error:
+    except (gymnasium.error.Error, ModuleNotFoundError):  # of a package before a colon
         pass
+    for package in own_packages():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(package)
     try:
-        import_robotics(env_id)
+        if env_id not in gymnasium.registry:
+            import_robotics(env_id)
         return copy.deepcopy(gymnasium.spec(env_id))
-    except gymnasium.error.Error as error:
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
         raise DataError(f"environment '{env_id}' is not registered: {first_line(error)}") from error
 
 

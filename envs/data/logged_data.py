@@ -18,7 +18,8 @@ class LoggedData:
     trajectories: the episodes, with actions scaled to [-1, 1] and clipped; discrete actions are numbers from 0. units: the environment's
     units of actions. env_spec: the environment of evaluation, as Gymnasium's JSON; empty if the data set
     names none. reference: the returns of scores 0 and 100, or None. clipped: share of action entries outside the bounds. note: a remark
-    for tables, or empty.
+    for tables, or empty. own_env: the data set's own environment in words where `env_spec` is another one (envs.data.env_choice); reference
+    scores then do not hold and are None. Else empty.
     """
 
     dataset: str
@@ -28,6 +29,7 @@ class LoggedData:
     reference: Reference | None
     clipped: float
     note: str = ""
+    own_env: str = ""
 
     @property
     def observation_width(self) -> int:

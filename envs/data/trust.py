@@ -29,7 +29,7 @@ def check_specs(dataset: str, metadata: dict[str, Any]) -> None:
 def check_spec(where: str, spec: Any) -> None:
     """Raise DataError, beginning with `where`, unless environment `spec` (JSON) imports from trusted packages only."""
     if spec == "":
-        raise DataError(f"{where}: the data set names none, so policies cannot be evaluated; write it again with an environment (--env)")
+        raise DataError(f"{where}: the data set names none to play policies in; add env=ID (of Gymnasium), or env=none to train without")
     try:
         found = list(entry_points(json.loads(spec)))
     except (TypeError, ValueError, AttributeError) as error:
@@ -53,6 +53,16 @@ def entry_points(spec: dict[str, Any]) -> Iterator[Any]:
         yield wrapper["entry_point"] if isinstance(wrapper, dict) and "entry_point" in wrapper else wrapper
 
 
+def check_module(where: str, module: str) -> None:
+    """Raise DataError, beginning with `where`, unless `module` belongs to a trusted package."""
+    if not _trusted(module):
+        raise DataError(f"{where}: would import '{module}', which is not trusted; if you trust it, set IWSFT_TRUSTED_PACKAGES={module}")
+
+
+def own_packages() -> tuple[str, ...]:
+    """The packages that the user trusts: IWSFT_TRUSTED_PACKAGES."""
+    return tuple(name.strip() for name in os.environ.get("IWSFT_TRUSTED_PACKAGES", "").split(",") if name.strip())
+
+
 def _trusted(module: str) -> bool:
-    own = tuple(name.strip() for name in os.environ.get("IWSFT_TRUSTED_PACKAGES", "").split(",") if name.strip())
-    return any(module == name or module.startswith(f"{name}.") for name in TRUSTED + own)
+    return any(module == name or module.startswith(f"{name}.") for name in TRUSTED + own_packages())

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from envs.data.actions import ActionUnits, supported
 from envs.data.builder import Allocate, Builder
+from envs.data.env_choice import OWN, EnvChoice, describe, same_environment
 from envs.data.environments import import_packages
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
@@ -26,6 +28,7 @@ from envs.readers.hdf5 import Hdf5Files
 FORMATS: dict[str, type[EpisodeFiles]] = {"hdf5": Hdf5Files, "arrow": ArrowFiles, "parquet": ArrowFiles}
 SPECS = ("env_spec", "eval_env_spec")
 ACTIONS = "expected a box of rank 1 or a discrete space"
+SPACES = ("observation_space", "action_space")
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,21 @@ class Opened:
     episodes: np.ndarray
 
 
-def open_dataset(dataset: str, folder: Path, stack: ExitStack) -> Opened:
-    """Open the data set in `folder` until `stack` ends, all episodes selected. Raises DataError for damaged or unsupported files."""
+def open_dataset(dataset: str, folder: Path, stack: ExitStack, choice: EnvChoice = OWN) -> Opened:
+    """Open the data set in `folder` until `stack` ends, all episodes selected. Raises DataError for damaged or unsupported files.
+
+    Its environment may be absent or not trusted if `choice` replaces it and the files name their spaces.
+    """
     import minari
     from minari.dataset.minari_storage import MinariStorage
 
     metadata = read_metadata(dataset, folder)
     reader = _reader(dataset, folder, metadata["data_format"])
-    check_specs(dataset, metadata)  # before Minari makes the environment that the file names
-    for key in SPECS:
-        if metadata.get(key) is not None:
-            import_packages(metadata[key])
+    if not (choice.replaces and all(metadata.get(key) is not None for key in SPACES)):
+        check_specs(dataset, metadata)  # before Minari makes the environment that the file names
+        for key in SPECS:
+            if metadata.get(key) is not None:
+                import_packages(metadata[key])
     try:
         storage = MinariStorage.read(folder / "data")
     except Exception as error:  # several libraries rebuild spaces and specs from the file
@@ -82,7 +89,7 @@ def _reader(dataset: str, folder: Path, data_format: str) -> type[EpisodeFiles]:
     return FORMATS[data_format]
 
 
-def join(dataset: str, opened: list[Opened], allocate: Allocate) -> LoggedData:
+def join(dataset: str, opened: list[Opened], allocate: Allocate, choice: EnvChoice = OWN) -> LoggedData:
     """The selected episodes of all data sets, one after another, in arrays from `allocate`. Raises DataError."""
     first = opened[0]
     for other in opened[1:]:
@@ -108,14 +115,15 @@ def join(dataset: str, opened: list[Opened], allocate: Allocate) -> LoggedData:
             builder.rows()  # refuses an empty episode before its arrays are read
             builder.add(*part.files.read(episode))
     trajectories = builder.finish()
-    units, spec = _environment(first.files.dataset, first.data, trajectories)
+    units, spec, own_env = _environment(first.files.dataset, first.data, trajectories, choice)
     units, narrowed = units.narrowed(trajectories.actions.numpy())
     clipped = 0.0 if discrete else units.scale_to_unit(trajectories.actions.numpy())
     notes = [str(o.files.metadata["note"]) for o in opened if o.files.metadata.get("note")]
     if narrowed:
         entries = ", ".join(map(str, narrowed))
         notes.append(f"action entries {entries} have no bounds near the data's: scaled by the data's smallest and largest values")
-    return LoggedData(dataset, trajectories, units, spec, _common_reference(opened), clipped, "; ".join(dict.fromkeys(notes)))
+    reference = None if own_env or choice.without else _common_reference(opened)
+    return LoggedData(dataset, trajectories, units, spec, reference, clipped, "; ".join(dict.fromkeys(notes)), own_env)
 
 
 def _check_alike(first: Opened, other: Opened) -> None:
@@ -126,17 +134,21 @@ def _check_alike(first: Opened, other: Opened) -> None:
             raise DataError(f"{other.files.dataset} cannot be combined with {first.files.dataset}: their {what} differ ({b} and {a})")
 
 
-def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[ActionUnits, str]:
-    """The units of actions and the spec (JSON) of the environment of evaluation; an empty spec if the data set names none.
+def _environment(dataset: str, data: Any, trajectories: Trajectories, choice: EnvChoice) -> tuple[ActionUnits, str, str]:
+    """The units of actions and the spec (JSON) of the environment of evaluation; the data set's own in words, if that is another one.
 
-    Raises DataError if the environment's spaces do not fit the data.
+    The spec is empty if the data set names none and none is chosen. Raises DataError if the environment's spaces do not fit the data.
     """
-    if all(data.storage.metadata.get(key) is None for key in SPECS):
-        return ActionUnits.of(data.action_space), ""
+    own = data.env_spec if data._eval_env_spec is None else data._eval_env_spec  # Minari has no public name for it
+    if choice.without or (own is None and not choice.replaces):
+        return ActionUnits.of(data.action_space), "", "" if own is None else describe(own)
     try:
-        env = data.recover_environment(eval_env=True, disable_env_checker=True)
+        env = gymnasium.make(choice.find(), disable_env_checker=True) if choice.replaces else _recover(data)
+    except DataError:
+        raise
     except Exception as error:  # an environment's constructor can raise anything
-        raise DataError(f"{dataset}: its environment cannot be made ({first_line(error)}); see env_spec in metadata.json") from error
+        name, remedy = (f"env = {choice.env}:", "") if choice.replaces else ("its", "; see env_spec in metadata.json")
+        raise DataError(f"{dataset}: {name} environment cannot be made ({first_line(error)}){remedy}") from error
     try:
         space, action_space = env.observation_space, env.action_space
         if not supported(action_space):
@@ -148,12 +160,20 @@ def _environment(dataset: str, data: Any, trajectories: Trajectories) -> tuple[A
         ):
             if expected != array.shape[1]:
                 raise DataError(f"{dataset}: {name} are {array.shape[1]} wide; environment {env.spec.id} has {shown}")
-        for name, own, other in (("observations", data.observation_space, space), ("actions", data.action_space, action_space)):
-            if form(own) != form(other):
-                raise DataError(f"{dataset}: its {name} have space {own}, those of environment {env.spec.id} {other}; write it again")
-        return ActionUnits.of(action_space), env.spec.to_json()
+        for name, logged, played in (("observations", data.observation_space, space), ("actions", data.action_space, action_space)):
+            if form(logged) != form(played):
+                remedy = "choose another environment" if choice.replaces else "write it again"
+                raise DataError(f"{dataset}: its {name} have space {logged}, those of environment {env.spec.id} {played}; {remedy}")
+        spec = choice.limited(env.spec)
+        same = own is None or same_environment(spec, own if choice.replaces else env.spec)
+        return ActionUnits.of(action_space), spec.to_json(), "" if same else describe(own)
     finally:
         env.close()
+
+
+def _recover(data: Any) -> Any:
+    """The environment that the files name."""
+    return data.recover_environment(eval_env=True, disable_env_checker=True)
 
 
 def _common_reference(opened: list[Opened]) -> Reference | None:

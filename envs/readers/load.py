@@ -16,6 +16,7 @@ import numpy as np
 from envs.data.actions import ActionUnits
 from envs.data.builder import Allocate, in_memory
 from envs.data.cache import Cache, Scratch, key_of
+from envs.data.env_choice import OWN, EnvChoice
 from envs.data.logged_data import LoggedData
 from envs.data.minari_root import datasets_root
 from envs.data.references import Reference
@@ -26,8 +27,10 @@ from envs.readers.join import join, open_dataset
 from envs.readers.obtain import obtain
 
 
-def load(dataset: str, cache: bool = True) -> LoggedData:
+def load(dataset: str, cache: bool = True, choice: EnvChoice = OWN) -> LoggedData:
     """Read `dataset`, an id or an expression of `envs.data.selection`; record, convert or download it first if it is absent.
+
+    choice: the environment that policies are played in, whose action bounds scale the actions.
 
     A second call opens a memory-mapped copy (`envs.data.cache`) unless `cache` is false. Raises DataError for an unknown id, damaged
     files, an environment that does not fit, spaces without a flat form, numbers that are not finite, arrays that do not fit together.
@@ -37,15 +40,15 @@ def load(dataset: str, cache: bool = True) -> LoggedData:
         obtain(part)
     root = datasets_root()
     if not cache:
-        return _read(dataset, parts, in_memory)
-    store, key = Cache(root), key_of(dataset, [root / part.dataset for part in parts])
+        return _read(dataset, parts, in_memory, choice)
+    store, key = Cache(root), key_of(choice.label(dataset), [root / part.dataset for part in parts])
     if (kept := store.find(key)) is not None:
         return _from_index(dataset, *kept)
     scratch = store.scratch()
     if scratch is None:
-        return _read(dataset, parts, in_memory)
+        return _read(dataset, parts, in_memory, choice)
     with scratch:
-        return _read_and_keep(dataset, parts, scratch, key)
+        return _read_and_keep(dataset, parts, scratch, key, choice)
 
 
 def load_filtered(data: Any, condition: Callable[[Any], bool] | None = None) -> LoggedData:
@@ -69,25 +72,25 @@ def load_filtered(data: Any, condition: Callable[[Any], bool] | None = None) -> 
         return join(data.id, [replace(opened, episodes=np.asarray(data.episode_indices))], in_memory)
 
 
-def _read(dataset: str, parts: list[Part], allocate: Allocate) -> LoggedData:
+def _read(dataset: str, parts: list[Part], allocate: Allocate, choice: EnvChoice) -> LoggedData:
     """Read the selected episodes of all parts."""
     with ExitStack() as stack:
         opened = []
         for part in parts:
-            found = open_dataset(part.dataset, datasets_root() / part.dataset, stack)
+            found = open_dataset(part.dataset, datasets_root() / part.dataset, stack, choice)
             if part.rules:
                 found = replace(found, episodes=part.select(found.files.returns(), found.files.lengths))
             opened.append(found)
-        return join(dataset, opened, allocate)
+        return join(dataset, opened, allocate, choice)
 
 
-def _read_and_keep(dataset: str, parts: list[Part], scratch: Scratch, key: str) -> LoggedData:
+def _read_and_keep(dataset: str, parts: list[Part], scratch: Scratch, key: str, choice: EnvChoice) -> LoggedData:
     """Read into the cache; into memory if the disk has no space."""
     try:
-        data = _read(dataset, parts, scratch.allocate)
+        data = _read(dataset, parts, scratch.allocate, choice)
         scratch.keep(key, data.trajectories, _to_index(data))
     except OSError:
-        return _read(dataset, parts, in_memory)
+        return _read(dataset, parts, in_memory, choice)
     kept = scratch.cache.find(key)
     return data if kept is None else _from_index(dataset, *kept)
 
@@ -95,9 +98,11 @@ def _read_and_keep(dataset: str, parts: list[Part], scratch: Scratch, key: str) 
 def _to_index(data: LoggedData) -> dict[str, Any]:
     """All of `data` but its trajectories, for the cache's index."""
     reference = None if data.reference is None else vars(data.reference)
-    return data.units.to_json() | {"env_spec": data.env_spec, "reference": reference, "clipped": data.clipped, "note": data.note}
+    facts = {"env_spec": data.env_spec, "own_env": data.own_env, "reference": reference, "clipped": data.clipped, "note": data.note}
+    return data.units.to_json() | facts
 
 
 def _from_index(dataset: str, trajectories: Trajectories, index: dict[str, Any]) -> LoggedData:
     reference = None if index["reference"] is None else Reference(**index["reference"])
-    return LoggedData(dataset, trajectories, ActionUnits.from_json(index), index["env_spec"], reference, index["clipped"], index["note"])
+    facts = (index["env_spec"], reference, index["clipped"], index["note"], index["own_env"])
+    return LoggedData(dataset, trajectories, ActionUnits.from_json(index), *facts)

@@ -27,7 +27,9 @@ def learning_curves(grid: Grid, runs: Runs, look: dict[str, Look]) -> dict[str, 
     found = {}
     for dataset in grid.datasets:
         figure, axes = canvas()
-        methods = [m for m in grid.methods if (dataset, m) in grid.records]
+        methods = [m for m in grid.methods if (dataset, m) in grid.records and grid.records[dataset, m]["final_episodes"]]
+        if not methods:
+            continue
         for method in methods:
             record = grid.records[dataset, method]
             curve = learning_curve(record, episodes_of[record["config_hash"]])

@@ -50,7 +50,7 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
     for (record, episodes), method in zip(runs, method_names(records), strict=True):
         name = f"{method} on {record['dataset']}"
         seeds = episodes[episodes["update"] == record["updates"]]["seed"].nunique()
-        if seeds < len(record["seeds"]):
+        if record["final_episodes"] and seeds < len(record["seeds"]):
             found.append(f"{name}: {seeds} of {len(record['seeds'])} seeds")
         if record["failed_episodes"]:
             found.append(f"{name}: {record['failed_episodes']} episodes failed (no finite return) and count as score 0")
@@ -61,7 +61,7 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
             found.append(f"{algo} on {', '.join(missing)}: no finished run")
     if unfinished := len(list(suite.glob("runs/*/run.json"))) - len(runs):
         found.append(f"unfinished runs, left out: {unfinished}")
-    if (groups := len(comparable_groups(records))) > 1:
+    if (groups := len(comparable_groups([r for r in records if r["final_episodes"]]))) > 1:
         found.append(f"{groups} protocols (reference set, number of final episodes): one table each; figures show the largest group")
     if any(len(r["seeds"]) < 2 for r in records):
         found.append("runs with one seed have no interval and no test")

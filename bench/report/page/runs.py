@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.config.compose import defaults, difference
 from bench.report.page.films import LIMITS, Limits, embedded_films
+from bench.report.tables import NOT_PLAYED
 from bench.results.episodes import learning_curve, reference_of
 from bench.results.grid import method_names
 from bench.results.runs import Runs
@@ -35,7 +36,7 @@ def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
     points = {"updates": [int(u) for u in curve.index], "seeds": {str(s): [_number(v) for v in curve[s]] for s in curve}, "label": quantity}
     return {
         "title": f"{method} on {record['dataset']}", "hash": record["config_hash"],
-        "value": f"{quantity} {float(np.mean(scored)):.1f}",
+        "value": f"{quantity} {float(np.mean(scored)):.1f}" if len(means) else NOT_PLAYED,
         "facts": [
             ("code", record["code_revision"]), ("device", record["device"]), ("parameters", f"{record['parameters']:,}"),
             ("wall time", f"{record.get('wall_time_s', float('nan')):.0f} s"), ("finished", finished_at(record)),

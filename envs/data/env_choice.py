@@ -1,0 +1,78 @@
+"""The environment that policies are played in, where a run asks for another one than the data set's own, or for none."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from envs.data.environments import find_spec
+from envs.data.trust import check_module
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class EnvChoice:
+    """A choice of the environment for evaluation.
+
+    env: an id of Gymnasium's, "none" to play in no environment, None for the data set's own. max_episode_steps: steps after which an
+    episode is truncated; None for the environment's own limit.
+    """
+
+    env: str | None = None
+    max_episode_steps: int | None = None
+
+    @property
+    def own(self) -> bool:
+        """True for the data set's own environment with its own limit."""
+        return self == OWN
+
+    @property
+    def without(self) -> bool:
+        """True if no environment is used: nothing is evaluated."""
+        return (self.env or "").lower() == NONE
+
+    @property
+    def replaces(self) -> bool:
+        """True if the data set's own environment is not made."""
+        return self.env is not None
+
+    def label(self, dataset: str) -> str:
+        """`dataset` as the row of a table: "ID", "ID in ENV", "ID in ENV (100 steps)", "ID without environment"."""
+        if self.without:
+            return f"{dataset} without environment"
+        place = "" if self.env is None else f" in {self.env}"
+        return f"{dataset}{place}" + ("" if self.max_episode_steps is None else f" ({self.max_episode_steps} steps)")
+
+    def find(self) -> Any:
+        """Gymnasium's spec of environment `env`. Raises DataError for an unknown id, or one of a package that is not trusted."""
+        assert self.env is not None
+        if ":" in self.env:  # Gymnasium imports what stands before the colon
+            check_module(f"env = {self.env}", self.env.split(":")[0])
+        return find_spec(self.env)
+
+    def limited(self, spec: Any) -> Any:
+        """A copy of `spec` with the limit of steps, if one is chosen."""
+        found = copy.deepcopy(spec)
+        if self.max_episode_steps is not None:
+            found.max_episode_steps = self.max_episode_steps
+        return found
+
+
+OWN = EnvChoice()
+
+
+def describe(spec: Any) -> str:
+    """A spec in words: "Hopper-v5 (1000 steps)"."""
+    return spec.id + ("" if spec.max_episode_steps is None else f" ({spec.max_episode_steps} steps)")
+
+
+def same_environment(one: Any, other: Any) -> bool:
+    """True if two of Gymnasium's specs make the same environment: id, arguments, limit of steps and wrappers agree."""
+
+    def parts(spec: Any) -> tuple[Any, ...]:
+        arguments = {k: v for k, v in (spec.kwargs or {}).items() if k != "render_mode"}
+        return spec.id, arguments, spec.max_episode_steps, tuple(map(repr, spec.additional_wrappers or ()))
+
+    return parts(one) == parts(other)
