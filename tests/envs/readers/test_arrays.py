@@ -186,7 +186,7 @@ def test_without_an_environment_data_load_and_cannot_be_evaluated() -> None:
     np.testing.assert_array_equal(data.units.high, np.float32([3.6, 4]))
     np.testing.assert_allclose(data.to_env(data.trajectories.actions.numpy()), np.linspace(-2, 4, 16).reshape(8, 2), atol=1e-6)
     assert load(ID).env_spec == ""  # from the cache, too
-    with pytest.raises(DataError, match=r"environment: the data set names none, so policies cannot be evaluated; write it again with"):
+    with pytest.raises(DataError, match=r"environment: the data set names none to play policies in; add env=ID"):
         Evaluator(data.env_spec, 1)
 
 

@@ -72,7 +72,7 @@ def test_data_without_an_environment_cannot_be_evaluated(minari_root: Path) -> N
     write_minari(ID, random_episodes(3, obs=4, act=1), env_id=None)
     data = load(ID)
     assert (data.env_spec, data.units.low.tolist(), data.units.high.tolist()) == ("", [-3], [3])
-    with pytest.raises(DataError, match="the data set names none, so policies cannot be evaluated"):
+    with pytest.raises(DataError, match="the data set names none to play policies in"):
         Evaluator(data.env_spec, 1)
 
 
