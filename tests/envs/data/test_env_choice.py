@@ -84,7 +84,10 @@ def test_without_environment_an_untrusted_one_is_neither_made_nor_refused(minari
         (EnvChoice("Hoper-v5"), "environment 'Hoper-v5' is not registered: Environment `Hoper` doesn't exist"),
         (EnvChoice("os:Hopper-v5"), "env = os:Hopper-v5: would import 'os', which is not trusted"),
         (EnvChoice("Hopper-v5"), "observations are 4 wide; environment Hopper-v5 has"),
-        (EnvChoice("CartPole-v1"), "it has 0 discrete actions; environment CartPole-v1 has Discrete"),
+        (
+            EnvChoice("CartPole-v1"),
+            "its actions have space Box(-3.0, 3.0, (1,), float32), those of environment CartPole-v1 Discrete(2); choose another",
+        ),
     ],
 )
 def test_an_environment_that_does_not_fit_is_refused_in_one_line(pendulum_data: Callable, choice: EnvChoice, line: str) -> None:
