@@ -18,6 +18,8 @@ from algos.methods.weighted_bc import WeightedBCConfig
 from envs.data.env_choice import EnvChoice
 
 ENV_ID = re.compile(r"[\w:./-]{1,200}")  # of Gymnasium: [module:][namespace/]name[-vN]
+DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+DEVICES = "auto, cpu, cuda, or cuda:N for the GPU number N"
 PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
@@ -131,7 +133,7 @@ class Config:
     suite: str = "single"  # runs and tables go to results_dir/suite
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
-    device: str = "auto"  # auto | cpu | cuda
+    device: str = "auto"  # auto | cpu | cuda | cuda:N, the GPU number N of this machine
     results_dir: str = "results"  # folder of all suites
     force: bool = False  # train finished runs again
     population: dict[str, Any] = field(default_factory=dict)  # settings of algo, each with a list of values: one run per combination
@@ -146,7 +148,7 @@ class Config:
         require(bool(seeds), "seeds", seeds, "at least one seed")
         require(all(s >= 0 for s in seeds), "seeds", seeds, "seeds of at least 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "each seed once")
-        require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(bool(DEVICE.fullmatch(self.device)), "device", self.device, DEVICES)
         known = self.env is None or bool(ENV_ID.fullmatch(self.env))
         require(known, "env", self.env, "an environment's id such as Hopper-v5, none, or null for the data set's own")
         for key, name in (("suite", self.suite), ("algo.name", self.algo.name)):  # they name folders and files

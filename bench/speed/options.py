@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.errors import ConfigError, require
+from bench.config.schema import DEVICE, DEVICES
 from bench.errors import first_line
 from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
-from bench.training.device import PRECISIONS, device_of, precision_on
+from bench.training.device import PRECISIONS, device_of, precision_on, use_gpu
 
 ENGINES = ("eager", "compiled", "captured")
 
@@ -25,7 +26,7 @@ class Options:
     """Options of every measurement."""
 
     dataset: str = "iwsft/hopper/medium-replay-v0"
-    device: str = "auto"  # auto | cpu | cuda
+    device: str = "auto"  # auto | cpu | cuda | cuda:N
     engine: str = "auto"  # of the suite's updates: auto | eager | compiled | captured
     precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
     threads: int | None = None  # of the process that trains; null: one per core
@@ -34,13 +35,13 @@ class Options:
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
-        require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(bool(DEVICE.fullmatch(self.device)), "device", self.device, DEVICES)
         require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         require(self.threads is None or self.threads > 0, "threads", self.threads, "a positive number, or null for all cores")
         require(self.batch > 0, "batch", self.batch, "a positive number")
         require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")
-        self.device = device_of(self.device).type
+        self.device = use_gpu(device_of(self.device))
         found = precision_on(torch.device(self.device), self.precision)
         require(found == self.precision, "precision", self.precision, f"{found}, because another is no faster on this processor")
         self.threads = self.threads or cores()

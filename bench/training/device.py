@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -29,12 +29,32 @@ def cores() -> int:
 
 
 def device_of(name: str) -> torch.device:
-    """The device of the setting `device=name`: auto, cpu or cuda. Raises ConfigError where torch finds no GPU."""
+    """The device of the setting `device=name`: auto, cpu, cuda or cuda:N. Raises ConfigError where torch finds no such GPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device = cuda: this torch finds no GPU; use device=cpu")
-    return torch.device(name)
+    if name != "cpu" and not torch.cuda.is_available():
+        raise ConfigError(f"device = {name}: this torch finds no GPU; use device=cpu")
+    device = torch.device(name)
+    if device.index is not None and device.index >= (count := torch.cuda.device_count()):
+        raise ConfigError(f"device = {name}: this machine has {', '.join(f'cuda:{n}' for n in range(count))}")
+    return device
+
+
+def current_gpu(device: torch.device) -> AbstractContextManager[Any]:
+    """A context in which `device` is the current GPU, where streams and CUDA graphs are made; without effect for a CPU."""
+    return torch.cuda.device(device) if device.type == "cuda" and device.index is not None else nullcontext()
+
+
+def use_gpu(device: torch.device) -> str:
+    """Make `device` the GPU of this process and of those that it starts; returns its kind, "cpu" or "cuda".
+
+    A started process sees that GPU alone.
+    """
+    if device.index is not None:
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[device.index] if device.index < len(visible) else str(device.index)
+        torch.cuda.set_device(device)
+    return device.type
 
 
 def precision_on(device: torch.device, precision: str) -> str:

@@ -11,7 +11,7 @@ from algos.errors import require
 from bench.config.domains import tuned_settings
 from bench.config.schema import Config
 from bench.storage.rundir import RunDir
-from bench.training.device import device_of, precision_of
+from bench.training.device import current_gpu, device_of, precision_of
 from bench.training.grouping import max_members, populations, split
 from bench.training.population import Population, run_dir
 from bench.training.progress import JobCounter, Reporter
@@ -56,8 +56,10 @@ def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, job
     size = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
     label = f"{config.algo.name} {config.task}{size}"
     label = jobs.label(label, len(configs)) if jobs else label
+    device = device_of(config.device)
     with (
-        deferred_signals(), Reporter(label) as reporter, precision_of(config, device_of(config.device), reporter.say), ExitStack() as locks,
+        deferred_signals(), Reporter(label) as reporter, current_gpu(device), precision_of(config, device, reporter.say),
+        ExitStack() as locks,
     ):  # fmt: skip
         population = Population(configs, shared, reporter)
         unfinished, locked = _lock_unfinished(population.folders, wait, reporter, locks)

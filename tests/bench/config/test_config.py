@@ -116,7 +116,7 @@ def test_numbers_on_the_command_line_are_read_as_numbers() -> None:
         ("algo.hidden=[]", "algo.hidden = []: expected positive layer widths"),
         ("eval.every=0", "eval.every = 0: expected a positive number"),
         ("eval.final_episodes=1", "eval.final_episodes = 1: expected at least eval.episodes = 10"),
-        ("device=tpu", "device = tpu: expected auto, cpu or cuda"),
+        ("device=tpu", "device = tpu: expected auto, cpu, cuda, or cuda:N"),
         ("logger.name=wandb", "unknown key 'logger.name'"),
         ("logger=csv", "logger=csv: no such logger"),
         ("engine=eager", "unknown key 'engine'; near names: trainer.engine"),

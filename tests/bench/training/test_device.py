@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +12,10 @@ import torch
 
 from algos.batches.sampling import Sampler
 from algos.engines import WithFallback
+from algos.errors import ConfigError
+from bench.speed.options import MeasureOptions
 from bench.storage.rundir import RunDir
-from bench.training.device import apply_engine, arithmetic, arithmetic_of, precision_of
+from bench.training.device import apply_engine, arithmetic, arithmetic_of, current_gpu, device_of, precision_of
 from tests.helpers.devices import CPU, GPU, config
 from tests.helpers.learners import episodes_of, small
 
@@ -21,6 +26,55 @@ def test_settings_without_effect_on_results_do_not_change_the_hash() -> None:
     assert arithmetic_of(GPU, config(precision="tf32")) == "cuda tf32"
     hashes = {RunDir(base, "0", arithmetic("cuda", p)).hash for p in ("float32", "tf32", "bf16")}
     assert len(hashes) == 3
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """Let torch find two GPUs; returns the devices that become current."""
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    return chosen
+
+
+def test_a_gpu_by_its_number(two_gpus: list[torch.device]) -> None:
+    for name in ("cuda", "cuda:0", "cuda:1"):
+        replace(config(), device=name).check()
+        assert device_of(name) == torch.device(name)
+    assert arithmetic_of(device_of("cuda:1"), config()) == "cuda"  # results do not depend on the number
+    with pytest.raises(ConfigError, match=r"^device = cuda:2: this machine has cuda:0, cuda:1$"):
+        device_of("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "cuda:x", "CUDA", "cuda:1 ", ""])
+def test_other_devices_are_refused(name: str) -> None:
+    for check in (lambda: replace(config(), device=name).check(), lambda: MeasureOptions(device=name).check()):
+        with pytest.raises(ConfigError, match=r"^device = .*expected auto, cpu, cuda, or cuda:N for the GPU number N"):
+            check()
+
+
+@pytest.mark.parametrize(("visible", "seen"), [(None, "1"), ("5,7", "7"), ("GPU-a,GPU-b", "GPU-b")])
+def test_the_speed_command_and_its_processes_use_the_gpu(
+    two_gpus: list[torch.device], monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    options = MeasureOptions(device="cuda:1")
+    options.check()
+    assert options.device == "cuda"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+    assert two_gpus == [torch.device("cuda:1")]
+
+
+def test_training_makes_its_gpu_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams and CUDA graphs are made on the current GPU."""
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext(device))
+    with current_gpu(torch.device("cuda:1")) as device:
+        assert device == torch.device("cuda:1")
+    with current_gpu(CPU) as device:
+        assert device is None
 
 
 def test_precision_is_restored_after_its_context() -> None:
