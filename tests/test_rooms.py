@@ -16,7 +16,7 @@ from tests.helpers.paths import ROOT
 ORDER = {
     "bench": (
         "__main__", "cli", "commands", "bench", "api", "launch", "replay", "speed", "report", "training", "results", "loggers", "storage",
-        "config", "errors",
+        "config", "numbers", "errors",
     ),
     "algos": (
         "registry", "methods", "importance", "learner", "engines", "members", "optimizer", "weights", "batches", "networks", "base",

@@ -35,6 +35,7 @@ def register() -> None:
     store = ConfigStore.instance()
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.population, False)  # its keys are settings of the method
+    OmegaConf.set_struct(schema.report.configs_tried, False)  # its keys are methods
     store.store(name="schema", node=schema)
     for name, algo in methods().items():
         store.store(group="algo/schema", name=name, node=algo)

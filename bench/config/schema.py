@@ -87,6 +87,11 @@ class ReportConfig:
 
     mixed: bool = False  # one table per protocol when runs of one suite differ in it, instead of an error
     published: bool = False  # add tables of published scores on the same tasks
+    configs_tried: dict[str, int] = field(default_factory=dict)  # configurations tried of a method, where runs of it are gone: {sft: 2}
+
+    def check(self) -> None:
+        for name, number in self.configs_tried.items():
+            require(number > 0, f"report.configs_tried.{name}", number, "a positive number")
 
 
 @dataclass
@@ -157,6 +162,7 @@ class Config:
         self.finetune.check()
         self.eval.check()
         self.trainer.check()
+        self.report.check()
         self.algo.check("algo")
 
     @property

@@ -29,7 +29,8 @@ def _text(line: Line, cell: Cell | None) -> tuple[str, str]:
         return "", ""
     if np.isnan(cell.value):
         return "-" if cell.flag == NOT_PLAYED else "failed", ""
-    return f"{cell.value:.{line.digits}f}", "" if np.isnan(cell.half) else f"{cell.half:.{line.digits}f}"
+    digits = line.digits(cell)
+    return f"{cell.value:.{digits}f}", "" if np.isnan(cell.half) else f"{cell.half:.{digits}f}"
 
 
 def _layout(table: Table, cell: Callable[[Line, str], T]) -> tuple[list[str], list[tuple[str, list[T]]]]:
@@ -44,8 +45,8 @@ def _layout(table: Table, cell: Callable[[Line, str], T]) -> tuple[list[str], li
 
 
 def markdown_row(cells: Sequence[str]) -> str:
-    """One row of a Markdown table."""
-    return "| " + " | ".join(cells) + " |"
+    """One row of a Markdown table; a pipe or a line break in a cell does not end it."""
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in cells) + " |"
 
 
 def markdown_rows(rows: Sequence[Sequence[str]], align: str = "---:") -> list[str]:
@@ -62,7 +63,8 @@ def markdown(table: Table) -> str:
         if found is None:
             return ""
         text = f"**{value}**" if found.bold else value
-        return text + (f" +- {half}" if half else "") + (f" ({found.flag})" if found.flag else "")
+        marks = "; ".join(["="] * found.tied + [found.flag] * bool(found.flag))
+        return text + (f" +- {half}" if half else "") + (f" ({marks})" if marks else "")
 
     head, rows = _layout(table, cell)
     lines = markdown_rows([head, *([name, *cells] for name, cells in rows)])
@@ -98,7 +100,8 @@ def _html_cell(line: Line, method: str) -> str:
         return ""
     text = f"<b>{value}</b>" if found.bold else value
     flag = f' <small class="flag">{escaping.escape(found.flag)}</small>' if found.flag else ""
-    return text + (f" <small>&plusmn; {half}</small>" if half else "") + flag
+    tied = ' <small class="tied" title="not told apart from the best">=</small>' if found.tied else ""
+    return text + (f" <small>&plusmn; {half}</small>" if half else "") + tied + flag
 
 
 def breakable(text: str, gap: str = "<wbr>") -> str:
@@ -116,7 +119,7 @@ def long_csv(tables: Sequence[Table]) -> str:
             "scope": line.scope, "name": line.name, "algo": method, "selection": table.selection, "reference": table.reference,
             "statistic": line.statistic, "value": cell.value, "ci_low": cell.low, "ci_high": cell.high,
             "std": cell.std, "standard_error": cell.std / np.sqrt(cell.seeds), "seeds": cell.seeds,
-            "bold": int(cell.bold), "flags": cell.flag,
+            "bold": int(cell.bold), "tied": int(cell.tied), "flags": cell.flag,
         }
         for table in tables for line in table.lines for method, cell in line.cells.items()
     ]  # fmt: skip
@@ -196,10 +199,9 @@ def _latex_cell(line: Line, method: str) -> str:
         return value if value == "failed" else "--"
     text = rf"\mathbf{{{value}}}" if found.bold else value
     flag = f"\\textsuperscript{{{_latex_text(found.flag)}}}" if found.flag else ""
-    return f"${text}" + (rf" \pm {half}" if half else "") + "$" + flag
+    return f"${text}" + (rf" \pm {half}" if half else "") + ("^{=}" if found.tied else "") + "$" + flag
 
 
 def _latex_text(text: str) -> str:
-    for character in "\\&%$#_{}":
-        text = text.replace(character, {"\\": r"\textbackslash "}.get(character, "\\" + character))
-    return text
+    names = {"\\": "backslash", "|": "bar", "<": "less", ">": "greater", "~": "asciitilde", "^": "asciicircum"}
+    return "".join(rf"\text{names[c]}{{}}" if c in names else f"\\{c}" if c in "&%$#_{}" else c for c in text)

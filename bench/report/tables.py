@@ -7,25 +7,35 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bench.numbers import decimals
 from bench.results import published
 from bench.results.bootstrap import METRICS, Estimate, aggregate
 from bench.results.episodes import selections
 from bench.results.grid import Grid, grids, in_order, method_names, settings_by_dataset
+from bench.results.pooling import pooled
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
 from bench.storage.layout import Row
 
 NAN = float("nan")
 NOT_PLAYED = "not played"  # flag of a run without an environment
-BOLD_RULE = "Bold: the best mean of a row and every mean not significantly worse (paired t-test over seeds, Holm-corrected, level 0.05)."
+MARKS_RULE = "Bold: the best mean of a row. (=): not told apart from the best (paired t-test over seeds, Holm-corrected, level 0.05)."
 PUBLISHED_WARNING = (
     "Not comparable with the scores above: data and environments differ (D4RL's v2 data on the -v2 environments of its time). "
     "No average, rank or bold mark covers both."
 )
 
 
+LABELS = {"mean": "", "mean return": " (raw return)", "success": " (success rate, %)"}
+"""What follows the name of a data set in the heading of a row, by statistic."""
+
+
 class Cell(NamedTuple):
-    """A mean (or IQM) with its 95 % interval. `half`: the number behind +-. `flag`: missing seeds, failed episodes, coinciding strata."""
+    """A mean (or IQM) with its 95 % interval.
+
+    half: the number behind +-. bold: the best mean of its line. tied: not told apart from the best. flag: missing seeds, failed episodes,
+    coinciding strata.
+    """
 
     value: float
     half: float = NAN
@@ -35,6 +45,7 @@ class Cell(NamedTuple):
     seeds: int = 0
     bold: bool = False
     flag: str = ""
+    tied: bool = False
 
 
 class Line(NamedTuple):
@@ -49,13 +60,12 @@ class Line(NamedTuple):
     def label(self) -> str:
         """The row's heading."""
         if self.scope == "data set":
-            return self.name + (" (raw return)" if self.statistic == "mean return" else "")
+            return self.name + LABELS[self.statistic]
         return f"{self.name} ({'IQM' if self.statistic == 'iqm' else self.statistic})"
 
-    @property
-    def digits(self) -> int:
-        """Decimals shown."""
-        return 0 if self.statistic == "mean return" else 1
+    def digits(self, cell: Cell) -> int:
+        """Decimals of `cell`: one for scores and percentages, three significant digits for raw returns."""
+        return decimals(cell.value, cell.half) if self.statistic == "mean return" else 1
 
 
 class Table(NamedTuple):
@@ -82,32 +92,42 @@ def table_of(grid: Grid) -> Table:
 def _lines(grid: Grid) -> Iterator[Line]:
     """The mean on every data set; mean and IQM over every domain and over all data sets, for methods complete there."""
     for dataset in grid.datasets:
-        bold = grid.bold([dataset])
-        cells = {}
-        for method in grid.methods:
-            if (dataset, method) in grid.values:
-                values = grid.values[dataset, method]
-                s = summarise(values)
-                record = grid.records[dataset, method]
-                played, coincide = record["final_episodes"] > 0, record.get("strata_coincide") is True
-                flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), coincide) if played else NOT_PLAYED
-                cells[method] = Cell(s.mean, (s.high - s.low) / 2, s.low, s.high, s.std, len(values), method in bold, flag)
-        raw = dataset not in grid.scored and any(cell.flag != NOT_PLAYED for cell in cells.values())
-        yield Line("data set", dataset, "mean return" if raw else "mean", cells)
+        if dataset in grid.scored or dataset not in grid.unscored:
+            yield _dataset_line(grid, dataset, "mean")
+        if dataset in grid.unscored:
+            yield _dataset_line(grid.in_returns(), dataset, "mean return")
+        if any(d == dataset for d, _ in grid.successes):
+            yield _dataset_line(grid.in_successes(), dataset, "success")
     domains = grid.domains()
     scopes = [("domain", name, sets) for name, sets in domains.items()] if len(domains) > 1 else []
     for scope, name, sets in [*scopes, ("overall", "overall", grid.scored)]:
         methods = grid.complete(sets)
         if len(sets) < 2 or not methods:
             continue
-        best = grid.bold(sets)
+        marks = grid.marks(sets)
         for statistic in ("mean", "iqm"):
             found = {m: aggregate(METRICS[statistic], grid.strata(m, sets)) for m in methods}
-            yield Line(scope, name, statistic, {m: _aggregate_cell(e, grid, statistic == "mean" and m in best) for m, e in found.items()})
+            own = marks if statistic == "mean" else {}
+            yield Line(scope, name, statistic, {m: _aggregate_cell(e, grid, own.get(m, "")) for m, e in found.items()})
 
 
-def _aggregate_cell(e: Estimate, grid: Grid, bold: bool) -> Cell:
-    return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, bold)
+def _dataset_line(grid: Grid, dataset: str, statistic: str) -> Line:
+    """The mean over seeds of every method on `dataset`."""
+    marks, cells = grid.marks([dataset]), {}
+    for method in grid.methods:
+        if (dataset, method) in grid.values:
+            values, mark = grid.values[dataset, method], marks.get(method, "")
+            s = summarise(values)
+            record = grid.records[dataset, method]
+            played, coincide = record["final_episodes"] > 0, record.get("strata_coincide") is True
+            flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), coincide) if played else NOT_PLAYED
+            half = (s.high - s.low) / 2
+            cells[method] = Cell(s.mean, half, s.low, s.high, s.std, len(values), mark == "best", flag, mark == "tied")
+    return Line("data set", dataset, statistic, cells)
+
+
+def _aggregate_cell(e: Estimate, grid: Grid, mark: str) -> Cell:
+    return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, mark == "best", "", mark == "tied")
 
 
 def _flag(seeds: int, expected: int, failures: int, coincide: bool) -> str:
@@ -121,15 +141,28 @@ def _caption(grid: Grid) -> str:
     def values(key: str) -> str:
         return ", ".join(sorted({str(r[key]) for r in records}))
 
+    code = ", ".join(sorted({revision for r in records for revision in str(r["code_revision"]).split()}))
     if not any(r["final_episodes"] for r in records):
-        return f"Trained without an environment: no episode was played. Policies and curves are in runs/. Code {values('code_revision')}."
+        return f"Trained without an environment: no episode was played. Policies and curves are in runs/. Code {code}."
     quantity = f"Score (reference set: {grid.reference}; 0 random, 100 expert)" if grid.scored else "Raw return (no reference scores)"
     seeds = ", ".join(sorted({str(len(r["seeds"])) for r in records}))
     return (
         f"{quantity}, mean over {seeds} seeds +- half-width of its 95 % interval (Student's t; over data sets: stratified bootstrap). "
-        f"Selection: {grid.selection} iterate, {values('final_episodes')} episodes a seed, mean action. {BOLD_RULE} "
-        f"Code {values('code_revision')}."
+        f"Updates: {_updates(records)}. "
+        f"Selection: {grid.selection} iterate, {values('final_episodes')} episodes a seed, mean action. {MARKS_RULE} Code {code}."
     )
+
+
+def _updates(records: Sequence[Row]) -> str:
+    """The updates run, of those that the method has by default: "500 of 1,000,000 (cql, edac); 4,500 (sft)"."""
+    groups: dict[str, set[str]] = {}
+    for r in records:
+        own, default = r["updates"], r.get("default_updates")
+        text = f"{own:,} of {default:,}" if default is not None and default != own else f"{own:,}"
+        groups.setdefault(text, set()).add(r["algo"])
+    if len(groups) == 1:
+        return next(iter(groups))
+    return "; ".join(f"{text} ({', '.join(in_order(list(algos)))})" for text, algos in groups.items())
 
 
 def _notes(grid: Grid) -> list[str]:
@@ -175,6 +208,7 @@ def costs_of(runs: Runs) -> list[list[str]]:
     return (last iterate) is above that of the data.
     """
     found: dict[str, list[Row]] = {}
+    runs = pooled(runs)
     for (record, episodes), method in zip(runs, method_names([record for record, _ in runs]), strict=True):
         above = selections(record, episodes)["last"].mean() > record["data_return_mean"]
         seconds, played = record["wall_time_s"] / len(record["seeds"]), record["final_episodes"] > 0

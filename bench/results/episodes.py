@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunError
-from bench.storage.layout import EPISODE_COLUMNS, Row
+from bench.storage.layout import EPISODE_COLUMNS, SUCCESS, Row
 from envs.data.references import Reference
 
 
@@ -81,6 +81,14 @@ def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
     curve = _evaluations(record, counted[counted["seed"].isin(last.index)])
     k = min(record["last_k"], curve.shape[1])
     return {"last": last, "best": curve.max(axis=1), f"mean_last_{k}": curve.iloc[:, -k:].mean(axis=1)}
+
+
+def success_shares(record: Row, episodes: pd.DataFrame) -> pd.Series | None:
+    """Each seed's share of successful final episodes; None where the environment reports no success."""
+    if SUCCESS not in episodes:
+        return None
+    last = episodes[(episodes["update"] == record["updates"]) & episodes[SUCCESS].notna()]
+    return (last[SUCCESS] > 0).groupby(last["seed"]).mean() if len(last) else None
 
 
 def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:

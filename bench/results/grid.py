@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.config.tree import flat
-from bench.results.episodes import reference_name, reference_of, selections
+from bench.results.episodes import reference_name, reference_of, selections, success_shares
+from bench.results.pooling import PLACE, method_key, pooled
 from bench.results.protocol import comparable_groups
-from bench.results.runs import Runs
-from bench.results.statistics import not_worse_than_best
+from bench.results.runs import Run, Runs
+from bench.results.statistics import marks_of
 from bench.storage.layout import Row
 
 ORDER = ("bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q")  # other methods follow in alphabetical order
@@ -31,8 +32,11 @@ DOMAINS = {
 class Grid:
     """One value per seed for each data set and method.
 
-    values: (data set, method) -> one score per seed; a raw return where the data set has no reference scores. records: run.json of every
-    cell. scored: data sets with reference scores. seeds: number of seeds that a complete cell has.
+    values: (data set, method) -> one score per seed; on a data set without reference scores, a raw return. records: run.json of every
+    cell, and episodes: its episodes. scored: data sets with reference scores. seeds: number of seeds of a complete cell. raw: raw returns.
+    successes: percentage of successful final episodes, where the environment reports success.
+
+    Where a data set has reference scores in some runs alone, `values` has the scores of these, and `raw` the returns of all.
     """
 
     selection: str
@@ -42,6 +46,27 @@ class Grid:
     records: Mapping[tuple[str, str], Row]
     scored: list[str]
     seeds: int
+    raw: Mapping[tuple[str, str], pd.Series] = field(default_factory=dict)
+    successes: Mapping[tuple[str, str], pd.Series] = field(default_factory=dict)
+    episodes: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The record and the episodes of every cell."""
+        return [(record, self.episodes[key]) for key, record in self.records.items()]
+
+    @property
+    def unscored(self) -> list[str]:
+        """Data sets with returns of a run without reference scores; some may be in `scored` as well."""
+        return sorted({d for (d, _), r in self.records.items() if r["reference"] is None and r["final_episodes"]})
+
+    def in_returns(self) -> Grid:
+        """The grid of raw returns."""
+        return replace(self, values=self.raw, scored=[])
+
+    def in_successes(self) -> Grid:
+        """The grid of success rates, in per cent."""
+        return replace(self, values=self.successes, scored=[])
 
     @property
     def reference(self) -> str:
@@ -70,36 +95,41 @@ class Grid:
             return [[np.array([x.mean()]) for x in self.strata(m, datasets)] for m in methods]
         return [[self.values[d, m].loc[common[d]].to_numpy() for d in datasets] for m in methods]
 
-    def bold(self, datasets: Sequence[str]) -> set[str]:
-        """The best of the complete methods on `datasets`, and those that are not significantly worse (`not_worse_than_best`)."""
+    def marks(self, datasets: Sequence[str]) -> dict[str, str]:
+        """Marks of the complete methods on `datasets`: "best" for the best mean, "tied" where not told apart from it (`marks_of`)."""
         methods = self.complete(datasets)
-        if not methods:
-            return set()
-        marks = not_worse_than_best(self.paired(methods, datasets))
-        return {m for m, marked in zip(methods, marks, strict=True) if marked}
+        return dict(zip(methods, marks_of(self.paired(methods, datasets)), strict=True)) if methods else {}
 
 
 def grids(runs: Runs, selection: str = "last") -> list[Grid]:
-    """One grid for each group of comparable runs (`comparable_groups`), the largest first."""
-    found = []
-    for group in comparable_groups([record for record, _ in runs]):
-        hashes = {r["config_hash"] for r in group}
-        found.append(_grid([run for run in runs if run[0]["config_hash"] in hashes], selection))
+    """One grid for each group of comparable runs (`comparable_groups`), the largest first. Portions of seeds are pooled."""
+    runs = pooled(runs)
+    by_record = {id(run[0]): run for run in runs}
+    groups = comparable_groups([record for record, _ in runs])
+    found = [_grid([by_record[id(record)] for record in group], selection) for group in groups]
     return sorted(found, key=lambda g: -len(g.values))
 
 
 def _grid(runs: Runs, selection: str) -> Grid:
     names = method_names([record for record, _ in runs])
-    values, records = {}, {}
+    values, records, raw, successes, rows = {}, {}, {}, {}, {}
+    scored = sorted({r["dataset"] for r, _ in runs if r["reference"] is not None})
     for (record, episodes), method in zip(runs, names, strict=True):
         returns = next(v for name, v in selections(record, episodes).items() if name == selection or name.startswith(f"{selection}_"))
         reference = reference_of(record)
         key = record["dataset"], method
-        values[key] = returns if reference is None else pd.Series(reference.score(returns.to_numpy()), index=returns.index)
-        records[key] = record
-    datasets = sorted({d for d, _ in values})
-    scored = sorted({d for (d, _), r in records.items() if r["reference"] is not None})
-    return Grid(selection, datasets, in_order(names), values, records, scored, max(len(r["seeds"]) for r in records.values()))
+        records[key], rows[key] = record, episodes
+        if record["final_episodes"]:
+            raw[key] = returns
+        if reference is not None:
+            values[key] = pd.Series(reference.score(returns.to_numpy()), index=returns.index)
+        elif record["dataset"] not in scored or not record["final_episodes"]:
+            values[key] = returns
+        if (shares := success_shares(record, episodes)) is not None:
+            successes[key] = 100 * shares
+    datasets = sorted({d for d, _ in records})
+    seeds = max(len(r["seeds"]) for r in records.values())
+    return Grid(selection, datasets, in_order(names), values, records, scored, seeds, raw, successes, rows)
 
 
 def in_order(methods: Sequence[str]) -> list[str]:
@@ -116,19 +146,58 @@ def in_order(methods: Sequence[str]) -> list[str]:
 def method_names(records: Sequence[Row]) -> list[str]:
     """The name of each run's method: `iw_sft`, or `iw_sft temperature=3.0` where several configurations of it meet on a data set.
 
-    The name holds at most three settings, those that differ between the configurations; runs that it cannot tell apart get the first
-    characters of their hash as well. Settings that differ only between data sets (`settings_by_dataset`) are no part of the name.
+    The name holds at most three settings of the method, those that differ between the configurations, then at most three other keys, such
+    as `precision`. Configurations that it cannot tell apart get the first characters of their hash as well, as many as it takes. Runs that
+    differ in seeds alone have one name. Settings that differ only between data sets (`settings_by_dataset`) are no part of the name.
     """
     settings = _settings(records)
     differing = _differing(records, settings, lambda r: (r["algo"], r["dataset"]))
-    names = []
-    for record, own in zip(records, settings, strict=True):
-        keys = [k for k in own if (record["algo"], k) in differing]
-        names.append(" ".join([record["algo"], *(f"{k.split('.')[-1]}={own[k]}" for k in keys[:3])]))
-    cells = [(r["dataset"], name) for r, name in zip(records, names, strict=True)]
-    return [
-        name if cells.count(cell) == 1 else f"{name} {r['config_hash'][:4]}" for r, name, cell in zip(records, names, cells, strict=True)
+    names = [
+        _named(record["algo"], {k: v for k, v in own.items() if (record["algo"], k) in differing})
+        for record, own in zip(records, settings, strict=True)
     ]
+    keys = [method_key(r) for r in records]
+    for group in _conflicts(records, names, keys):
+        others = [_other_settings(records[i]) for i in group]
+        distinct = {k for k in others[0] if len({repr(own.get(k)) for own in others}) > 1}
+        for i, own in zip(group, others, strict=True):
+            names[i] = _named(names[i], {k: v for k, v in own.items() if k in distinct})
+    for group in _conflicts(records, names, keys):
+        first: dict[str, str] = {}
+        for i in group:  # portions of one result have the hash of the first
+            first.setdefault(keys[i], records[i]["config_hash"].split()[0])
+        prefixes = _prefixes(list(first.values()), keys=list(first))
+        for i in group:
+            names[i] += f" {prefixes[keys[i]]}"
+    return names
+
+
+def _named(name: str, settings: Mapping[str, Any]) -> str:
+    """`name` with at most three settings, each under the last part of its key."""
+    return " ".join([name, *(f"{k.split('.')[-1]}={v}" for k, v in list(settings.items())[:3])])
+
+
+def _conflicts(records: Sequence[Row], names: Sequence[str], keys: Sequence[str]) -> list[list[int]]:
+    """Positions of runs of different results that have one name on one data set, in groups."""
+    cells: dict[tuple[str, str], list[int]] = {}
+    for i, (record, name) in enumerate(zip(records, names, strict=True)):
+        cells.setdefault((record["dataset"], name), []).append(i)
+    return [group for group in cells.values() if len({keys[i] for i in group}) > 1]
+
+
+def _prefixes(hashes: Sequence[str], keys: Sequence[str], shortest: int = 4) -> dict[str, str]:
+    """The first characters of each hash by key, as many as tell them apart; with a number behind equal hashes."""
+    length = next((n for n in range(shortest, 13) if len({h[:n] for h in hashes}) == len(hashes)), None)
+    if length is not None:
+        return {key: h[:length] for key, h in zip(keys, hashes, strict=True)}
+    return {key: f"{h} ({i})" for i, (key, h) in enumerate(zip(keys, hashes, strict=True), 1)}
+
+
+def _other_settings(record: Row) -> dict[str, Any]:
+    """Everything beside the method's own settings that may tell two results apart: other keys, precision, device, data."""
+    keys = {k: v for k, v in flat(record["config"]).items() if not k.startswith((*PLACE, "algo.", "trainer.")) and k != "dataset"}
+    about = {"precision": record.get("precision"), "device": record["device"], "data": record["dataset_digest"][:8]}
+    return keys | about | {"reference": reference_name(record)}
 
 
 def settings_by_dataset(records: Sequence[Row]) -> list[str]:

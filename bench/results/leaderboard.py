@@ -2,7 +2,8 @@
 
 source        ours (computed from raw runs) or published (from a paper, with its citation)
 evaluations   number of evaluations that the value was chosen from (best) or averaged over (mean_last_k)
-configs_tried number of the method's configurations on the data set that the suite has run, finished or not
+configs_tried number of the method's configurations tried on the data set: all runs of the results folder, finished or not, or more if the
+              configuration says so (report.configs_tried)
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunError, first_line
-from bench.results.episodes import failures_as_random, reference_name, reference_of, selections
+from bench.results.episodes import failures_as_random, reference_name, reference_of, selections, success_shares
+from bench.results.pooling import pooled
 from bench.results.protocol import measured_rows, refuse_mixed
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
 from bench.storage.layout import Row
 
-SCHEMA = 2  # raised when a column is added, removed or changes its meaning
+SCHEMA = 3  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
     "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "evaluations", "updates",
     "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
+    "return_ci_low", "return_ci_high", "success_rate",
     "config_hash", "dataset_digest", "code_revision", "device", "wall_time_s",
     "score_iqm", "configs_tried", "source", "citation", "schema",
 ]  # fmt: skip
@@ -41,13 +44,21 @@ SCORE_COLUMNS = ["suite", "dataset", "algo", "seed", "update", "episode", "retur
 
 
 def board_of(suite: Path, runs: Runs, root: Path | None = None) -> pd.DataFrame:
-    """The leaderboard of `runs`; `configs_tried` counts runs in folder `suite`, and in all suites below `root` if given.
+    """The leaderboard of `runs`, portions of seeds pooled.
 
-    Raises RunError if `root` is no folder.
+    `configs_tried` counts the runs in `suite`, those in the suites beside it if they are in the `results_dir` of a run, and those in all
+    suites below `root` if given. Raises RunError if `root` is no folder.
     """
+    runs = pooled(runs)
+    beside = suite.absolute().parent
+    if beside.name not in {Path(record["config"].get("results_dir", "")).name for record, _ in runs}:
+        beside = suite  # the suite was moved: its neighbours are others'
     board = pd.DataFrame([row for record, episodes in runs for row in _rows_of(record, episodes)], columns=COLUMNS)
-    tried = Counter((dataset, algo) for dataset, algo, _ in {*_started(suite), *(_started(root) if root else ())})
-    board["configs_tried"] = [max(1, tried[row.dataset, row.algo]) for row in board.itertuples()]
+    tried = Counter((dataset, algo) for dataset, algo, _ in _started([suite, beside], root))
+    for record, _ in runs:  # tried in runs that are gone, as the configuration says
+        cell = record["dataset"], record["algo"]
+        tried[cell] = max(tried[cell], record.get("configs_tried", 1))
+    board["configs_tried"] = [tried[row.dataset, row.algo] for row in board.itertuples()]
     return board.sort_values(["dataset", "algo", "selection", "config_hash"], kind="stable", ignore_index=True)
 
 
@@ -60,6 +71,7 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
         returns = values.to_numpy()
         scores = np.full(len(returns), np.nan) if reference is None else reference.score(returns)
         raw, score = summarise(returns), summarise(scores)
+        shares = success_shares(record, episodes) if selection == "last" else None
         yield {
             **{name: record[name] for name in COLUMNS if name in record},
             "selection": selection,
@@ -68,7 +80,8 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "eval_episodes": record["final_episodes"] if selection == "last" else record["eval_episodes"],
             "evaluations": evaluations[selection.split("_")[0]],
             "score_mean": score.mean, "score_std": score.std, "std_ddof": 1, "score_ci_low": score.low, "score_ci_high": score.high,
-            "return_mean": raw.mean, "return_std": raw.std,
+            "return_mean": raw.mean, "return_std": raw.std, "return_ci_low": raw.low, "return_ci_high": raw.high,
+            "success_rate": np.nan if shares is None else float(shares.mean()),
             "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "source": "ours", "citation": "", "schema": SCHEMA,
         }  # fmt: skip
 
@@ -79,14 +92,21 @@ def _trimmed_mean(scores: np.ndarray) -> float:
     return float(np.sort(scores)[cut : len(scores) - cut].mean())
 
 
-def _started(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """(data set, method, config_hash) of every run below `folder`, finished or not."""
-    if not folder.is_dir():
-        raise RunError(f"{folder}: no such folder; expected one that holds suites, such as results")
-    for path in sorted(folder.glob("**/runs/*/run.json")):
-        with contextlib.suppress(ValueError, KeyError, FileNotFoundError):  # another process may restart the run meanwhile
+def _started(folders: Sequence[Path], root: Path | None) -> set[tuple[str, str, str]]:
+    """(data set, method, configuration) of every run, finished or not, of suites that are, or are in, `folders`, or are below `root`.
+
+    Runs that differ in seeds or evaluation alone are one configuration.
+    """
+    if root is not None and not root.is_dir():
+        raise RunError(f"{root}: no such folder; expected one that holds suites, such as results")
+    paths = {path for folder in folders for pattern in ("runs/*/run.json", "*/runs/*/run.json") for path in folder.glob(pattern)}
+    paths |= set(root.glob("**/runs/*/run.json")) if root else set()
+    found = set()
+    for path in {path.resolve() for path in paths if path.is_file()}:
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError, RecursionError):  # another process may restart the run meanwhile
             record = json.loads(path.read_text())
-            yield record["dataset"], record["algo"], record["config_hash"]
+            found.add((str(record["dataset"]), str(record["algo"]), str(record.get("settings_hash", record["config_hash"]))))
+    return found
 
 
 def scores_csv(runs: Runs) -> str:

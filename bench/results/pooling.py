@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -77,3 +78,15 @@ def _joined(group: Runs) -> Run:
 
 def _values(records: Sequence[Row], key: str) -> list[str]:
     return list(dict.fromkeys(str(r[key]) for r in records))
+
+
+def metrics_of(record: Row) -> pd.DataFrame | None:
+    """curve.csv (metrics by update and seed) of a pooled run; None if a portion has none."""
+    tables = []
+    for folder, seeds in record["portions"]:
+        path = Path(folder) / "curve.csv"
+        if not path.is_file():
+            return None
+        table = pd.read_csv(path)
+        tables.append(table[table["seed"].isin(seeds)])
+    return pd.concat(tables, ignore_index=True)

@@ -82,12 +82,6 @@ def _restarted(path: Path) -> bool:
         return False
 
 
-def metrics_of(runs: Runs) -> dict[str, pd.DataFrame]:
-    """curve.csv (metrics by update and seed) of every run that has one, by config_hash."""
-    paths = {record["config_hash"]: Path(record["folder"]) / "curve.csv" for record, _ in runs}
-    return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
-
-
 def tables_lock(suite: Path) -> Lock:
     """The lock that a process holds while it writes tables, figures or the page of folder `suite`."""
     return Lock(suite / ".locks" / "tables.lock")

@@ -80,10 +80,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def not_worse_than_best(columns: Sequence[Strata], alpha: float = 0.05) -> list[bool]:
-    """True for the method with the best mean and for those not significantly worse (`paired`, `holm` over `columns`, level `alpha`).
+def marks_of(columns: Sequence[Strata], alpha: float = 0.05) -> list[str]:
+    """Marks of methods: "best" for the best mean, "tied" for those not told apart from it, "" for the others.
 
-    Methods that cannot be tested (one seed, seeds that cannot be paired) are not marked beside the best.
+    Not told apart: no significant difference (`paired`, `holm` over `columns`, level `alpha`). Methods that cannot be tested (one seed,
+    seeds that cannot be paired) have no mark unless they are the best.
     """
     means = [float(np.mean([np.mean(x) for x in strata])) for strata in columns]
     best = int(np.argmax(means))
@@ -91,4 +92,4 @@ def not_worse_than_best(columns: Sequence[Strata], alpha: float = 0.05) -> list[
         paired(strata, columns[best]).p if list(map(len, strata)) == list(map(len, columns[best])) else float("nan") for strata in columns
     ]
     pairs[best] = float("nan")
-    return [i == best or means[i] == means[best] or bool(p > alpha) for i, p in enumerate(holm(pairs))]
+    return ["best" if mean == means[best] else "tied" if p > alpha else "" for mean, p in zip(means, holm(pairs), strict=True)]

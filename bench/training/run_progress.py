@@ -14,6 +14,7 @@ from torch import Tensor
 
 from algos.base import Algo, Metrics, State
 from algos.batches.curation import Curation, Kept, kept
+from bench.config.compose import defaults
 from bench.config.domains import tuned_settings
 from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
@@ -134,6 +135,8 @@ class RunInProgress:
             "precision": precision_on(device, config.trainer.precision), "parameters": algo.parameters,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
             "mixed": config.report.mixed, "published": config.report.published,
+            "configs_tried": config.report.configs_tried.get(config.algo.name, 1),
+            "default_updates": defaults(config.algo.name).get("algo.updates"),
             "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
         }  # fmt: skip
 

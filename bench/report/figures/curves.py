@@ -10,7 +10,7 @@ from matplotlib.ticker import LogFormatter
 from bench.report.figures.style import MANY, WIDTH, Look, canvas, file_name, legend, short
 from bench.results.episodes import learning_curve
 from bench.results.grid import Grid
-from bench.results.runs import Runs
+from bench.results.pooling import metrics_of
 from bench.results.statistics import summarise
 
 WEIGHTS = {
@@ -21,9 +21,8 @@ WEIGHTS = {
 }
 
 
-def learning_curves(grid: Grid, runs: Runs, look: dict[str, Look]) -> dict[str, Figure]:
+def learning_curves(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
     """Mean over seeds by update, with 95 % bands for at most MANY methods: a figure for each data set."""
-    episodes_of = {record["config_hash"]: episodes for record, episodes in runs}
     found = {}
     for dataset in grid.datasets:
         figure, axes = canvas()
@@ -31,10 +30,10 @@ def learning_curves(grid: Grid, runs: Runs, look: dict[str, Look]) -> dict[str, 
         if not methods:
             continue
         for method in methods:
-            record = grid.records[dataset, method]
-            curve = learning_curve(record, episodes_of[record["config_hash"]])
+            record = grid.records[dataset, method] | ({"reference": None} if dataset in grid.unscored else {})
+            curve = learning_curve(record, grid.episodes[dataset, method])
             _line(axes, curve, method, look[method], band=len(methods) <= MANY)
-        axes.set(xlabel="updates", ylabel="score" if dataset in grid.scored else "raw return", title=short(dataset))
+        axes.set(xlabel="updates", ylabel="raw return" if dataset in grid.unscored else "score", title=short(dataset))
         axes.margins(x=0.03)
         legend(figure, axes)
         found[f"curve-{file_name(dataset)}"] = figure
@@ -48,12 +47,12 @@ def _line(axes, curve: pd.DataFrame, label: str, look: Look, band: bool) -> None
         axes.fill_between(curve.index, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.12, linewidth=0)
 
 
-def weight_diagnostics(grid: Grid, metrics: dict[str, pd.DataFrame], look: dict[str, Look]) -> dict[str, Figure]:
-    """Diagnostics of the weights by update, a figure for each data set with weighted methods. `metrics`: curve.csv by config_hash."""
+def weight_diagnostics(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
+    """Diagnostics of the weights by update, a figure for each data set with weighted methods."""
     found = {}
     for dataset in grid.datasets:
-        hashes = {m: grid.records[dataset, m]["config_hash"] for m in grid.methods if (dataset, m) in grid.records}
-        weighted = [(m, metrics[h]) for m, h in hashes.items() if "weight_ess_share" in metrics.get(h, ())]
+        metrics = {m: metrics_of(grid.records[dataset, m]) for m in grid.methods if (dataset, m) in grid.records}
+        weighted = [(m, curve) for m, curve in metrics.items() if curve is not None and "weight_ess_share" in curve]
         if not weighted:
             continue
         figure = Figure(figsize=(WIDTH, 4.4))

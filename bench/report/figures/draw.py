@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.report.figures import aggregates, cost, curves
 from bench.report.figures.style import MANY, RC, looks
 from bench.results.grid import grids
-from bench.results.runs import Runs, metrics_of
+from bench.results.runs import Runs
 from envs.files import write_atomic
 
 CAPTIONS = {
@@ -30,12 +30,10 @@ def figures(runs: Runs) -> dict[str, Figure]:
     """Every figure that the runs allow, by name. With several protocols, only the largest group of comparable runs is drawn."""
     with matplotlib.rc_context(RC):
         grid = grids(runs)[0]
-        own = {r["config_hash"] for r in grid.records.values()}
-        runs = [run for run in runs if run[0]["config_hash"] in own]
         look = looks(grid.methods)
         found = aggregates.intervals(grid, look) | aggregates.profile(grid, look) | aggregates.improvement(grid)
-        found |= cost.cost(grid, look) | cost.tuning(runs)
-        return found | curves.learning_curves(grid, runs, look) | curves.weight_diagnostics(grid, metrics_of(runs), look)
+        found |= cost.cost(grid, look) | cost.tuning(grid.runs)
+        return found | curves.learning_curves(grid, look) | curves.weight_diagnostics(grid, look)
 
 
 def svg_of(figure: Figure) -> str:

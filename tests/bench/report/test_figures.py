@@ -104,7 +104,7 @@ def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
         make_run(tmp_path, f"m{i}", "iwsft/ant/many-v0", seeds=[0, 1])
     runs = suite_runs(tmp_path)
     grid = grids(runs)[0]
-    found = learning_curves(grid, runs, looks(grid.methods))
+    found = learning_curves(grid, looks(grid.methods))
     bands = {name: len(figure.axes[0].collections) for name, figure in found.items()}
     assert bands == {"curve-iwsft-ant-many-v0": 0, "curve-iwsft-hopper-medium-v0": 9, "curve-iwsft-ant-few-v0": 1}
 

@@ -9,8 +9,7 @@ from tests.helpers.paths import ROOT
 
 
 def test_tables_need_neither_torch_nor_hydra() -> None:
-    code = (
-        "import sys, bench.report.suite; print([name for name in ('torch', 'hydra', 'scipy.stats', 'matplotlib') if name in sys.modules])"
-    )
+    heavy = ("torch", "hydra", "scipy.stats", "matplotlib")
+    code = f"import sys, bench.report.suite; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -48,6 +48,38 @@ def test_markdown() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "text"),
+    [(1234.5, 20.2, "1234 +- 20"), (45.67, 3.21, "45.7 +- 3.2"), (0.4125, 0.0312, "0.412 +- 0.031"), (0.02, 45.0, "0.0 +- 45.0"),
+     (0.00123, NAN, "0.00123"), (0.0, 0.0, "0.0 +- 0.0"), (-7.125, 0.5, "-7.12 +- 0.50")],
+)  # fmt: skip
+def test_raw_returns_have_three_significant_digits(value: float, half: float, text: str) -> None:
+    table = SMALL._replace(lines=[Line("data set", "a", "mean return", {"bc": Cell(value, half)})])
+    assert f"| a (raw return) | {text} |" in markdown(table)
+    assert "$" + text.replace("+-", r"\pm") + "$" in latex([table])
+    assert text.split()[0] in html(table)
+
+
+def test_a_cell_not_told_apart_from_the_best_has_a_sign_of_its_own() -> None:
+    cells = {"bc": Cell(10.0, 1.0, tied=True, flag="2 of 3 seeds"), "iw_sft temperature=3.0": Cell(11.0, 1.0, bold=True)}
+    table = SMALL._replace(lines=[Line("data set", "a", "mean", cells)])
+    assert "| a | 10.0 +- 1.0 (=; 2 of 3 seeds) | **11.0** +- 1.0 |" in markdown(table)
+    assert r"a & $10.0 \pm 1.0^{=}$\textsuperscript{2 of 3 seeds} & $\mathbf{11.0} \pm 1.0$" in latex([table])
+    assert html(table).count('class="tied"') == 1
+    rows = pd.read_csv(io.StringIO(long_csv([table])))
+    assert (list(rows["bold"]), list(rows["tied"])) == ([0, 1], [1, 0])
+
+
+def test_pipes_and_line_breaks_stay_in_their_cell() -> None:
+    name = "a/x-v0@episodes:1|4"
+    table = SMALL._replace(lines=[Line("data set", name, "mean", {"bc": Cell(1.0)})], methods=["bc", "x\ny"])
+    head, rule, row = markdown(table).splitlines()[2:5]
+    assert head == "| data set | bc | x y |"
+    assert row == r"| a/x-v0@episodes:1\|4 | 1.0 |  |"
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"\|", rule)) == 4
+    assert r"@episodes:1\textbar{}4 & $1.0$" in latex([table])
+
+
 def test_latex() -> None:
     text = latex([SMALL, SMALL])
     assert text.count(r"\toprule") == 2

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.report.render import markdown
 from bench.report.tables import Table, costs_of, published_tables, score_tables
 from bench.results import published
+from bench.results.leaderboard import board_of
 from bench.results.runs import suite_runs
 from bench.results.statistics import summarise
 from tests.helpers.suites import make_run, make_suite
@@ -42,6 +44,46 @@ def test_the_caption_states_the_protocol(tmp_path: Path) -> None:
     caption = table_of(tmp_path).caption
     for part in ("reference set: iwsft", "over 3 seeds", "Selection: last iterate, 4 episodes a seed", "Code abc."):
         assert part in caption
+
+
+def test_the_first_line_tells_updates_run_from_the_methods_own(tmp_path: Path) -> None:
+    make_run(tmp_path, "iql", default_updates=1_000_000)
+    assert "Updates: 200 of 1,000,000. " in table_of(tmp_path).caption
+    make_run(tmp_path, "bc", default_updates=200)
+    make_run(tmp_path, "awr", default_updates=1_000_000)
+    make_run(tmp_path, "own")
+    (line, *_) = markdown(table_of(tmp_path)).splitlines()
+    assert "Updates: 200 of 1,000,000 (awr, iql); 200 (bc, own). " in line
+
+
+def test_a_run_without_references_beside_one_with_them(tmp_path: Path) -> None:
+    """The row of scores holds the scored run alone, the row of raw returns both."""
+    make_run(tmp_path, "bc", level=300.0)
+    make_run(tmp_path, "sft", level=500.0, reference=None)
+    score, returns = table_of(tmp_path).lines
+    assert (score.label, list(score.cells)) == ("iwsft/hopper/medium-v0", ["bc"])
+    assert (returns.label, list(returns.cells)) == ("iwsft/hopper/medium-v0 (raw return)", ["bc", "sft"])
+    assert score.cells["bc"].value == pytest.approx(32, abs=1)
+    assert {m: c.value for m, c in returns.cells.items()} == {"bc": pytest.approx(320, abs=10), "sft": pytest.approx(520, abs=10)}
+    assert returns.cells["sft"].bold
+
+
+def test_success_rates_stand_beside_the_return(tmp_path: Path) -> None:
+    """Two of four final episodes of seed 0 succeed, one of the others'; earlier evaluations do not count."""
+
+    def succeed(rows: list[dict]) -> list[dict]:
+        return [r | {"success": int(r["update"] == 100 or r["episode"] < (2 if r["seed"] == 0 else 1))} for r in rows]
+
+    make_run(tmp_path, "bc", reference=None, change=succeed)
+    make_run(tmp_path, "sft", reference=None)
+    returns, success = table_of(tmp_path).lines
+    assert (returns.label, success.label) == ("iwsft/hopper/medium-v0 (raw return)", "iwsft/hopper/medium-v0 (success rate, %)")
+    assert list(success.cells) == ["bc"]
+    s = summarise([50.0, 25.0, 25.0])
+    assert (success.cells["bc"].value, success.cells["bc"].low) == pytest.approx((s.mean, s.low))
+    board = board_of(tmp_path, suite_runs(tmp_path)).query("selection == 'last'").set_index("algo")["success_rate"]
+    assert board["bc"] == pytest.approx(1 / 3)
+    assert np.isnan(board["sft"])
 
 
 def test_configurations_of_one_method_are_named_by_the_settings_that_differ(tmp_path: Path) -> None:

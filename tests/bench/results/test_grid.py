@@ -35,6 +35,35 @@ def test_configurations_without_a_differing_setting_carry_their_hash(tmp_path: P
     assert grid.methods == sorted(f"bc {record['config_hash'][:4]}" for record, _ in runs)
 
 
+def test_hashes_that_share_their_first_characters_are_different_rows(tmp_path: Path) -> None:
+    """A name has as many characters of a hash as tell the configurations apart."""
+    for name in ("abcd1234", "abcd1299", "ffff0000"):
+        make_run(tmp_path, "bc", config_hash=name, level=100.0 + int(name[-1]))
+    (grid,) = grids(suite_runs(tmp_path))
+    assert grid.methods == ["bc abcd123", "bc abcd129", "bc ffff000"]
+    assert len(grid.values) == 3
+    assert {grid.records[key]["config_hash"][:7] for key in grid.values} == {"abcd123", "abcd129", "ffff000"}
+
+
+@pytest.mark.parametrize(("key", "first", "second"), [("precision", "float32", "bf16"), ("device", "cpu", "a GPU")])
+def test_a_property_of_the_run_tells_configurations_apart(tmp_path: Path, key: str, first: str, second: str) -> None:
+    for value in (first, second):
+        make_run(tmp_path, "bc", **{key: value})
+    (grid,) = grids(suite_runs(tmp_path))
+    assert set(grid.methods) == {f"bc {key}={first}", f"bc {key}={second}"}
+
+
+def test_a_run_without_references_beside_one_with_them(tmp_path: Path) -> None:
+    """Scores and raw returns never share a row; raw returns of all runs do."""
+    make_run(tmp_path, "bc", level=300.0)
+    make_run(tmp_path, "sft", level=500.0, reference=None)
+    (grid,) = grids(suite_runs(tmp_path))
+    assert list(grid.values) == [("iwsft/hopper/medium-v0", "bc")]
+    assert grid.values["iwsft/hopper/medium-v0", "bc"].mean() == pytest.approx(32, abs=1)
+    raw = {m: grid.in_returns().values["iwsft/hopper/medium-v0", m].mean() for m in grid.methods}
+    assert raw == {"bc": pytest.approx(320, abs=10), "sft": pytest.approx(520, abs=10)}
+
+
 def test_order_of_methods() -> None:
     assert in_order(["iw_sft b=10.0", "iw_sft b=3.0"]) == ["iw_sft b=3.0", "iw_sft b=10.0"]
     assert in_order(["zeta", "iw_sft b=1", "iql", "iw_sft", "bc", "iql"]) == ["bc", "iw_sft", "iw_sft b=1", "iql", "zeta"]

@@ -128,16 +128,34 @@ def test_a_missing_seed_is_not_among_the_seeds(tmp_path: Path) -> None:
     assert set(board(tmp_path)["seeds"]) == {"0 2"}
 
 
-def test_configurations_in_other_suites_count_if_a_root_is_given(tmp_path: Path) -> None:
-    make_run(tmp_path / "final", "iw_sft", temperature=3.0)
-    make_run(tmp_path / "tune", "iw_sft", temperature=3.0)  # the same configuration once more
+def test_configurations_in_the_suites_beside_it_count(tmp_path: Path) -> None:
+    """Those further away count if a root is given; seeds are no configuration."""
+    make_run(tmp_path / "results" / "final", "iw_sft", temperature=3.0)
+    make_run(tmp_path / "results" / "tune", "iw_sft", temperature=3.0, seeds=[7])  # the same configuration once more
     for temperature in (1.0, 5.0):
-        make_run(tmp_path / "tune", "iw_sft", temperature=temperature)
-    make_run(tmp_path / "tune", "iw_sft", "iwsft/walker2d/medium-v0", temperature=7.0)
-    for root, expected in ((None, 1), (tmp_path, 3)):
-        assert set(board(tmp_path / "final", root)["configs_tried"]) == {expected}
+        make_run(tmp_path / "results" / "tune", "iw_sft", temperature=temperature)
+    make_run(tmp_path / "results" / "tune", "iw_sft", "iwsft/walker2d/medium-v0", temperature=7.0)
+    make_run(tmp_path / "far" / "tune", "iw_sft", temperature=9.0)
+    final = tmp_path / "results" / "final"
+    for root, expected in ((None, 3), (tmp_path, 4)):
+        assert set(board(final, root)["configs_tried"]) == {expected}
     with pytest.raises(RunError, match="no such folder; expected one that holds suites"):
-        board(tmp_path / "final", tmp_path / "nowhere")
+        board(final, tmp_path / "nowhere")
+
+
+def test_configurations_that_left_no_run_are_counted_by_hand(tmp_path: Path) -> None:
+    """The larger number holds: a hand cannot lower the count."""
+    for temperature in (1.0, 3.0):
+        make_run(tmp_path, "iw_sft", temperature=temperature, configs_tried=1)
+    make_run(tmp_path, "sft", configs_tried=5)
+    assert board(tmp_path).groupby("algo")["configs_tried"].unique().map(list).to_dict() == {"iw_sft": [2], "sft": [5]}
+
+
+def test_returns_have_an_interval_without_references(tmp_path: Path) -> None:
+    make_run(tmp_path, reference=None)
+    row = board(tmp_path).query("selection == 'last'").iloc[0]
+    half = stats.t.ppf(0.975, 2) * row["return_std"] / 3**0.5
+    assert (row["return_ci_low"], row["return_ci_high"]) == pytest.approx((row["return_mean"] - half, row["return_mean"] + half))
 
 
 @pytest.mark.parametrize(

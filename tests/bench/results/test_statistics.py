@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.results.statistics import holm, not_worse_than_best, paired, summarise
+from bench.results.statistics import holm, marks_of, paired, summarise
 
 SKEWED: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {  # of mean 0
     "exponential": lambda rng, n: rng.exponential(1, n) - 1,
@@ -70,8 +70,9 @@ def test_holm() -> None:
     np.testing.assert_allclose(holm([0.04, 0.01, float("nan"), 0.03]), [0.06, 0.03, np.nan, 0.06])
 
 
-def test_bold_marks_the_best_and_methods_not_significantly_worse() -> None:
+def test_the_best_mean_alone_is_best_and_others_may_be_tied() -> None:
     near, far = [np.array([10.0, 11.0, 12.0])], [np.array([1.0, 2.0, 3.1])]
     best = [np.array([12.0, 10.5, 11.5])]
-    assert not_worse_than_best([near, far, best]) == [True, False, True]
-    assert not_worse_than_best([[np.array([1.0])], [np.array([2.0])]]) == [False, True]
+    assert marks_of([near, far, best]) == ["tied", "", "best"]
+    assert marks_of([best, best]) == ["best", "best"]
+    assert marks_of([[np.array([1.0])], [np.array([2.0])]]) == ["", "best"]
