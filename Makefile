@@ -2,11 +2,16 @@
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do $$p -c $(SUPPORTED) 2>/dev/null && echo $$p && break; done)
 SUPPORTED := 'import sys; sys.exit(sys.version_info < (3, 11))'
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --constraint constraints.txt
+# pip prints errors alone: no notice of a new version, no warning that nothing here depends on.
+export PIP_QUIET := 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl gpu chaos lint format \
-	behaviour docs wheel audit clean
+	behaviour docs wheel docker audit clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +80,12 @@ docs: .venv/.ready-docs ## build the documentation in build/docs; every command 
 	@echo build/docs/index.html
 
 wheel: .venv/.ready ## build a wheel in dist/
-	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+docker: ## build the image iwsft-bench and try it, where Docker runs; see docs/installation.md
+	@if docker info >/dev/null 2>&1; then \
+	  docker build --quiet --tag iwsft-bench . && docker run --rm iwsft-bench --help >/dev/null && echo built iwsft-bench; \
+	else echo "skipped: no Docker daemon answers here"; fi
 
 audit: .venv/.ready-audit ## known vulnerabilities of the installed packages; needs the network
 	@$(BIN)/python -m pip_audit --local --skip-editable --progress-spinner off
