@@ -12,9 +12,8 @@ import torch
 from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBCConfig, Weighting
 from bench.config.schema import Config, EvalConfig, PiRefConfig, TrainerConfig
 from bench.training.shared import Shared
-from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
-from tests.helpers.episodes import PENDULUM, RawEpisode, random_episodes, write_minari
+from tests.helpers.episodes import PENDULUM, RawEpisode, from_episodes, random_episodes, write_minari
 
 torch.set_num_threads(1)  # the networks are tiny: threads would only wait for one another
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
 
+from algos.registry import build_untrained
 from bench.report.render import markdown_row
 from bench.speed import limits
 from bench.speed.machine import others_busy
 from bench.speed.options import MeasureOptions, Options
 from bench.speed.rows import Row, round_rows, row_of
 from bench.speed.worker import ENVIRONMENTS, Setting, Worker, running, take_turns
-from bench.speed.workload import Workload, configured, data_for, population
+from bench.speed.workload import Workload, configured, data_for
 
 QUIET = 0.05  # share of the cores that other processes may use without a warning
 
@@ -71,7 +72,7 @@ def needed_flops(method: str, o: MeasureOptions) -> float:
     """Operations of a member's update."""
     load = Workload(method, 1, o.batch, tuple(o.hidden), 0, o.dataset)
     config, data = configured(load), data_for(load)
-    steps = limits.refreshed_steps(config, population(config, data, [0]))
+    steps = limits.refreshed_steps(config, build_untrained(config, data, [0]))
     found = limits.needed(config, data.observations.shape[1], data.actions.shape[1], o.batch, steps)
     assert found is not None
     return found

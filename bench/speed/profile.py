@@ -15,9 +15,10 @@ from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as profiler
 
 from algos.optimizer import Adam
+from algos.registry import build_untrained
 from bench.report.render import markdown_row
 from bench.speed.options import ProfileOptions
-from bench.speed.workload import Workload, composed, data_for, population, rhythm
+from bench.speed.workload import Workload, composed, data_for, rhythm
 from bench.training.device import apply_engine, set_products
 
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "addmv", "mv", "linear", "matmul")
@@ -70,7 +71,7 @@ def shares(o: ProfileOptions) -> tuple[dict[str, float], float, float]:
     """Seconds an update by kind with the profiler, seconds an update without it, and kernels an update on a GPU (0 on a CPU)."""
     load = Workload(o.algo, o.members, o.batch, tuple(o.hidden), 0, o.dataset, o.device, o.engine, o.precision)
     config, on_gpu = composed(load), o.device == "cuda"
-    algo: Any = population(config.algo, data_for(load), range(o.members))
+    algo: Any = build_untrained(config.algo, data_for(load), range(o.members))
     apply_engine(algo, config, lambda line: print(line, file=sys.stderr))
     captured = algo.engine != algo.step
     cycle, rare = rhythm(config.algo)

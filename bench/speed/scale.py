@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from algos.registry import build_untrained
 from bench.report.render import markdown_row
 from bench.speed import limits
 from bench.speed.machine import cores
@@ -14,7 +15,7 @@ from bench.speed.options import ScaleOptions
 from bench.speed.rows import COLUMNS as SPEED_COLUMNS
 from bench.speed.rows import Row, row_of
 from bench.speed.worker import Setting, Worker, running, take_turns
-from bench.speed.workload import Workload, configured, data_for, population, suite
+from bench.speed.workload import Workload, configured, data_for, suite
 from bench.training.evaluate import evaluate
 from envs.evaluation.rollout import Evaluator
 from envs.readers.load import load
@@ -76,7 +77,7 @@ def update_flops(work: Workload) -> float:
     one = replace(work, members=1, device="cpu", engine="eager", steps=0)  # torch cannot count in a captured update
     data = data_for(one)
     widths = data.observations.shape[1], data.actions.shape[1]
-    found = limits.needed(config, *widths, work.batch, limits.refreshed_steps(config, population(config, data, [0])))
+    found = limits.needed(config, *widths, work.batch, limits.refreshed_steps(config, build_untrained(config, data, [0])))
     return limits.counted(suite(one)) if found is None else found
 
 
@@ -85,7 +86,7 @@ def evaluation_row(o: ScaleOptions, dataset: str, rows: Sequence[Row]) -> Row:
     data = load(dataset)
     work = Workload("bc", o.seeds, dataset=dataset, device=o.device)
     config = configured(work)
-    algo = population(config, data_for(work), range(o.seeds))
+    algo = build_untrained(config, data_for(work), range(o.seeds))
     with Evaluator(data.env_spec, cores()) as environments:
         if o.rounds > 1:
             evaluate(algo, data, environments, 0, 1, lambda: None)  # warm-up

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 
-from algos.base import Algo, Episodes
+from algos.base import Algo
 from algos.methods.awr import AWRConfig
 from algos.methods.weighted_bc import Kind, Sampler, WeightedBCConfig
 from algos.registry import build_untrained
@@ -89,11 +89,6 @@ def resized(data: Trajectories, steps: int) -> Trajectories:
     return Trajectories.from_tensors([*flat, offsets], data.num_actions)
 
 
-def population(config: Any, data: Episodes, seeds: Sequence[int]) -> Algo:
-    """The suite's learners. An untrained pi_ref serves methods that need one: an update costs the same."""
-    return build_untrained(config, data, seeds)
-
-
 def rhythm(config: Any) -> tuple[int, int]:
     """`cycle` and `rare` of a method's updates."""
     if isinstance(config, AWRConfig):
@@ -107,7 +102,7 @@ def suite(workload: Workload) -> Work:
     config, data, seeds = composed(workload), data_for(workload), range(workload.members)
 
     def make(own: slice) -> Algo:
-        algo = population(config.algo, data, seeds[own])
+        algo = build_untrained(config.algo, data, seeds[own])
         apply_engine(algo, config, lambda line: print(line, file=sys.stderr))
         return algo
 

@@ -21,21 +21,6 @@ def in_memory(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     return np.empty(shape, dtype)
 
 
-def from_episodes(episodes: Sequence[tuple], source: str = "data") -> Trajectories:
-    """Join episodes (observations [T + 1, obs], actions [T, act], rewards [T], terminated [T], truncated [T]).
-
-    Raises DataError, naming `source`, episode and step, for arrays that do not fit together, empty episodes and non-finite numbers.
-    """
-    if not episodes:
-        raise DataError(f"{source}: no episode in it; expected at least one")
-    shapes = [np.shape(a) for a in episodes[0][:2]]
-    widths = [shape[1] if len(shape) == 2 else 0 for shape in shapes]
-    builder = Builder(source, [len(e[2]) for e in episodes], widths[0], widths[1])
-    for episode in episodes:
-        builder.add(*episode)
-    return builder.finish()
-
-
 class Builder:
     """Fills `Trajectories` episode by episode, in place: no array is in memory twice.
 

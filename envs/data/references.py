@@ -28,10 +28,6 @@ class Reference:
         """Normalised scores x 100 of raw returns, of any shape."""
         return 100 * (np.asarray(returns) - self.random) / (self.expert - self.random)
 
-    def score_std(self, std: float) -> float:
-        """Standard deviation of scores from that of returns: scaled, not shifted."""
-        return 100 * std / (self.expert - self.random)
-
 
 @cache
 def table() -> tuple[dict[str, str], ...]:

@@ -54,11 +54,6 @@ class Trajectories:
         return self.offsets.diff()
 
     @cached_property
-    def episode_of_step(self) -> Tensor:
-        """The episode of each step, [N] int64."""
-        return torch.repeat_interleave(torch.arange(self.num_episodes, device=self.offsets.device), self.lengths)
-
-    @cached_property
     def returns(self) -> Tensor:
         """Raw undiscounted return of each episode, [E] float64."""
         returns = torch.zeros(self.num_episodes, dtype=torch.float64, device=self.rewards.device)

@@ -5,13 +5,9 @@ A Minari episode has T + 1 observations and T of everything else; row t of obser
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from envs.data.actions import ActionUnits
 from envs.data.builder import Allocate, in_memory
@@ -22,7 +18,6 @@ from envs.data.minari_root import datasets_root
 from envs.data.references import Reference
 from envs.data.selection import Part, parse
 from envs.data.trajectories import Trajectories
-from envs.errors import DataError
 from envs.readers.join import join, open_dataset
 from envs.readers.obtain import obtain
 
@@ -49,27 +44,6 @@ def load(dataset: str, cache: bool = True, choice: EnvChoice = OWN) -> LoggedDat
         return _read(dataset, parts, in_memory, choice)
     with scratch:
         return _read_and_keep(dataset, parts, scratch, key, choice)
-
-
-def load_filtered(data: Any, condition: Callable[[Any], bool] | None = None) -> LoggedData:
-    """The episodes of `data`, an id or a Minari data set (possibly filtered), for which `condition` holds.
-
-    `condition` is that of Minari's filter_episodes and gets an EpisodeData. Never cached. Raises DataError as `load` does.
-    """
-    import minari
-
-    if isinstance(data, str):
-        obtain(part := parse(data)[0])
-        with ExitStack() as stack:
-            data = open_dataset(part.dataset, datasets_root() / part.dataset, stack).data
-    if condition is not None:
-        data = data.filter_episodes(condition)
-    assert isinstance(data, minari.MinariDataset)
-    if not len(data.episode_indices):
-        raise DataError(f"{data.id}: the filter keeps no episode; expected at least one")
-    with ExitStack() as stack:
-        opened = open_dataset(data.id, Path(data.storage.data_path).parent, stack)
-        return join(data.id, [replace(opened, episodes=np.asarray(data.episode_indices))], in_memory)
 
 
 def _read(dataset: str, parts: list[Part], allocate: Allocate, choice: EnvChoice) -> LoggedData:

@@ -12,8 +12,8 @@ from torch import Tensor
 from algos.batches.sampling import Sampler
 from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
 from algos.weights import trajectory_weights
-from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
+from tests.helpers.episodes import from_episodes
 
 LEFT, RIGHT = 0.0, 1.0
 

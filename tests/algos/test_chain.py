@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from algos.registry import build
-from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
+from tests.helpers.episodes import from_episodes
 from tests.helpers.learners import configured
 
 STATES, DISCOUNT, LIMIT = 5, 0.9, 25

@@ -68,6 +68,6 @@ def test_continuous_actions_get_a_gaussian_policy(small_continuous):
 
 @pytest.fixture
 def small_continuous():
-    from envs.data.builder import from_episodes
+    from tests.helpers.episodes import from_episodes
 
     return from_episodes([(np.zeros((3, 4)), np.zeros((2, 1)), np.zeros(2), np.zeros(2, bool), np.zeros(2, bool))])

@@ -13,9 +13,9 @@ from algos.errors import ConfigError
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Adam
 from algos.weights import mean_one, step_weights, summarise, trajectory_weights
-from envs.data.builder import from_episodes
 from envs.data.selection import parse
 from envs.data.trajectories import Trajectories
+from tests.helpers.episodes import from_episodes
 
 RNG = np.random.default_rng(0)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from envs.data.builder import Builder
 from envs.data.trajectories import Trajectories
 
 PENDULUM = "test/pendulum/random-v0"  # written by the fixture `pendulum_data` by default
@@ -26,6 +28,15 @@ def random_episodes(count: int, obs: int = 5, act: int = 2, seed: int = 0, longe
             (rng.normal(size=(steps + 1, obs)), rng.uniform(-0.9, 0.9, (steps, act)), rng.normal(size=steps), terminated, truncated)
         )
     return episodes
+
+
+def from_episodes(episodes: Sequence[tuple], source: str = "data") -> Trajectories:
+    """Join episodes (observations [T + 1, obs], actions [T, act], rewards [T], terminated [T], truncated [T])."""
+    widths = [np.shape(a)[1] if np.ndim(a) == 2 else 0 for a in episodes[0][:2]] if episodes else [0, 0]
+    builder = Builder(source, [len(e[2]) for e in episodes], *widths)
+    for episode in episodes:
+        builder.add(*episode)
+    return builder.finish()
 
 
 def write_minari(dataset: str, episodes: list[RawEpisode], env_id: str | None = "InvertedPendulum-v5", **metadata: Any) -> None:

@@ -15,8 +15,8 @@ from algos.learner import LearnerConfig
 from algos.networks.mlp import MLP
 from algos.registry import build
 from bench.config.compose import compose
-from envs.data.builder import from_episodes
 from envs.data.trajectories import TENSORS, Trajectories
+from tests.helpers.episodes import from_episodes
 from tests.helpers.paths import CONF
 
 OBS, ACT = 3, 2

@@ -14,7 +14,7 @@ from torch import Tensor
 from algos.batches.returns import lambda_returns
 from algos.networks.critics import expectile_losses, polyak
 from algos.optimizer import Schedule
-from envs.data.builder import from_episodes
+from tests.helpers.episodes import from_episodes
 from tests.helpers.learners import ACT, episodes_of, forward, in_double, member, q_values, small, snapshot
 
 TOLERANCE = 1e-5

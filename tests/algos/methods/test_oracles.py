@@ -13,8 +13,8 @@ from algos.batches.sampling import Batch, LengthWeighting, Sampler
 from algos.methods.weighted_bc import Kind, WeightedBC, WeightedBCConfig, Weighting
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Schedule, learning_rate
-from envs.data.builder import from_episodes
 from envs.data.trajectories import Trajectories
+from tests.helpers.episodes import from_episodes
 from tests.helpers.paths import FIXTURES
 
 FILES = sorted(FIXTURES.glob("iw_sft_authors_*.npz"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from algos.registry import build_untrained
 from bench.speed import limits
-from bench.speed.workload import Work, population, rhythm
+from bench.speed.workload import Work, rhythm
 from bench.speed.yardstick import TRAINERS
 from envs.data.trajectories import Trajectories
 from tests.helpers.learners import ACT, OBS, configured
@@ -39,7 +40,7 @@ def hand_formula(method: str, steps: int, refresh: int) -> tuple[float, float, f
 def test_operations_equal_the_hand_formulas(method: str, data: Trajectories) -> None:
     config = config_of(method)
     cycle, rare = rhythm(config)
-    algo, two = population(config, data, [0]), population(config, data, [0, 1])
+    algo, two = build_untrained(config, data, [0]), build_untrained(config, data, [0, 1])
     steps = limits.refreshed_steps(config, algo)
     assert (steps > 0) == (rare > 0)
     needed, suite_more, yardstick_more = hand_formula(method, steps, rare or 1)
@@ -64,4 +65,4 @@ def test_passes_over_all_data_count_by_their_frequency(data: Trajectories) -> No
     v, policy = OBS * 16 + inner + last, OBS * 16 + inner + 16 * ACT
     step = 2 * BATCH * (3 * v - OBS * 16 + 3 * policy - OBS * 16)
     everything = 2 * (v + last) * (data.num_steps + data.num_episodes) / 5
-    assert limits.counted(Work(population(config, data, [0]).train, cycle, rare)) == pytest.approx(step + everything)
+    assert limits.counted(Work(build_untrained(config, data, [0]).train, cycle, rare)) == pytest.approx(step + everything)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from algos.batches.transitions import Transitions
-from bench.speed.workload import population
+from algos.registry import build_untrained
 from bench.speed.yardstick import TRAINERS, Trainer
 from envs.data.trajectories import Trajectories
 from tests.helpers.speed import BATCH, config_of
@@ -42,7 +42,7 @@ def paired(method: str, data: Trajectories) -> tuple[Any, Any]:
     """The suite with one member and the yardstick, with the same parameters."""
     torch.manual_seed(1)
     config = config_of(method)
-    algo, plain = population(config, data, [3]), TRAINERS[method](config, data)
+    algo, plain = build_untrained(config, data, [3]), TRAINERS[method](config, data)
     for name, network in networks(plain).items():
         load(network, algo.state[name][0])
     if method == "iw_sft_q":

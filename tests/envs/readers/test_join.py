@@ -216,19 +216,6 @@ def test_data_sets_that_differ_are_not_combined():
         load("tt/a-v0+tt/cart-v0")
 
 
-def test_filter_episodes_of_minari():
-    """A data set that Minari filtered is read as filtered."""
-    from envs.readers.load import load_filtered
-
-    episodes = ragged(0)
-    write("tt/a-v0", episodes)
-    long = minari.load_dataset("tt/a-v0").filter_episodes(lambda e: len(e) > 5)
-    assert_same(load_filtered(long), [e for e in episodes if len(e["rewards"]) > 5])
-    assert_same(load_filtered("tt/a-v0", lambda e: bool(e.terminations[-1])), [e for e in episodes if e["terminations"][-1]])
-    with pytest.raises(DataError, match="the filter keeps no episode"):
-        load_filtered("tt/a-v0", lambda e: False)
-
-
 def test_defect_9_reference_scores_survive():
     """Minari drops reference scores without an environment, and both filters and references when data sets are combined."""
     episodes = ragged(0)
