@@ -31,7 +31,7 @@ class EvalConfig:
     episodes: int = 10  # episodes per seed at each evaluation
     final_episodes: int = 100  # episodes per seed after the last update; at least eval.episodes
     last_k: int = 3  # evaluations that the selection rule mean_last_k averages
-    max_episode_steps: int | None = None  # steps after which an episode is cut off; null: the environment's own limit
+    max_episode_steps: int | None = None  # steps after which an episode is cut off; null: the data set's or the environment's
     workers: int | None = None  # processes that step environments; null: one per core
     overlap: bool = False  # continue training during an evaluation; for training on a GPU, which leaves the cores free
 

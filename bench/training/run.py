@@ -68,6 +68,8 @@ def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, job
                 reporter.say(tuned.line())
             if (strata := kept_of(config, population.data)) is not None and (line := strata.line()) is not None:
                 reporter.say(f"{config.algo.name} {config.dataset}: {line}")
+            if remarks := population.data.remarks:
+                reporter.say(f"{config.dataset}: {remarks}")
             if clipped := population.data.clipped:
                 share = f"{clipped:.2%} of action entries"
                 reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")

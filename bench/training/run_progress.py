@@ -124,7 +124,7 @@ class RunInProgress:
                 "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
                 **data.units.to_json(),
             },
-            "note": "; ".join(filter(None, (data.note, _own_environment(config, data)))), "pi_ref_dataset": config.pi_ref.dataset,
+            "note": "; ".join(filter(None, (data.remarks, _own_environment(config, data)))), "pi_ref_dataset": config.pi_ref.dataset,
             "domain_settings": None if tuned is None else tuned.record(), "curation": None if strata is None else strata._asdict(),
             "strata_coincide": strata is not None and strata.coincide,
             "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.data.environments import find_spec
+from envs.data.horizon import limit_of, limited
 from envs.data.trust import check_module
 
 NONE = "none"
@@ -54,10 +55,7 @@ class EnvChoice:
 
     def limited(self, spec: Any) -> Any:
         """A copy of `spec` with the limit of steps, if one is chosen."""
-        found = copy.deepcopy(spec)
-        if self.max_episode_steps is not None:
-            found.max_episode_steps = self.max_episode_steps
-        return found
+        return copy.deepcopy(spec) if self.max_episode_steps is None else limited(spec, self.max_episode_steps)
 
 
 OWN = EnvChoice()
@@ -65,7 +63,7 @@ OWN = EnvChoice()
 
 def describe(spec: Any) -> str:
     """A spec in words: "Hopper-v5 (1000 steps)"."""
-    return spec.id + ("" if spec.max_episode_steps is None else f" ({spec.max_episode_steps} steps)")
+    return spec.id + ("" if (steps := limit_of(spec)) is None else f" ({steps} steps)")
 
 
 def same_environment(one: Any, other: Any) -> bool:
@@ -73,6 +71,6 @@ def same_environment(one: Any, other: Any) -> bool:
 
     def parts(spec: Any) -> tuple[Any, ...]:
         arguments = {k: v for k, v in (spec.kwargs or {}).items() if k != "render_mode"}
-        return spec.id, arguments, spec.max_episode_steps, tuple(map(repr, spec.additional_wrappers or ()))
+        return spec.id, arguments, limit_of(spec), tuple(map(repr, spec.additional_wrappers or ()))
 
     return parts(one) == parts(other)

@@ -19,7 +19,8 @@ class LoggedData:
     units of actions. env_spec: the environment of evaluation, as Gymnasium's JSON; empty if the data set
     names none. reference: the returns of scores 0 and 100, or None. clipped: share of action entries outside the bounds. note: a remark
     for tables, or empty. own_env: the data set's own environment in words where `env_spec` is another one (envs.data.env_choice); reference
-    scores then do not hold and are None. Else empty.
+    scores then do not hold and are None. Else empty. horizon: a remark on a
+    time limit that is not the environment's own, or empty.
     """
 
     dataset: str
@@ -30,6 +31,12 @@ class LoggedData:
     clipped: float
     note: str = ""
     own_env: str = ""
+    horizon: str = ""
+
+    @property
+    def remarks(self) -> str:
+        """All remarks for tables."""
+        return "; ".join(remark for remark in (self.note, self.horizon) if remark)
 
     @property
     def observation_width(self) -> int:

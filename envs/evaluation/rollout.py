@@ -14,8 +14,10 @@ from multiprocessing.util import Finalize
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from envs.data.environments import import_packages
+from envs.data.horizon import LIMIT, limit_of, limited
 from envs.data.trust import check_spec
 from envs.errors import DataError
 from envs.evaluation.worker import work
@@ -45,9 +47,14 @@ class Evaluator:
     """Processes that keep environments of one spec open between evaluations. A context manager; otherwise call `close`."""
 
     def __init__(self, env_spec: str, workers: int | None = None) -> None:
-        """Start `workers` processes, by default one per core, for `env_spec` (Gymnasium's JSON). Raises DataError for an unusable spec."""
+        """Start `workers` processes, by default one per core, for `env_spec` (Gymnasium's JSON). Raises DataError for an unusable spec.
+
+        Episodes of an environment without a time limit end after `envs.data.horizon.LIMIT` steps.
+        """
         check_spec("environment", env_spec)  # again: the spec may be of a changed cache
         import_packages(env_spec)
+        if limit_of(spec := EnvSpec.from_json(env_spec)) is None:
+            env_spec = limited(spec, LIMIT).to_json()
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []

@@ -56,8 +56,8 @@ def _overview(facts: Facts, data: LoggedData) -> None:
     facts.add(section, "environment", json.loads(data.env_spec)["id"] if data.env_spec else "none")
     if not data.env_spec:
         facts.flags.append("no environment: policies trained on these data cannot be evaluated")
-    if data.note:
-        facts.add(section, "note", data.note)
+    if data.remarks:
+        facts.add(section, "note", data.remarks)
     facts.add(section, "digest", t.digest)
     returns = t.returns.numpy()
     if data.reference is None:

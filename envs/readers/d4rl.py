@@ -90,7 +90,7 @@ def convert(path: Path, dataset: str, trailing: str = "drop", breaks: str = "ref
         approximate = 0 if flat.next_observations is not None else sum(not flat.flags(stop - 1, stop)[0][0] for stop in stops.tolist())
         facts = {
             "file": path.name, "steps_in_file": steps, "trailing": trailing, "trailing_steps": steps - int(stops[-1]), "breaks": breaks,
-            "next_observations": "present" if flat.next_observations is not None else "derived", "approximate_ends": approximate,
+            "env": env, "next_observations": "derived" if flat.next_observations is None else "present", "approximate_ends": approximate,
         }  # fmt: skip
         publish(dataset, root, lambda _: _write(flat, starts, stops, dataset, environment, facts), "converted")
     return root / dataset
@@ -102,6 +102,8 @@ def _write(flat: Flat, starts: np.ndarray, stops: np.ndarray, dataset: str, envi
     import minari
 
     spec, wide = environment.spec(), flat.observations.shape[1]
+    if (row := d4rl_row(dataset.split("/")[-1])) is not None and not facts["env"]:
+        spec.max_episode_steps = int(row["time_limit"])  # pen: 100 steps, where AdroitHandPen has 200
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asks for an e-mail address and a link, and for a newer environment
         env = gymnasium.make(spec, disable_env_checker=True)
@@ -118,7 +120,7 @@ def _write(flat: Flat, starts: np.ndarray, stops: np.ndarray, dataset: str, envi
             algorithm_name="see D4RL", author="D4RL", description=f"Converted from D4RL's {facts['file']} (arXiv 2004.07219).",
         )  # fmt: skip
     update: dict[str, Any] = {"d4rl": facts, "note": environment.note}
-    if (row := d4rl_row(dataset.split("/")[-1])) is not None:
+    if row is not None:
         update |= {"ref_min_score": float(row["random"]), "ref_max_score": float(row["expert"]), "reference": "d4rl"}
     data.storage.update_metadata(update)
 

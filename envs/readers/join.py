@@ -15,6 +15,7 @@ from envs.data.actions import ActionUnits, supported
 from envs.data.builder import Allocate, Builder
 from envs.data.env_choice import OWN, EnvChoice, describe, same_environment
 from envs.data.environments import import_packages
+from envs.data.horizon import keep_horizon, limit_of, limited, longest_limit
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.data.spaces import form, width
@@ -115,15 +116,16 @@ def join(dataset: str, opened: list[Opened], allocate: Allocate, choice: EnvChoi
             builder.rows()  # refuses an empty episode before its arrays are read
             builder.add(*part.files.read(episode))
     trajectories = builder.finish()
-    units, spec, own_env = _environment(first.files.dataset, first.data, trajectories, choice)
+    reference = _common_reference(opened)
+    units, spec, own_env, horizon = _environment(first, trajectories, reference, choice)
     units, narrowed = units.narrowed(trajectories.actions.numpy())
     clipped = 0.0 if discrete else units.scale_to_unit(trajectories.actions.numpy())
     notes = [str(o.files.metadata["note"]) for o in opened if o.files.metadata.get("note")]
     if narrowed:
         entries = ", ".join(map(str, narrowed))
         notes.append(f"action entries {entries} have no bounds near the data's: scaled by the data's smallest and largest values")
-    reference = None if own_env or choice.without else _common_reference(opened)
-    return LoggedData(dataset, trajectories, units, spec, reference, clipped, "; ".join(dict.fromkeys(notes)), own_env)
+    reference = None if own_env or choice.without else reference
+    return LoggedData(dataset, trajectories, units, spec, reference, clipped, "; ".join(dict.fromkeys(notes)), own_env, horizon)
 
 
 def _check_alike(first: Opened, other: Opened) -> None:
@@ -134,14 +136,18 @@ def _check_alike(first: Opened, other: Opened) -> None:
             raise DataError(f"{other.files.dataset} cannot be combined with {first.files.dataset}: their {what} differ ({b} and {a})")
 
 
-def _environment(dataset: str, data: Any, trajectories: Trajectories, choice: EnvChoice) -> tuple[ActionUnits, str, str]:
-    """The units of actions and the spec (JSON) of the environment of evaluation; the data set's own in words, if that is another one.
+def _environment(
+    opened: Opened, trajectories: Trajectories, reference: Reference | None, choice: EnvChoice
+) -> tuple[ActionUnits, str, str, str]:
+    """The units of actions and the spec (JSON) of the environment of evaluation, with its time limit; the data set's own in words, if that
+    is another one; a remark on the time limit.
 
     The spec is empty if the data set names none and none is chosen. Raises DataError if the environment's spaces do not fit the data.
     """
+    dataset, data = opened.files.dataset, opened.data
     own = data.env_spec if data._eval_env_spec is None else data._eval_env_spec  # Minari has no public name for it
     if choice.without or (own is None and not choice.replaces):
-        return ActionUnits.of(data.action_space), "", "" if own is None else describe(own)
+        return ActionUnits.of(data.action_space), "", "" if own is None else describe(own), ""
     try:
         env = gymnasium.make(choice.find(), disable_env_checker=True) if choice.replaces else _recover(data)
     except DataError:
@@ -164,9 +170,13 @@ def _environment(dataset: str, data: Any, trajectories: Trajectories, choice: En
             if form(logged) != form(played):
                 remedy = "choose another environment" if choice.replaces else "write it again"
                 raise DataError(f"{dataset}: its {name} have space {logged}, those of environment {env.spec.id} {played}; {remedy}")
-        spec = choice.limited(env.spec)
-        same = own is None or same_environment(spec, own if choice.replaces else env.spec)
-        return ActionUnits.of(action_space), spec.to_json(), "" if same else describe(own)
+        base = own if choice.replaces and own is not None else env.spec
+        kept, horizon = keep_horizon(dataset, base, opened.files.metadata, reference, trajectories)
+        spec = choice.limited(env.spec if choice.replaces and own is not None else kept)
+        if limit_of(spec) is None:
+            spec = limited(spec, longest_limit(trajectories))
+        same = same_environment(spec, kept)
+        return ActionUnits.of(action_space), spec.to_json(), "" if same else describe(kept), horizon if same else ""
     finally:
         env.close()
 

@@ -101,6 +101,17 @@ def test_trailing_steps_are_kept_as_a_truncated_episode(tmp_path):
     assert not bool(data.trajectories.terminated[-1])
 
 
+def test_pen_is_evaluated_over_d4rls_100_steps(tmp_path):
+    """AdroitHandPen has 200, in which returns are twice those that the reference scores are of."""
+    rng = np.random.default_rng(0)
+    steps = {"observations": rng.random((100, 45)), "actions": rng.uniform(-1, 1, (100, 24)), "rewards": np.ones(100)}
+    save(tmp_path / "pen.hdf5", steps | {"terminals": np.zeros(100, bool), "timeouts": np.arange(100) == 99})
+    folder = d4rl.convert(tmp_path / "pen.hdf5", "d4rl/pen-human-v1")
+    assert json.loads(json.loads((folder / "data" / "metadata.json").read_text())["env_spec"])["max_episode_steps"] == 100
+    data = load("d4rl/pen-human-v1")
+    assert (json.loads(data.env_spec)["max_episode_steps"], data.reference.expert) == (100, 3076.8331017826877)
+
+
 def test_notes_of_hands_name_the_difference_in_rewards():
     notes = {hand: evaluation_env(f"{hand}-human-v1").note for hand in ("pen", "door", "hammer", "relocate")}
     assert notes["pen"] == "recorded on D4RL's pen-v0, evaluated on AdroitHandPen-v1"
