@@ -13,6 +13,7 @@ from bench.results.bootstrap import METRICS, Estimate, aggregate
 from bench.results.episodes import selections
 from bench.results.grid import Grid, grids, in_order, method_names, settings_by_dataset
 from bench.results.pooling import pooled
+from bench.results.references import reference_notes
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
 from bench.storage.layout import Row
@@ -174,6 +175,7 @@ def _notes(grid: Grid) -> list[str]:
         notes.append(
             "Strata coincide: equal scores make two percentile filters keep the same trajectories, so quality weighting has fewer levels."
         )
+    notes += reference_notes(records)
     for dataset in grid.datasets:
         if len({r["dataset_digest"] for r in records if r["dataset"] == dataset}) > 1:
             notes.append(f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -119,7 +120,7 @@ class RunInProgress:
             "suite": config.suite, "dataset": config.task, "algo": config.algo.name, "seeds": list(config.seeds),
             "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": episodes[0],
             "final_episodes": episodes[1], "last_k": config.eval.last_k,
-            "reference": None if reference is None else {"name": reference.name, "random": reference.random, "expert": reference.expert},
+            "reference": None if reference is None else asdict(reference),
             "environment": {
                 "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
                 **data.units.to_json(),

@@ -26,18 +26,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from envs.data.references import built_in_table
 from envs.data.trajectories import TENSORS, Trajectories
 from envs.files import scratch_folder, write_atomic
 
 CHECKED = 2 * 2**30  # bytes of arrays; checking a larger copy takes as long as reading the data set again
-FORMAT = 4  # raised when the same files are read differently
+FORMAT = 5  # raised when the same files are read differently
 # Linux refuses a copy-on-write map larger than memory without this flag, which Python 3.11 does not name. x86, ARM and RISC-V.
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 def key_of(expression: str, folders: Iterable[Path]) -> str:
     """The key of `expression` and the files in `folders`."""
-    sha = hashlib.sha256(repr((FORMAT, expression, *(version(p) for p in ("gymnasium", "minari")))).encode())
+    sha = hashlib.sha256(repr((FORMAT, built_in_table(), expression, *(version(p) for p in ("gymnasium", "minari")))).encode())
     for folder in folders:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             stat = path.stat()

@@ -1,7 +1,10 @@
-"""Reference returns of a random and an expert policy, by reference set, each with its source (references.csv).
+"""Reference returns of a random and an expert policy, by reference set, each with its source.
 
 score = 100 * (return - random) / (expert - random) (Fu et al. 2020, arXiv 2004.07219). Scores of different reference sets are never
 compared: tables keep them in different parts.
+
+references.csv has D4RL's references, built_in_references.csv those of the built-in data, by environment. The latter are measured by
+`python -m bench behaviour NAME --measure`, and replace those in the files of a data set that an earlier version recorded.
 """
 
 from __future__ import annotations
@@ -13,40 +16,78 @@ from pathlib import Path
 
 import numpy as np
 
-D4RL, BUILT_IN = "d4rl", "iwsft"
+D4RL, BUILT_IN = "d4rl", "iwsft-2"
+# Earlier editions of BUILT_IN, whose scores differ. "iwsft": the last snapshot with its action noise.
+SUPERSEDED = ("iwsft",)
+BUILT_IN_TABLE = Path(__file__).parent / "built_in_references.csv"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Random and expert returns (raw, undiscounted) of reference set `name`."""
+    """Random and expert returns (raw, undiscounted) of reference set `name`.
+
+    random_error, expert_error: standard errors of the two means, None where the source states none.
+    """
 
     name: str
     random: float
     expert: float
+    random_error: float | None = None
+    expert_error: float | None = None
+
+    def __str__(self) -> str:
+        random, expert = (
+            f"{mean:.6g}" + ("" if error is None else f" (standard error {error:.2g})")
+            for mean, error in ((self.random, self.random_error), (self.expert, self.expert_error))
+        )
+        return f"{self.name}: random {random}, expert {expert}"
 
     def score(self, returns: np.ndarray) -> np.ndarray:
         """Normalised scores x 100 of raw returns, of any shape."""
         return 100 * (np.asarray(returns) - self.random) / (self.expert - self.random)
 
+    def score_error(self, score: float) -> float | None:
+        """Standard error of `score` that comes from the two reference returns alone (delta method); None where it is unknown."""
+        if self.random_error is None or self.expert_error is None:
+            return None
+        return float(np.hypot(score * self.expert_error, (100 - score) * self.random_error) / (self.expert - self.random))
+
+
+def table() -> tuple[dict[str, str], ...]:
+    """Rows of D4RL's references: family, dataset (D4RL's name), env_id, random, expert, time_limit, source."""
+    return _rows(Path(__file__).parent / "references.csv")
+
+
+def built_in_table() -> tuple[dict[str, str], ...]:
+    """Rows of the built-in references: name (of the behaviour), env_id, random, random_error, expert, expert_error, source."""
+    return _rows(BUILT_IN_TABLE)
+
 
 @cache
-def table() -> tuple[dict[str, str], ...]:
-    """Rows of references.csv: family, dataset (D4RL's name or a prefix), env_id, random, expert, time_limit, source."""
-    with open(Path(__file__).parent / "references.csv", newline="") as f:
+def _rows(path: Path) -> tuple[dict[str, str], ...]:
+    with open(path, newline="") as f:
         return tuple(csv.DictReader(f))
 
 
-def lookup(env_id: str, family: str) -> Reference:
-    """The reference of set `family` for environment `env_id`. D4RL's references, older than -v5, hold for every version.
+def forget_tables() -> None:
+    """Read the tables again at their next use: a file was written."""
+    _rows.cache_clear()
 
-    Raises KeyError if there is none.
-    """
-    base = env_id.rsplit("-v", 1)[0]
-    for row in table():
-        same = row["env_id"].rsplit("-v", 1)[0] == base if family == D4RL else row["env_id"] == env_id
-        if row["family"] == family and same:
-            return Reference(family, float(row["random"]), float(row["expert"]))
-    raise KeyError((env_id, family))
+
+def built_in(env_id: str) -> Reference | None:
+    """The reference of the built-in data of environment `env_id`, None if there is none."""
+    for row in built_in_table():
+        if row["env_id"] == env_id:
+            errors = (float(row[name]) if row[name] else None for name in ("random_error", "expert_error"))
+            return Reference(BUILT_IN, float(row["random"]), float(row["expert"]), *errors)
+    return None
+
+
+def current(reference: Reference | None, env_id: str) -> Reference | None:
+    """`reference`, or the built-in one of `env_id` in its place if it is one of an edition of the built-in set."""
+    if reference is None or reference.name not in (BUILT_IN, *SUPERSEDED):
+        return reference
+    return built_in(env_id) or reference
 
 
 def d4rl_row(name: str) -> dict[str, str] | None:

@@ -65,7 +65,7 @@ def _overview(facts: Facts, data: LoggedData) -> None:
         facts.flags.append("no reference scores: results are scored with a measured reference, which differs between data sets")
         return
     reference = data.reference
-    facts.add(section, "reference scores", f"{reference.name}: random {reference.random:.6g}, expert {reference.expert:.6g}")
+    facts.add(section, "reference scores", str(reference))
     facts.add(section, "score of the data", _spread(reference.score(returns)))
     if returns.mean() < reference.random:
         facts.flags.append(f"the data's mean return, {returns.mean():.4g}, is below that of a random policy, {reference.random:.4g}")

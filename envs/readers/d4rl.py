@@ -31,7 +31,7 @@ from envs.data.minari_root import datasets_root, publish
 from envs.data.references import d4rl_row
 from envs.data.selection import ID
 from envs.errors import DataError
-from envs.readers.d4rl_environments import EvaluationEnv, evaluation_env
+from envs.readers.d4rl_environments import EvaluationEnv, evaluation_env, has_d4rl_rewards
 from envs.readers.d4rl_file import Flat, check, opened
 from envs.readers.download import fetch, verify
 
@@ -75,7 +75,8 @@ def convert(path: Path, dataset: str, trailing: str = "drop", breaks: str = "ref
     """Convert D4RL file `path` into Minari data set `dataset` and return its folder; do nothing if it exists.
 
     trailing: "drop" or "keep". breaks: "refuse" or "cut". env: an environment's id; without it environment and reference scores are
-    those of D4RL's data set named by the last part of `dataset`. Raises DataError.
+    those of D4RL's data set named by the last part of `dataset`. Another environment pays other rewards, so it gets no reference scores.
+    Raises DataError.
     """
     if not ID.fullmatch(dataset):
         raise DataError(f"'{dataset}' is not a Minari id; expected namespace/name-v0, such as d4rl/hopper-medium-replay-v2")
@@ -83,7 +84,7 @@ def convert(path: Path, dataset: str, trailing: str = "drop", breaks: str = "ref
     if (root / dataset / "data" / "metadata.json").exists():
         return root / dataset
     name = dataset.split("/")[-1]
-    environment = EvaluationEnv(env, "an environment unknown") if env is not None else evaluation_env(name)
+    environment = evaluation_env(name, env)
     with opened(path) as flat:
         starts, stops = flat.episodes(trailing, breaks)
         steps = len(flat.rewards)
@@ -120,7 +121,9 @@ def _write(flat: Flat, starts: np.ndarray, stops: np.ndarray, dataset: str, envi
             algorithm_name="see D4RL", author="D4RL", description=f"Converted from D4RL's {facts['file']} (arXiv 2004.07219).",
         )  # fmt: skip
     update: dict[str, Any] = {"d4rl": facts, "note": environment.note}
-    if row is not None:
+    if row is not None and not has_d4rl_rewards(environment.env_id):
+        update["note"] += f", of which D4RL has no reference scores (they are those of {row['env_id']})"
+    elif row is not None:
         update |= {"ref_min_score": float(row["random"]), "ref_max_score": float(row["expert"]), "reference": "d4rl"}
     data.storage.update_metadata(update)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.data.environments import find_spec
+from envs.data.references import table
 from envs.errors import DataError
 
 
@@ -50,9 +51,17 @@ INSTEAD = {
 }
 
 
-def evaluation_env(name: str) -> EvaluationEnv:
-    """The environment for D4RL's data set `name`. Raises DataError if there is none."""
+def has_d4rl_rewards(env_id: str) -> bool:
+    """True if `env_id` is an environment of D4RL's or the nearest one to it (`ENVIRONMENTS`): D4RL's reference scores hold there."""
+    originals = {env.original for env in ENVIRONMENTS.values()} | {row["env_id"] for row in table()}
+    return env_id in originals | {env.env_id for env in ENVIRONMENTS.values()}
+
+
+def evaluation_env(name: str, env_id: str | None = None) -> EvaluationEnv:
+    """The environment for D4RL's data set `name`: the nearest one, or `env_id`. Raises DataError if there is none."""
     base = name.split("-")[0]
+    if env_id is not None and (base not in ENVIRONMENTS or env_id != ENVIRONMENTS[base].env_id):
+        return EvaluationEnv(env_id, ENVIRONMENTS[base].original if base in ENVIRONMENTS else "an environment unknown")
     if base in ENVIRONMENTS:
         return ENVIRONMENTS[base]
     differing, instead = INSTEAD.get(base, ("", ""))

@@ -25,6 +25,7 @@ from envs.errors import DataError, first_line
 from envs.readers.arrow import ArrowFiles
 from envs.readers.episode_files import EpisodeFiles, damaged, read_metadata
 from envs.readers.hdf5 import Hdf5Files
+from envs.readers.reference_scores import stated
 
 FORMATS: dict[str, type[EpisodeFiles]] = {"hdf5": Hdf5Files, "arrow": ArrowFiles, "parquet": ArrowFiles}
 SPECS = ("env_spec", "eval_env_spec")
@@ -188,11 +189,5 @@ def _recover(data: Any) -> Any:
 
 def _common_reference(opened: list[Opened]) -> Reference | None:
     """The reference scores in the data sets' metadata, if all have the same."""
-    found = {_reference(o.files.metadata) for o in opened}
+    found = {stated(o.files.metadata).reference for o in opened}
     return found.pop() if len(found) == 1 else None
-
-
-def _reference(metadata: dict[str, Any]) -> Reference | None:
-    if metadata.get("ref_min_score") is None or metadata.get("ref_max_score") is None:
-        return None
-    return Reference(str(metadata.get("reference", "minari")), float(metadata["ref_min_score"]), float(metadata["ref_max_score"]))

@@ -22,12 +22,13 @@ SCRIPTED: dict[str, Any] = {"PointMaze": pointmaze, "FrankaKitchen": kitchen, "A
 
 
 class Job(NamedTuple):
-    """Episode number `episode` of snapshot `snapshot` of behaviour `name` in environment `env_id`."""
+    """Episode number `episode` of snapshot `snapshot` of behaviour `name` in environment `env_id`; `mean`: without action noise."""
 
     name: str
     env_id: str
     snapshot: int
     episode: int
+    mean: bool = False
 
 
 class Episode(NamedTuple):
@@ -92,7 +93,7 @@ def run_episode(job: Job) -> Episode:
         if policy is None:
             unit, log_prob = rng.uniform(-1, 1, low.shape), -low.size * np.log(2)
         else:
-            unit, log_prob = policy.act(observation, rng)
+            unit, log_prob = policy.act(observation, None if job.mean else rng)
         action = ((high + low) / 2 + (high - low) / 2 * unit).astype(np.float32)
         observation, reward, terminated, truncated, _ = env.step(action)
         observations.append(observation)

@@ -33,6 +33,6 @@ class Controller:
     def __init__(self, env: Any, level: int) -> None:
         self.log_std = np.full(env.action_space.shape, np.log(NOISE[level]))
 
-    def act(self, observation: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, float]:
         """One action [act] in (-1, 1) and its log-density there (as in `envs.recorded.policy`)."""
         return squashed(np.zeros(len(self.log_std)), self.log_std, rng)

@@ -57,7 +57,7 @@ class Controller:
             self.waited = 0
         return np.clip(GAIN * way, -SPEED, SPEED)
 
-    def act(self, observation: Any, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    def act(self, observation: Any, rng: np.random.Generator | None) -> tuple[np.ndarray, float]:
         """One action [9] in (-1, 1) and its log-density there (as in `envs.recorded.policy`)."""
         import mujoco
 

@@ -68,7 +68,7 @@ class Controller:
         nearest = min(self._near(cell), key=lambda near: distance[near])
         return goal if nearest == last else self.maze.cell_rowcol_to_xy(np.array(nearest))
 
-    def act(self, observation: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    def act(self, observation: dict[str, np.ndarray], rng: np.random.Generator | None) -> tuple[np.ndarray, float]:
         """One action [2] in (-1, 1) and its log-density there (as in `envs.recorded.policy`)."""
         position, velocity = observation["observation"][:2], observation["observation"][2:]
         target = GAIN * (self._waypoint(position, observation["desired_goal"]) - position) - DAMPING * velocity

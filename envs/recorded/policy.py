@@ -19,12 +19,12 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 GRID = 2.0**16
 
 
-def squashed(mean: np.ndarray, log_std: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """An action tanh(u) [act] for one u ~ Normal(mean, exp(log_std)), and the log-density there.
+def squashed(mean: np.ndarray, log_std: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, float]:
+    """An action tanh(u) [act] for one u ~ Normal(mean, exp(log_std)), and the log-density there. Without `rng`, u is the mean.
 
     log pi(a) = sum_i log N(u_i; mean_i, std_i) - log(1 - tanh(u_i)^2), the change of variables for a = tanh(u).
     """
-    noise = rng.standard_normal(len(mean))
+    noise = np.zeros(len(mean)) if rng is None else rng.standard_normal(len(mean))
     u = mean + np.exp(log_std) * noise
     log_normal = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi)
     log_slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u))
@@ -46,8 +46,8 @@ class BehaviourPolicy:
         weight, bias = self.layers[-1]
         return np.rint((x @ weight + bias) * GRID) / GRID
 
-    def act(self, observation: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """One action [act] in (-1, 1) and its log-density there."""
+    def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, float]:
+        """One action [act] in (-1, 1) and its log-density there; the mean action without `rng`."""
         return squashed(self.mean(observation), self.log_std, rng)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from envs.data.references import BUILT_IN, Reference, lookup
+from envs.data.references import Reference, built_in
 from envs.recorded import hands, kitchen, pointmaze
 from envs.recorded.policy import record_of
 
@@ -68,12 +68,12 @@ def provenance(recipe: Recipe) -> Provenance:
     if recipe.name == "kitchen":
         by = f"a scripted arm, no trained policy, with noise {_levels(kitchen.NOISE, recipe)}, equal numbers of episodes from each"
         settings = {"noise": kitchen.NOISE, "tasks": list(kitchen.TASKS), "gain": kitchen.GAIN, "speed": kitchen.SPEED}
-        return Provenance("scripted arm", by, lookup(recipe.env_id, BUILT_IN), {"settings": settings})
+        return Provenance("scripted arm", by, built_in(recipe.env_id), {"settings": settings})
     if recipe.name in hands.ENVIRONMENTS:
         by = f"a hand that holds still, no trained policy, with noise {_levels(hands.NOISE, recipe)}, equal numbers of episodes from each"
         return Provenance("noise", by, None, {"settings": {"noise": hands.NOISE}})
     record = record_of(recipe.name)
-    reference = Reference(BUILT_IN, *(record["reference"][k]["mean"] for k in ("random", "expert")))
+    reference = built_in(recipe.env_id)
     behaviour = {k: record[k] for k in ("settings", "packages")}
     if recipe.name.startswith("pointmaze"):
         by = f"a waypoint controller with pull {_levels(pointmaze.PULL, recipe)}, equal numbers of episodes from each"

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from envs.data.minari_root import datasets_root, publish
-from envs.data.references import D4RL, Reference, lookup
 from envs.errors import DataError
 from envs.recorded.episodes import SCRIPTED, SEED, Episode, Job, run_episodes, spec_of
 from envs.recorded.recipes import STEPS, Recipe, provenance, recipes
@@ -68,7 +67,7 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     import minari
     from minari.data_collector import EpisodeBuffer
 
-    origin, d4rl = provenance(recipe), _d4rl(recipe.env_id)
+    origin = provenance(recipe)
     buffers = [
         EpisodeBuffer(
             id=i, seed=e.seed, observations=e.observations, actions=e.actions, rewards=e.rewards,
@@ -91,16 +90,8 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     # Set after creation, which drops reference scores silently in some cases.
     data.storage.update_metadata({
         **({} if origin.reference is None else
-           {"ref_min_score": origin.reference.random, "ref_max_score": origin.reference.expert, "reference": origin.reference.name}),
-        **({} if d4rl is None else {"d4rl_ref_min_score": d4rl.random, "d4rl_ref_max_score": d4rl.expert}),
+           {"ref_min_score": origin.reference.random, "ref_max_score": origin.reference.expert, "reference": origin.reference.name,
+            "ref_min_score_error": origin.reference.random_error, "ref_max_score_error": origin.reference.expert_error}),
         "code_revision": code_revision(), "seed": SEED, "snapshots": [list(g) for g in recipe.groups],
         "behaviour": origin.behaviour,
     })  # fmt: skip
-
-
-def _d4rl(env_id: str) -> Reference | None:
-    """D4RL's reference for `env_id`, if there is one."""
-    try:
-        return lookup(env_id, D4RL)
-    except KeyError:
-        return None

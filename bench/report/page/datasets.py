@@ -7,6 +7,7 @@ import json
 from bench.results.runs import Runs
 from bench.storage.layout import Row
 from envs.data.minari_root import datasets_root
+from envs.data.references import Reference
 from envs.data.selection import parse
 from envs.errors import DataError
 
@@ -32,7 +33,7 @@ def _facts(record: Row, metadata: Row) -> list[tuple[str, str]]:
         facts.append(("reference", "none: raw returns are shown"))
     else:
         facts.append(("mean score", f"{100 * (mean - reference['random']) / (reference['expert'] - reference['random']):.1f}"))
-        facts.append(("reference", f"{reference['name']}: random {reference['random']:.1f}, expert {reference['expert']:.1f}"))
+        facts.append(("reference", str(Reference(**reference))))
     facts.append(("clipped action entries", f"{record['clipped_actions']:.2%}"))
     return facts + [(key, str(metadata[key])) for key in ("author", "algorithm_name", "description") if metadata.get(key)]
 

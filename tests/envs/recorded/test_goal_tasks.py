@@ -122,7 +122,7 @@ def test_a_built_in_maze_pays_for_success_alone(maze, monkeypatch):
     assert t.truncated[last][~t.terminated[last]].all()
     goals = t.observations[:, 4:].numpy()
     assert all(np.ptp(goals[a:b], 0).max() == 0 for a, b in zip(t.offsets[:-1].tolist(), t.offsets[1:].tolist(), strict=True))
-    assert (data.reference.name, data.reference.expert) == ("iwsft", 1.0)
+    assert (data.reference.name, data.reference.expert) == ("iwsft-2", 1.0)
 
 
 def test_a_built_in_maze_is_reproducible(maze, monkeypatch):
@@ -191,7 +191,7 @@ def test_the_built_in_kitchen_pays_for_completed_tasks(small_sets, monkeypatch):
     assert t.returns.max() >= 1  # the arm completes some task
     assert (t.returns <= 4).all()
     np.testing.assert_array_equal(t.returns.numpy() == 4, t.terminated[t.offsets[1:] - 1].numpy())  # completing all tasks ends the episode
-    assert (data.reference.name, data.reference.random, data.reference.expert) == ("iwsft", 0.0, 4.0)
+    assert (data.reference.name, data.reference.random, data.reference.expert) == ("iwsft-2", 0.0, 4.0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from envs.data.references import D4RL, lookup
+from envs.data.references import BUILT_IN, built_in
 from envs.errors import DataError
 from envs.readers.load import load
 from envs.recorded import record as recorder
@@ -33,7 +33,6 @@ def test_recipes_fit_their_names() -> None:
         assert recipes[f"iwsft/{name}/medium-replay-v0"].groups == (tuple(range(medium + 1)),)
         assert recipes[f"iwsft/{name}/medium-expert-v0"].groups == ((medium,), (last,))
         assert all(len(r.groups) * r.steps >= 200_000 for r in recipes.values() if r.name == name)
-        assert record["reference"]["random"]["episodes"] == record["reference"]["expert"]["episodes"] == 100
 
 
 def test_log_prob_is_the_density_of_the_action() -> None:
@@ -92,9 +91,10 @@ def test_a_recorded_data_set_has_episodes_densities_and_provenance(minari_root: 
 
     # Every step has the behaviour's log-density; the metadata have the provenance.
     assert all(np.isfinite(e.infos["log_prob"]).all() and len(e.infos["log_prob"]) == len(e) for e in data.iterate_episodes())
-    assert metadata["ref_min_score"] == record["reference"]["random"]["mean"]
-    assert metadata["ref_max_score"] == record["reference"]["expert"]["mean"]
-    assert metadata["d4rl_ref_max_score"] == lookup("Hopper-v5", D4RL).expert == 3234.3
+    assert metadata["reference"] == BUILT_IN
+    for k, name in (("ref_min_score", "random"), ("ref_max_score", "expert")):
+        assert (metadata[k], metadata[f"{k}_error"]) == (record["reference"][name]["mean"], record["reference"][name]["error"])
+    assert first.reference == built_in("Hopper-v5")
     assert metadata["code_revision"]
     assert data.env_spec.id == "Hopper-v5"
     assert "Hopper-v5" in metadata["description"]
