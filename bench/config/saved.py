@@ -1,4 +1,7 @@
-"""Read saved configurations: the config.yaml of a run directory, which may be a stranger's."""
+"""Read saved configurations: the config.yaml of a run directory, which may be a stranger's.
+
+YAML is read as plain data: no tag, anchor or alias, no interpolation however it is spelled, one document, nesting at most DEPTH deep.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +9,72 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from bench.errors import RunError, first_line
+from envs.errors import DataError
+from envs.untrusted import DEPTH, clean_tree, read_text
+
+BYTES = 2 << 20  # 100,000 seeds, one a line
+LAYERS, WIDEST = 32, 1 << 16  # of a network
+SECTIONS = ("algo", "eval", "logger", "population", "pi_ref", "finetune", "trainer", "report")
 
 if TYPE_CHECKING:
     from bench.config.schema import Config
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A configuration file as plain data; no tag and no interpolation in it is followed. Raises RunError for anything else."""
+    """A configuration file as plain data, its texts cleaned. Raises RunError for anything else, OSError if it is absent."""
     try:
-        if "${" in path.read_text():  # ${oc.env:KEY} in a stranger's file would read a secret of this machine
-            raise RunError(f"{path}: contains an interpolation (${{...}}); expected a resolved configuration, as a run saves it")
-        found = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise RunError(f"{path}: cannot be read ({first_line(error)})") from error
+        text = read_text(path.parent, path.name, BYTES)
+        _check_events(text)
+        found = _Loader(text).get_single_data()
+        _refuse_interpolations(found)
+    except FileNotFoundError:
+        raise
+    except DataError as error:
+        raise RunError(str(error)) from error
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise RunError(f"{path}: cannot be read ({_reason(error)})") from error
     if not isinstance(found, dict):
         raise RunError(f"{path}: contains no configuration; expected the keys of python -m bench --help")
-    return {str(k): v for k, v in found.items()}
+    return clean_tree(found)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.yaml of the run in `folder` as plain data whose sections are mappings; empty if it is missing. Raises RunError."""
+    path = folder / "config.yaml"
+    try:
+        found = read_yaml(path)
+    except FileNotFoundError:
+        return {}
+    if wrong := next((key for key in SECTIONS if not isinstance(found.get(key, {}), dict)), None):
+        raise RunError(f"{path}: {wrong} is no mapping; expected the keys of python -m bench --help")
+    return found
 
 
 def load_config(folder: Path) -> Config:
     """The checked configuration of the run in `folder`; back ends of loggers are off.
 
-    Raises RunError, ConfigError, or OmegaConf's errors for keys and types that the schema does not have.
+    Raises RunError for a file that is no configuration of this suite, ConfigError for a value that cannot be used.
     """
     from bench.config.schema import Config  # loads torch, which `read_yaml` does not need
 
-    path = folder / "config.yaml"
-    if not path.is_file():
+    path, tree = folder / "config.yaml", read_config(folder)
+    if not tree:
         raise RunError(f"{folder}: no config.yaml in it; expected a run directory (config.yaml, checkpoint.safetensors)")
-    tree = read_yaml(path)
-    if not isinstance(tree.get("algo"), dict):
+    if not tree.get("algo"):
         raise RunError(f"{path}: no configuration of a run; expected the keys of python -m bench --help")
-    merged: Any = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k not in ("algo", "logger")})
-    merged.algo = OmegaConf.merge(OmegaConf.structured(_schema(path, tree["algo"])), tree["algo"])
-    config = OmegaConf.to_object(merged)
+    try:
+        merged: Any = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k not in ("algo", "logger")})
+        merged.algo = OmegaConf.merge(OmegaConf.structured(_schema(path, tree["algo"])), tree["algo"])
+        config = OmegaConf.to_object(merged)
+    except (OmegaConfBaseException, ValueError, TypeError, OverflowError) as error:
+        raise RunError(f"{path}: is no configuration of this suite ({_reason(error)})") from error
     assert isinstance(config, Config)
+    _check_sizes(path, config)
     config.check()
     return config
 
@@ -56,5 +85,62 @@ def _schema(path: Path, algo: dict[str, Any]) -> type[Any]:
 
     fitting = [schema for schema in methods().values() if {f.name for f in fields(schema)} == set(algo)]
     if not fitting:
-        raise RunError(f"{path}: no method of this suite has the keys {', '.join(algo)}; another version wrote the file")
+        raise RunError(f"{path}: no method of this suite has the keys {', '.join(algo)[:200]}; another version wrote the file")
     return next((schema for schema in fitting if schema().name == algo["name"]), fitting[0])
+
+
+def _check_sizes(path: Path, config: Config) -> None:
+    """Raise RunError for networks that no method has: building them would exhaust the memory."""
+    hidden = config.algo.hidden
+    if len(hidden) > LAYERS or any(width > WIDEST for width in hidden):
+        raise RunError(f"{path}: algo.hidden: expected at most {LAYERS} layers of at most {WIDEST} units")
+
+
+# YAML.
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML 1.1 with the floats of OmegaConf, which wrote the file: 1e-3 is a number."""
+
+
+def _own_resolvers() -> None:
+    """Copy OmegaConf's rules for plain values, which read 1e-3 as a number and leave dates as text."""
+    from omegaconf._utils import get_yaml_loader
+
+    _Loader.yaml_implicit_resolvers = get_yaml_loader().yaml_implicit_resolvers
+
+
+_own_resolvers()
+
+
+def _check_events(text: str) -> None:
+    """Raise ValueError for YAML with an anchor, an alias, a tag, or deep nesting, before any value is built."""
+    depth = documents = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise ValueError("it has an anchor or alias; expected plain values")
+        if getattr(event, "tag", None) is not None:
+            raise ValueError(f"it has a tag, {event.tag[:50]}; expected plain values")
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH or documents > 1:
+            raise ValueError("it has several documents" if documents > 1 else f"nested more than {DEPTH} deep")
+
+
+def _refuse_interpolations(value: Any) -> None:
+    """Raise ValueError for a text with ${...}, in a key or a value: ${oc.env:KEY} would read a secret of this machine."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_interpolations(key)
+            _refuse_interpolations(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_interpolations(item)
+    elif isinstance(value, str) and "${" in value:
+        raise ValueError("contains an interpolation (${...}); expected a resolved configuration, as a run saves it")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, with the line of the file where it is known."""
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {first_line(getattr(error, 'problem', error))}" if mark is not None else first_line(error)

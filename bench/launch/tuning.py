@@ -6,7 +6,6 @@ own score, which is therefore biased upwards; `advice` prints the command that m
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -41,14 +40,15 @@ def objective(config: Config, folder: RunDir) -> float:
 
     Raises RunError if a seed failed or has no final episode.
     """
-    from bench.results.episodes import read_episodes, reference_of, selections  # imports pandas
+    from bench.results.episodes import reference_of, selections  # imports pandas
+    from bench.results.runs import open_run
 
-    record = json.loads((folder.path / "run.json").read_text())
+    record, episodes = open_run(folder.path)
     if seeds := record.get("failed_seeds"):
         raise RunError(f"{folder.path}: seeds {', '.join(map(str, seeds))} failed; the trial has no score")
     if config.env_choice.without:
         raise RunError("env=none: a trial without episodes has no score to maximise; give the environment, env=ID")
-    returns = selections(record, read_episodes(folder.path, record))["last"].reindex(list(config.seeds)).to_numpy()
+    returns = selections(record, episodes)["last"].reindex(list(config.seeds)).to_numpy()
     if not (returns == returns).all():
         raise RunError(f"{folder.path}: a seed has no final episode; the trial has no score")
     reference = reference_of(record)

@@ -18,6 +18,7 @@ from algos.registry import build
 from bench.config.saved import load_config
 from bench.config.schema import Config
 from bench.errors import RunError, first_line
+from bench.results.runs import open_run
 from bench.storage.layout import Row
 from bench.storage.tensors import DamagedError, unpack
 from envs.data.actions import ActionUnits
@@ -98,9 +99,7 @@ def load_run(folder: Path) -> LoadedRun:
 
     Raises RunError for a directory without a finished run or with damaged files, ConfigError for a configuration that is refused.
     """
-    config, record = load_config(folder), load_record(folder)
-    if record.get("status") != "finished":
-        raise RunError(f"{folder}: the run is not finished; its own command completes it")
+    config, record = load_config(folder), open_run(folder)[0]
     if "environment" not in record:
         raise RunError(f"{folder}/run.json: no key 'environment', an earlier version wrote it; run it again with force=true")
     path = folder / "policy.safetensors"
@@ -111,17 +110,6 @@ def load_run(folder: Path) -> LoadedRun:
     except DamagedError as error:
         raise RunError(f"{path} is damaged ({error}); run it again with force=true") from error
     return LoadedRun(folder, config, record, _environment(record), parameters)
-
-
-def load_record(folder: Path) -> Row:
-    """Read run.json of a run directory. Raises RunError if it is missing or no JSON."""
-    path = folder / "run.json"
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise RunError(f"{folder}: no run.json in it; expected a run directory") from None
-    except ValueError as error:
-        raise RunError(f"{path}: is not JSON ({error})") from error
 
 
 def _environment(record: Row) -> LoggedData:

@@ -13,19 +13,17 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunError
+from bench.results.csv_files import read_numbers
 from bench.storage.layout import EPISODE_COLUMNS, SUCCESS, Row
 from envs.data.references import Reference
 
 
 def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
-    """Read episodes.csv of a finished run. Raises RunError, naming the row, for missing or repeated episodes, ValueError if it is no table.
+    """Read episodes.csv of a finished run. Raises RunError, naming the row, for missing or repeated episodes and for what is no number.
 
     A seed without any final episode is no error here: tables show the number of seeds found. A run without an environment has no episode.
     """
-    rows = pd.read_csv(folder / "episodes.csv")
-    if missing := [c for c in EPISODE_COLUMNS if c not in rows]:
-        raise RunError(f"{folder}/episodes.csv: no column {', '.join(missing)}; run it again with force=true")
-    rows["return"] = pd.to_numeric(rows["return"])
+    rows = read_numbers(folder, "episodes.csv", EPISODE_COLUMNS, (SUCCESS,))
     if (twice := rows.duplicated(["update", "seed", "episode"])).any():
         row, line = rows[twice].iloc[0], int(twice.to_numpy().argmax()) + 2
         raise RunError(

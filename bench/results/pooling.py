@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +10,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.config.tree import flat
+from bench.errors import RunError
 from bench.results.episodes import failed
-from bench.results.runs import Run, Runs
+from bench.results.runs import Run, Runs, read_curve
 from bench.storage.layout import Row, digest_of
+from envs.untrusted import clean
 
 PLACE = (
     "seeds", "suite", "results_dir", "force", "logger.", "device", "population", "report.", "eval.workers", "eval.overlap",
@@ -81,12 +84,15 @@ def _values(records: Sequence[Row], key: str) -> list[str]:
 
 
 def metrics_of(record: Row) -> pd.DataFrame | None:
-    """curve.csv (metrics by update and seed) of a pooled run; None if a portion has none."""
+    """curve.csv (metrics by update and seed) of a pooled run; None if a portion has none, or one that cannot be read."""
     tables = []
     for folder, seeds in record["portions"]:
-        path = Path(folder) / "curve.csv"
-        if not path.is_file():
+        if not (Path(folder) / "curve.csv").exists():
             return None
-        table = pd.read_csv(path)
+        try:
+            table = read_curve(Path(folder))
+        except RunError as error:
+            print(f"no metrics: {clean(str(error))}", file=sys.stderr, flush=True)
+            return None
         tables.append(table[table["seed"].isin(seeds)])
     return pd.concat(tables, ignore_index=True)

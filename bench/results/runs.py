@@ -1,18 +1,24 @@
-"""Finished runs: each is read from its run directory and checked."""
+"""Finished runs, of any origin: `open_run` is the one function that opens one, and checks all that it reads."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from bench.config.saved import read_yaml
+from bench.config.redact import redact
+from bench.config.saved import read_config
 from bench.errors import RunError
+from bench.results.csv_files import read_numbers
 from bench.results.episodes import failed, read_episodes
 from bench.storage.layout import Row
 from bench.storage.locks import Lock
+from bench.storage.record import read_record, read_status
+from envs.untrusted import clean
 
 Run = tuple[Row, pd.DataFrame]
 """A finished run: its record and its evaluation episodes.
@@ -22,12 +28,77 @@ The record is run.json with three keys added: `folder`, `config` (config.yaml, e
 Runs = Sequence[Run]
 
 
-def suite_runs(suite: Path) -> list[Run]:
-    """Every finished run of folder `suite`. Raises RunError if there is none, or if one is damaged."""
-    runs = list(finished_runs(suite))
+class LeftOut(NamedTuple):
+    """A run that cannot be read, and the reason in one line."""
+
+    folder: Path
+    reason: str
+
+
+class SuiteRuns(NamedTuple):
+    """The finished runs of a suite in the order of their names, and those that cannot be read."""
+
+    runs: list[Run]
+    left_out: list[LeftOut]
+
+
+def open_run(folder: Path) -> Run:
+    """The finished run in `folder`, checked (`bench.storage.record`, `bench.config.saved`, `bench.results.csv_files`).
+
+    Nothing outside `folder` is read, no value is resolved, and texts are cleaned of what cannot be printed. Raises RunError in one line.
+    """
+    record = read_record(folder)
+    episodes, config = read_episodes(folder, record), read_config(folder)
+    return record | {"folder": str(folder), "config": config, "failed_episodes": int(failed(episodes).sum())}, episodes
+
+
+def read_suite(suite: Path) -> SuiteRuns:
+    """Every finished run of folder `suite`. Raises RunError if there is none: with the first one's reason, if some cannot be read."""
+    runs: list[Run] = []
+    left_out: list[LeftOut] = []
+    for folder in sorted(path.parent for path in suite.glob("runs/*/run.json")):
+        try:
+            if folder.is_symlink():
+                raise RunError(f"{folder}: is a link; expected a folder in its place")
+            if read_status(folder)["status"] == "finished":
+                runs.append(open_run(folder))
+        except RunError as error:
+            if not _restarted(folder):
+                left_out.append(LeftOut(folder, clean(redact(str(error)))))
+    copies = _copies(runs)
+    left_out += copies
     if not runs:
-        raise no_runs(suite)
-    return runs
+        raise RunError(left_out[0].reason) if left_out else no_runs(suite)
+    names = {left.folder for left in copies}
+    return SuiteRuns([run for run in runs if Path(run[0]["folder"]) not in names], sorted(left_out))
+
+
+def suite_runs(suite: Path) -> list[Run]:
+    """Every finished run of folder `suite`; a line on standard error names each that cannot be read. Raises RunError if there is none."""
+    found = read_suite(suite)
+    report_left_out(found.left_out)
+    return found.runs
+
+
+def report_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Print a line for each run that cannot be read."""
+    for left in left_out:
+        print(f"left out: {left.reason}", file=sys.stderr, flush=True)
+
+
+def _copies(runs: Runs) -> list[LeftOut]:
+    """The runs that have the hash of another one: of several, the one whose folder ends with the hash is kept."""
+    counts = Counter(record["config_hash"] for record, _ in runs)
+    kept: dict[str, str] = {}
+    for record, _ in runs:
+        name, folder = record["config_hash"], record["folder"]
+        if counts[name] > 1 and (name not in kept or (folder.endswith(f"-{name}") and not kept[name].endswith(f"-{name}"))):
+            kept[name] = folder
+    return [
+        LeftOut(Path(record["folder"]), f"{record['folder']}: is a copy of {Path(kept[record['config_hash']]).name}; remove one of them")
+        for record, _ in runs
+        if record["config_hash"] in kept and record["folder"] != kept[record["config_hash"]]
+    ]
 
 
 def no_runs(suite: Path) -> RunError:
@@ -35,51 +106,26 @@ def no_runs(suite: Path) -> RunError:
     return RunError(f"{suite}: no finished run in it; expected {suite}/runs/*/run.json")
 
 
-def finished_runs(suite: Path) -> Iterator[Run]:
-    """Every finished run of folder `suite`, in the order of their names. Raises RunError for a damaged one."""
-    for path in sorted(suite.glob("runs/*/run.json")):
-        try:
-            record = json.loads(path.read_text())
-            if record["status"] == "finished":
-                yield _read(path.parent, record)
-        except (OSError, ValueError, KeyError, TypeError, RunError) as error:
-            if _restarted(path):
-                continue
-            if isinstance(error, RunError):
-                raise
-            raise RunError(f"{path.parent}: cannot be read ({error}); remove it and run again") from error
-
-
 def runs_at(path: Path) -> list[Run]:
-    """The runs of a suite, or the one of a run directory. Raises RunError if `path` is neither, or if a run is unfinished or damaged."""
-    record = path / "run.json"
-    if not record.is_file():
+    """The runs of a suite, or the one of a run directory. Raises RunError if `path` is neither, or if the run is unfinished or damaged."""
+    if not (path / "run.json").is_file():
         if not (path / "runs").is_dir():
             raise RunError(f"{path}: neither a run directory (run.json) nor a suite (runs/); expected something like results/quick")
         return suite_runs(path)
-    try:
-        found = json.loads(record.read_text())
-        if found["status"] != "finished":
-            raise RunError(f"{path}: the run is not finished; give its command again to complete it")
-        return [_read(path, found)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); run it again with force=true") from error
+    return [open_run(path)]
 
 
-def _read(folder: Path, record: Row) -> Run:
-    episodes, path = read_episodes(folder, record), folder / "config.yaml"
-    config = read_yaml(path) if path.is_file() else {}
-    return record | {"folder": str(folder), "config": config, "failed_episodes": int(failed(episodes).sum())}, episodes
-
-
-def _restarted(path: Path) -> bool:
+def _restarted(folder: Path) -> bool:
     """True if another process has started the run anew since it was listed; a damaged run.json does not count as that."""
     try:
-        return bool(json.loads(path.read_text())["status"] != "finished")
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return bool(read_status(folder)["status"] != "finished")
+    except RunError:
+        return not (folder / "run.json").exists()
+
+
+def read_curve(folder: Path) -> pd.DataFrame:
+    """curve.csv of the run in `folder`: update, seed and metrics. Raises RunError."""
+    return read_numbers(folder, "curve.csv", ("update", "seed"), optional=None)
 
 
 def tables_lock(suite: Path) -> Lock:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from bench.errors import DataError
+from envs.untrusted import opened
+
 EPISODE_COLUMNS = ("update", "seed", "episode", "return", "length")
 SUCCESS = "success"
 """A further column of episodes.csv where the environment reports success: 1 for an episode with a success at any step, else 0."""
+
+FILM = re.compile(r"episode-\d{1,19}-\d{1,7}\.webp")
+FILM_BYTES = 256 << 20
 
 Row = dict[str, Any]
 
@@ -30,5 +37,13 @@ def film_path(folder: Path, seed: int, episode: int) -> Path:
 
 
 def films(folder: Path) -> list[Path]:
-    """All films in run directory `folder`; links to files outside are left out."""
-    return sorted(p for p in folder.glob("episode-*-*.webp") if p.resolve().is_relative_to(folder.resolve()))
+    """All films in run directory `folder`: regular files; links, folders and pipes of such a name are left out."""
+    return sorted(p for p in folder.glob("episode-*-*.webp") if FILM.fullmatch(p.name) and _is_film(p))
+
+
+def _is_film(path: Path) -> bool:
+    try:
+        with opened(path.parent, path.name, FILM_BYTES):
+            return True
+    except (OSError, DataError):
+        return False

@@ -27,13 +27,17 @@ from torch import Tensor
 
 from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config
+from bench.errors import DataError, RunError
 from bench.storage.checkpoints import Checkpoint, Checkpoints
 from bench.storage.layout import EPISODE_COLUMNS, Row, digest_of
 from bench.storage.locks import Lock
+from bench.storage.record import read_status
 from bench.storage.tensors import pack
 from envs.files import remove_scratch, write_atomic, write_json
+from envs.untrusted import read_bytes, read_text
 
 FORMAT = 2  # raised when equal settings no longer give equal results
+CSV_BYTES = 1 << 30
 METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
 
 
@@ -108,8 +112,8 @@ class RunDir:
     @property
     def finished(self) -> bool:
         try:
-            return bool(json.loads((self.path / "run.json").read_text())["status"] == "finished")
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return bool(read_status(self.path)["status"] == "finished")
+        except RunError:
             return False
 
     def start(self, record: Row) -> None:
@@ -182,7 +186,7 @@ class RunDir:
                 rows = [row for row in read_csv(path) if int(row["update"]) <= int(about["evaluated"])] if int(about["evaluated"]) else []
                 columns = EPISODE_COLUMNS if name == "episodes" else list(rows[-1]) if rows else ()
                 whole = digest_of(to_csv(rows, columns)) == about[name]
-            except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            except (OSError, ValueError, KeyError, TypeError, csv.Error, DataError):
                 whole = False
             if not whole:
                 return f"{path} is damaged (its rows up to update {about.get('evaluated')} are not those that were written)"
@@ -205,7 +209,11 @@ def _last(rows: Sequence[Row]) -> int:
 
 def _write_if_new(path: Path, text: str) -> None:
     """Write `text` unless the file has it already, as between two evaluations."""
-    if not path.exists() or path.read_text() != text:
+    try:
+        same = read_bytes(path.parent, path.name, CSV_BYTES) == text.encode()
+    except (OSError, DataError):
+        same = False  # absent, or of another kind: replaced
+    if not same:
         write_atomic(path, text)
 
 
@@ -219,5 +227,5 @@ def to_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 
 def read_csv(path: Path) -> list[Row]:
-    with open(path, newline="") as f:
-        return list(csv.DictReader(f))
+    """The rows of CSV file `path` as texts. Raises DataError for what is no text file, csv.Error, OSError."""
+    return list(csv.DictReader(io.StringIO(read_text(path.parent, path.name, CSV_BYTES), newline="")))

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.errors import first_line
+from bench.errors import DataError, first_line
+from envs.untrusted import check_file
 
 DIGEST = "sha256"  # the metadata's key
 
@@ -30,10 +31,11 @@ def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = Non
 def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors, metadata) of a file made by `pack`. Raises DamagedError, or OSError if the file cannot be opened."""
     try:
+        check_file(path.parent, path.name)
         with safe_open(path, "pt") as f:
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a mapping)
             metadata = dict(f.metadata() or {})
-    except (SafetensorError, ValueError, TypeError, UnicodeDecodeError) as error:
+    except (SafetensorError, DataError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise DamagedError(first_line(error)) from error
     said = metadata.pop(DIGEST, None)
     if said != _digest(tensors, metadata):

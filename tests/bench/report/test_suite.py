@@ -11,6 +11,7 @@ import pytest
 from bench.errors import RunError
 from bench.report.suite import TABLES, rebuild
 from bench.report.tables import PUBLISHED_WARNING
+from bench.results import csv_files
 from bench.results.leaderboard import read_board
 from bench.results.protocol import TableOptions
 from tests.helpers.suites import make_run, make_suite
@@ -27,10 +28,10 @@ def test_tables_figures_and_page(tmp_path: Path) -> None:
 def test_runs_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_suite(tmp_path, ["bc"])
     read = []
-    original = pd.read_csv
-    monkeypatch.setattr(pd, "read_csv", lambda path, *args, **kwargs: read.append(str(path)) or original(path, *args, **kwargs))
+    original = csv_files.read_bytes
+    monkeypatch.setattr(csv_files, "read_bytes", lambda folder, *args: read.append((folder, args[0])) or original(folder, *args))
     rebuild(tmp_path)
-    episodes = [path for path in read if path.endswith("episodes.csv")]
+    episodes = [path for path in read if path[1] == "episodes.csv"]
     assert len(episodes) == len(set(episodes)) == 2
 
 
