@@ -2,8 +2,8 @@
 
     rho_t = log pi_q(a_t|s_t) - log pi_ref(a_t|s_t),   q <- (1 - ema_rate) q + ema_rate theta before every gradient step
 
-algos/weights.py turns log-ratios into weights. log pi_ref is computed once. Trajectory weights need whole trajectories. If batches are
-single transitions, a table holds the weights, and every `refresh_every` updates it is computed anew.
+algos/weights.py turns log-ratios into weights, by one of two rules. log pi_ref is computed once. Trajectory weights need whole
+trajectories. If batches are single transitions, a table holds the weights, and every `refresh_every` updates it is computed anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from algos.errors import require
 from algos.members import batchable
 from algos.networks.mlp import Params
 from algos.networks.precision import hidden_in_bfloat16
-from algos.weights import mean_one, probability_weights, step_weights, summarise, trajectory_weights
+from algos.weights import (
+    LARGEST_DENSITY,
+    mean_one,
+    probability_weights,
+    step_weights,
+    summarise,
+    tempered_weights,
+    trajectory_weights,
+)
 
 CHUNK = 16_384  # steps per member in one forward pass without gradient
 
@@ -41,24 +49,43 @@ class Kind(Enum):
         return self in (Kind.trajectory, Kind.step)
 
 
+class Rule(Enum):
+    """The way from log-ratios to weights."""
+
+    tempered = "tempered"  # centred, self-normalised, the temperature lowered until enough of the sample counts
+    authors = "authors"  # clip(exp(temperature * rho), minimum, maximum), the form of the paper and of its authors' code
+
+
 @dataclass
 class Weighting:
-    """Settings of the weights of curated log-likelihoods. Clips, `ema_rate` and `refresh_every` apply to ratios only."""
+    """Settings of the weights of curated log-likelihoods.
+
+    `rule`, `ema_rate` and `refresh_every` apply to ratios only, `min_ess` and `min_trajectories` to the rule `tempered`, `minimum`,
+    `maximum` and `normalize` to the rule `authors` (`normalize` to probabilities, too).
+    """
 
     kind: Kind = Kind.none
-    temperature: float = batchable(10.0)
+    temperature: float = batchable(10.0)  # the factor of the log-ratios; an upper limit with rule tempered
     minimum: float = batchable(0.0)  # of a step's weight; a trajectory's has no lower clip
     maximum: float = batchable(1000.0)
     normalize: bool = True  # scale the weights of a batch to mean 1
     ema_rate: float = batchable(0.1)
     refresh_every: int = 100  # updates between refreshes of the table of trajectory weights
+    rule: Rule = Rule.tempered  # tempered | authors
+    min_ess: float = batchable(0.2)  # effective sample size at least, as a share of the curated data; 0: no limit
+    min_trajectories: float = batchable(0.0)  # the same as a number of distinct trajectories, for trajectory weights; 0: no limit
 
     def check(self, key: str) -> None:
         """Raise ConfigError for a value that cannot be used."""
         require(0 <= self.temperature < float("inf"), f"{key}.temperature", self.temperature, "a number of at least 0")
+        require(0 <= self.min_ess < 1, f"{key}.min_ess", self.min_ess, "0 up to, not including, 1")
+        require(0 <= self.min_trajectories < float("inf"), f"{key}.min_trajectories", self.min_trajectories, "a number of at least 0")
         require(self.maximum > 0, f"{key}.maximum", self.maximum, "a positive number")
         require(0 <= self.minimum < self.maximum, f"{key}.minimum", self.minimum, f"0 to {key}.maximum = {self.maximum}")
         require(0 < self.ema_rate <= 1, f"{key}.ema_rate", self.ema_rate, "a number above 0, at most 1")
+        if self.kind is not Kind.trajectory:
+            expected = f"0: it counts trajectories, and {key}.kind is {self.kind.name}; use {key}.min_ess"
+            require(self.min_trajectories == 0, f"{key}.min_trajectories", self.min_trajectories, expected)
         require(self.refresh_every > 0, f"{key}.refresh_every", self.refresh_every, "a positive number")
 
 
@@ -114,7 +141,8 @@ class StepWeights:
     """The weight of every step of a batch.
 
     scalar: makes a tensor [P] of a setting. pi_ref: flat parameters [P, N], which a ratio needs. trajectories: the number of whole
-    trajectories per batch, or None if batches are single transitions.
+    trajectories per batch, or None if batches are single transitions. base: the share [M] of each curated trajectory in the loss without
+    weights.
     """
 
     def __init__(
@@ -125,12 +153,17 @@ class StepWeights:
         pi_ref: Tensor | None,
         scalar: Callable[[float], Tensor],
         trajectories: int | None,
+        base: Tensor,
     ) -> None:
         w = weighting
-        self.weighting, self.kind, self.likelihood, self.trajectories = w, w.kind, likelihood, trajectories
+        self.weighting, self.kind, self.likelihood, self.trajectories, self.base = w, w.kind, likelihood, trajectories, base
         self.temperature, self.minimum, self.maximum, self.ema_rate = map(scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))
+        self.tempered = w.kind.is_ratio and w.rule is Rule.tempered
         self.uses_table = w.kind is Kind.trajectory and trajectories is None
-        self.slots = len(curated)
+        self.slots, self.distinct = len(curated), len(torch.unique(curated))
+        self.floor = scalar(w.min_ess)
+        if w.kind is Kind.trajectory:
+            self.floor = torch.maximum(self.floor, scalar(w.min_trajectories) / self.distinct).clamp(max=1.0)
         if w.kind.is_ratio:
             assert pi_ref is not None
             self.ratios = LogRatios(likelihood, pi_ref, curated)
@@ -143,11 +176,20 @@ class StepWeights:
     def refresh(self, update: int, state: State) -> None:
         """Recompute the table, in place, if it is due before update number `update`."""
         if self.uses_table and update % self.weighting.refresh_every == 0:
-            state["weights"].copy_(self.of_trajectories(state))
+            state["weights"].copy_(self.of_trajectories(state)[0])
 
-    def of_trajectories(self, state: State) -> Tensor:
-        """The weight [P, M] of every curated trajectory under q."""
-        return trajectory_weights(self.ratios.trajectory_means(state["q"]), self.temperature, self.maximum)
+    def of_trajectories(self, state: State) -> tuple[Tensor, Tensor]:
+        """The weight [P, M] of every curated trajectory under q, and the temperature [P] that gave it."""
+        means = self.ratios.trajectory_means(state["q"])
+        return self._weights(means, self.base.expand_as(means))
+
+    def _weights(self, log_ratio: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [P, E] from log-ratios by the rule, and the temperature [P] that gave them; `base` [P, E] as in `tempered_weights`."""
+        if self.tempered:
+            return tempered_weights(log_ratio, base, self.temperature, self.floor)
+        if self.kind is Kind.step:
+            return step_weights(log_ratio, self.temperature, self.minimum, self.maximum), self.temperature
+        return trajectory_weights(log_ratio, self.temperature, self.maximum), self.temperature
 
     @torch.no_grad()
     def __call__(self, state: State, batch: Batch) -> Tensor:
@@ -163,29 +205,42 @@ class StepWeights:
             with hidden_in_bfloat16(False):  # log pi_ref was not rounded either
                 ratio = self.ratios.at(self.likelihood(views(state["q"]), batch.step), batch.step)
             weights = self._of_ratios(ratio, batch)
-        return mean_one(weights, batch.coefficient) if self.weighting.normalize else weights
+        return weights if self.tempered or not self.weighting.normalize else mean_one(weights, batch.coefficient)
 
     def _of_ratios(self, ratio: Tensor, batch: Batch) -> Tensor:
-        """Weights [P, L] from log-ratios [P, L]: of single steps, or of whole trajectories."""
+        """Weights [P, L] from log-ratios [P, L] of a batch: of single steps, or of whole trajectories."""
         if self.kind is Kind.step:
-            return step_weights(ratio, self.temperature, self.minimum, self.maximum)
+            return self._weights(ratio, batch.coefficient)[0]
         real = (batch.coefficient > 0).to(ratio.dtype)  # 0 for padding
-        zeros = torch.zeros(len(ratio), self.trajectories or 0, device=ratio.device)
+        zeros = torch.zeros(len(ratio), self.trajectories or 0, device=ratio.device, dtype=ratio.dtype)
         mean = zeros.scatter_add(1, batch.row, ratio * real) / zeros.scatter_add(1, batch.row, real)
-        return trajectory_weights(mean, self.temperature, self.maximum).gather(1, batch.row)
+        base = zeros.scatter_add(1, batch.row, batch.coefficient.to(ratio.dtype))
+        return self._weights(mean, base)[0].gather(1, batch.row)
 
     @torch.no_grad()
     def diagnostics(self, state: State, steps: Tensor) -> Metrics:
-        """Summary of the weights before they are normalised (algos.weights.WeightSummary): of trajectories, or of the steps `steps` [K]."""
-        minimum, maximum = torch.zeros_like(self.minimum), self.maximum
+        """Summary of the weights of all curated trajectories, or of the steps `steps` [K] (algos.weights.WeightSummary), each [P].
+
+        Without rule `tempered`, of the weights before they are normalised. With ratios also `weight_temperature`, the temperature that
+        gave them, and for trajectory weights `weight_trajectories`, the effective sample size as a number of distinct trajectories.
+        """
         if self.kind is Kind.none:
             return {}
+        minimum, maximum = torch.zeros_like(self.minimum), self.maximum
+        base, temperature = torch.ones(1, len(steps), device=steps.device), self.temperature
         if self.kind is Kind.trajectory:
-            weights = self.of_trajectories(state)
+            (weights, temperature), base = self.of_trajectories(state), self.base.expand(1, -1)
         elif self.kind is Kind.probability:
             weights = probability_weights(self.likelihood.all_of(state["policy"], steps), self.temperature)
-            maximum = torch.full_like(maximum, torch.inf)
+            maximum = torch.full_like(maximum, LARGEST_DENSITY)
         else:
             ratio = self.ratios.at(self.likelihood.all_of(state["q"], steps), steps.expand(len(state["q"]), -1))
-            weights, minimum = step_weights(ratio, self.temperature, self.minimum, self.maximum), self.minimum
-        return {f"weight_{name}": value for name, value in summarise(weights, minimum, maximum)._asdict().items()}
+            (weights, temperature), minimum = self._weights(ratio, base.expand_as(ratio)), self.minimum
+        if self.tempered:
+            minimum, maximum = torch.zeros_like(minimum), torch.full_like(maximum, torch.inf)  # no clips
+        found = {f"weight_{name}": value for name, value in summarise(weights, base, minimum, maximum)._asdict().items()}
+        if self.kind.is_ratio:
+            found["weight_temperature"] = temperature
+        if self.kind is Kind.trajectory:
+            found["weight_trajectories"] = found["weight_ess_share"] * self.distinct
+        return found

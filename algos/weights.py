@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 LARGEST_DENSITY = 1e9  # clip of `probability_weights`: densities in many dimensions would overflow
+HALVINGS = 40  # of the interval that contains a tempered temperature; float32 resolves no more
 
 
 def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
@@ -24,6 +25,50 @@ def step_weights(log_ratio: Tensor, temperature: Tensor, minimum: Tensor, maximu
     `log_ratio` [P, B], the rest [P]; returns [P, B].
     """
     return _clipped_exp(temperature.unsqueeze(-1) * log_ratio, minimum, maximum)
+
+
+def tempered_weights(log_ratio: Tensor, base: Tensor, temperature: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+    """Self-normalised weights w = exp(alpha * x) / mean(exp(alpha * x)), tempered so that they do not collapse; and alpha.
+
+    x is the log-ratio less its mean. alpha is the largest value in [0, temperature] at which the effective sample size (`ess_share`) is at
+    least `floor`, as adaptive sequential Monte Carlo chooses its temperatures (Jasra et al. 2011, doi 10.1111/j.1467-9469.2010.00723.x).
+    Means are taken under `base`, the share of each entry in the unweighted loss; entries with base 0 do not count.
+
+    Centring: exp(alpha * (x - c)) = exp(-alpha * c) exp(alpha * x), a factor that self-normalisation divides out. It changes no objective,
+    and keeps a common drift of the log-ratios, which grows with the training of q, from reaching a clip. There is no clip.
+    Tempering: the weight (q / pi_ref)^alpha is that of the bound for q_alpha, proportional to pi_ref^(1 - alpha) q^alpha, a distribution
+    between pi_ref (alpha = 0: the bound of SFT) and q (alpha = 1 per trajectory): a valid bound by x >= 1 + log x for the free distribution
+    q_alpha, and looser than with q only as far as q_alpha differs from p.
+
+    `log_ratio` and `base` [P, E], `temperature` and `floor` [P]; returns weights [P, E] and alpha [P]. The effective sample size falls
+    with alpha (the cumulant function is convex), so bisection finds it; nothing is read back to the host.
+    """
+    used = base > 0
+    share = base / base.sum(-1, keepdim=True)
+    centred = torch.where(used, log_ratio - (share * torch.where(used, log_ratio, 0.0)).sum(-1, keepdim=True), 0.0)
+    log_share = share.log()
+
+    def weighted(alpha: Tensor) -> Tensor:
+        """Normalised weights under the temperatures `alpha` [P]."""
+        exponent = alpha.unsqueeze(-1) * centred
+        return (exponent - torch.logsumexp(log_share + exponent, -1, keepdim=True)).exp() * used
+
+    def enough(alpha: Tensor) -> Tensor:
+        return ess_share(weighted(alpha), share) >= floor
+
+    low, high = torch.zeros_like(temperature), temperature
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        good = enough(middle)
+        low, high = torch.where(good, middle, low), torch.where(good, high, middle)
+    alpha = torch.where(enough(temperature), temperature, low)
+    return weighted(alpha), alpha
+
+
+def ess_share(weights: Tensor, base: Tensor) -> Tensor:
+    """Kish's effective sample size over the number of weights, (mean w)^2 / mean(w^2) under `base`; both [P, E], returns [P]."""
+    total = base.sum(-1)
+    return (weights * base).sum(-1).square() / ((weights.square() * base).sum(-1) * total).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def probability_weights(log_prob: Tensor, temperature: Tensor) -> Tensor:
@@ -53,7 +98,8 @@ def mean_one(weights: Tensor, coefficient: Tensor) -> Tensor:
 class WeightSummary(NamedTuple):
     """Diagnostics of weights, each [P].
 
-    ess_share: Kish's effective sample size over the number of weights. minimum, maximum: extremes. clipped_share: share at a clip.
+    ess_share: Kish's effective sample size over the number of weights (`ess_share`). minimum, maximum: extremes. clipped_share: share of
+    the weights at a clip.
     """
 
     ess_share: Tensor
@@ -62,10 +108,9 @@ class WeightSummary(NamedTuple):
     clipped_share: Tensor
 
 
-def summarise(weights: Tensor, minimum: Tensor, maximum: Tensor) -> WeightSummary:
-    """Diagnostics of `weights` [P, M] under clips [P]. A minimum of 0 clips nothing: exp is positive but for underflow."""
-    w = weights.double()
-    ess = w.sum(-1).square() / w.square().sum(-1).clamp(min=1e-300) / w.shape[-1]
+def summarise(weights: Tensor, base: Tensor, minimum: Tensor, maximum: Tensor) -> WeightSummary:
+    """Diagnostics of `weights` under `base` [P, M] and clips [P]. A minimum of 0 clips nothing: exp is positive but for underflow."""
     low, high = minimum.unsqueeze(-1), maximum.unsqueeze(-1)
-    clipped = (weights >= high) | ((weights <= low) & (low > 0))
-    return WeightSummary(ess.float(), weights.amin(-1), weights.amax(-1), clipped.float().mean(-1))
+    clipped = ((weights >= high) | ((weights <= low) & (low > 0))).double()
+    share = base.double() / base.double().sum(-1, keepdim=True)
+    return WeightSummary(ess_share(weights.double(), share).float(), weights.amin(-1), weights.amax(-1), (clipped * share).sum(-1).float())

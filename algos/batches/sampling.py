@@ -53,6 +53,7 @@ class BatchStream:
 
     In expectation over batches both samplers give the same sum of coefficient * f(step): the mean of f over curated steps
     (per_step), or the mean over curated episodes of the mean over their steps (per_episode).
+    base [M]: the share of each curated episode in that sum.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class BatchStream:
         self.seeds, self.batch_size, self.sampler, self.length_weighting = list(seeds), batch_size, sampler, length_weighting
         self.ends = self.lengths.cumsum(0)  # [M], of the multiset's episodes laid end to end
         self.total = int(self.ends[-1])
+        per_step = length_weighting is LengthWeighting.per_step
+        self.base = self.lengths / self.total if per_step else torch.full_like(self.lengths, 1 / len(curated), dtype=torch.float32)
         self.blocks = Blocks(self._numbers, BLOCK, self.device)
 
     def _numbers(self, block: int) -> Draws:

@@ -7,13 +7,16 @@ Qin & Springenberg, "Supervised Fine Tuning on Curated Data is Reinforcement Lea
 start      random, or a copy of pi_ref (BC on all data)
 curation   every trajectory, or the multiset union of nested percentile filters of a trajectory score: D+ and D_Q+ of the paper
 weighting  none: w = 1 (SFT: the bound from x >= 1 + log x on p_theta / pi_ref)
-           trajectory: w = clip(exp(temperature * mean_t rho_t), 0, maximum), rho_t = log pi_q(a_t|s_t) - log pi_ref(a_t|s_t)
-           step: w_t = clip(exp(temperature * rho_t), minimum, maximum)
+           trajectory: a function of mean_t rho_t, rho_t = log pi_q(a_t|s_t) - log pi_ref(a_t|s_t)
+           step: the same function of rho_t
+             rule tempered: exp(alpha * x) / mean(exp(alpha * x)), x = rho less its mean, alpha <= temperature such that the effective
+               sample size is at least min_ess (algos/weights.py)
+             rule authors: clip(exp(temperature * rho), minimum, maximum), scaled to mean 1 over a batch by `normalize`
            probability: w_t = pi_theta(a_t|s_t) ^ temperature, DFT at temperature 1 (Wu et al. 2025, arXiv 2508.05629, eq. 9)
 
 q is an exponential moving average of theta, updated before each gradient step. No weight carries a gradient: the bound
-J >= E_ref[(q / pi_ref) (1 + log(p / q)) R] depends on theta through (q / pi_ref) log p alone. `normalize` scales the weights of a batch to
-mean 1. algos/importance.py computes the weights, algos/batches/sampling.py the batches and their coefficients.
+J >= E_ref[(q / pi_ref) (1 + log(p / q)) R] depends on theta through (q / pi_ref) log p alone. algos/importance.py computes
+the weights, algos/batches/sampling.py the batches and their coefficients.
 """
 
 from __future__ import annotations
@@ -30,14 +33,14 @@ from algos.base import Episodes, MethodConfig, Metrics, State
 from algos.batches.curation import SCORES, Curation, curate
 from algos.batches.sampling import Batch, BatchStream, LengthWeighting, Sampler
 from algos.errors import ConfigError, require, require_positive
-from algos.importance import Kind, StepLikelihood, StepWeights, Weighting
+from algos.importance import Kind, Rule, StepLikelihood, StepWeights, Weighting
 from algos.learner import GradientLearner
 from algos.members import batchable
 from algos.networks.mlp import Params
 from algos.networks.policies import policy_for
 from algos.optimizer import Schedule
 
-__all__ = ["SCORES", "Curation", "Kind", "Sampler", "Start", "WeightedBC", "WeightedBCConfig", "Weighting"]
+__all__ = ["SCORES", "Curation", "Kind", "Rule", "Sampler", "Start", "WeightedBC", "WeightedBCConfig", "Weighting"]
 
 DIAGNOSTIC_STEPS = 10_000  # at most this many evenly spaced steps stand for a data set in diagnostics
 
@@ -115,7 +118,8 @@ class WeightedBC(GradientLearner):
         self.pi_ref = None if found is None else self.policy_net.layout.flatten(found).to(self.device)  # [P, N]
         self.likelihood = StepLikelihood(self.policy_net, data)
         trajectories = config.batch_size if config.sampler is Sampler.trajectories else None
-        self.weights = StepWeights(config.weighting, self.likelihood, self.curated, self.pi_ref, self.scalar, trajectories)
+        weights = config.weighting, self.likelihood, self.curated, self.pi_ref, self.scalar, trajectories, self.stream.base
+        self.weights = StepWeights(*weights)
         start = self.pi_ref if config.start is Start.pi_ref else None
         policy = self.policy_net.init(self.generators(0)) if start is None else start.clone()
         self.add("policy", policy, config.learning_rate)

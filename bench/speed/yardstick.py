@@ -22,6 +22,7 @@ from algos.base import Episodes
 from algos.batches.curation import SCORES, strata
 from algos.importance import CHUNK
 from algos.networks.policies import LOG_STD_MAX, LOG_STD_MIN
+from algos.weights import tempered_weights
 from bench.speed.workload import Work, Workload, configured, data_for, rhythm
 
 LOG_EVERY = 1_000  # updates
@@ -217,7 +218,11 @@ class IWSFTQ(Trainer):
         w = self.config.weighting
         ratio = self._log_prob(self.q) - self.reference_log_prob
         mean = torch.zeros(len(self.lengths), device=self.device).index_add_(0, self.episode, ratio) / self.lengths
-        self.weights = (w.temperature * mean).exp().clamp(0.0, w.maximum)[self.slots_episode]
+        slots = mean[self.slots_episode]
+        base = self.lengths[self.slots_episode] / len(self.index)
+        floor = max(w.min_ess, min(1.0, w.min_trajectories / len(self.lengths)))
+        temperature, limit = (torch.tensor([x], device=self.device) for x in (w.temperature, floor))
+        self.weights = tempered_weights(slots[None], base[None], temperature, limit)[0][0]
 
     def sample(self) -> tuple[Tensor, ...]:
         drawn = torch.randint(0, len(self.index), (self.config.batch_size,), device=self.device)
@@ -228,9 +233,7 @@ class IWSFTQ(Trainer):
         if t % self.config.weighting.refresh_every == 0:
             self.refresh()
         soft_update(self.q, self.actor, self.config.weighting.ema_rate)
-        weights = self.weights[slot]
-        weights = weights / weights.mean()
-        loss = -(weights * self.actor.log_prob(self.observations[index], self.actions[index])).mean()
+        loss = -(self.weights[slot] * self.actor.log_prob(self.observations[index], self.actions[index])).mean()
         step(self.optimizer, loss)
         self.scheduler.step()
         return {"loss": loss}

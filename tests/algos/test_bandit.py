@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algos.batches.sampling import Sampler
-from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Curation, Kind, Rule, Start, WeightedBC, WeightedBCConfig, Weighting
 from algos.weights import trajectory_weights
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import from_episodes
@@ -60,19 +60,28 @@ def test_sft_learns_the_share_of_successes() -> None:
 
 
 def test_iw_sft_learns_to_go_right() -> None:
-    right = probability_of_right(Weighting(Kind.trajectory, temperature=1, maximum=1e6, ema_rate=1.0))
+    right = probability_of_right(Weighting(Kind.trajectory, temperature=1, ema_rate=1.0, min_ess=0.0, min_trajectories=0.0))
     assert right == pytest.approx(1, abs=1e-3)
     assert mean_reward(right) == pytest.approx(1, abs=1e-3)
 
 
 def test_iw_sft_with_per_step_weights_learns_to_go_right() -> None:
-    assert probability_of_right(Weighting(Kind.step, temperature=1, maximum=1e6, ema_rate=1.0)) == pytest.approx(1, abs=1e-3)
+    assert probability_of_right(Weighting(Kind.step, temperature=1, ema_rate=1.0, min_ess=0.0)) == pytest.approx(1, abs=1e-3)
 
 
 def test_clipped_weights_stop_at_their_fixed_point() -> None:
     # Fixed point of p = 2 w_right / (2 w_right + w_left) with w_right = 0.8 and w_left = 2 (1 - p).
-    right = probability_of_right(Weighting(Kind.trajectory, temperature=1, maximum=0.8, ema_rate=1.0, normalize=False))
+    right = probability_of_right(Weighting(Kind.trajectory, temperature=1, maximum=0.8, ema_rate=1.0, normalize=False, rule=Rule.authors))
     assert right == pytest.approx(0.8, abs=1e-3)
+
+
+def test_a_floor_of_the_effective_sample_size_stops_in_between() -> None:
+    """The policy moves until the ESS of the successes is the floor f: (2 w_right + w_left)^2 = 3 f (2 w_right^2 + w_left^2)."""
+    floor = 0.9
+    right = probability_of_right(Weighting(Kind.trajectory, temperature=1, ema_rate=1.0, min_ess=floor, min_trajectories=0.0))
+    a, b, c = 4 - 6 * floor, 4.0, 1 - 3 * floor  # a x^2 + b x + c = 0 for x = w_right / w_left
+    ratio = max(np.roots([a, b, c]).real)
+    assert right == pytest.approx(2 * ratio / (2 * ratio + 1), abs=1e-3)
 
 
 def test_temperature_zero_is_sft() -> None:

@@ -12,7 +12,7 @@ from algos.errors import ConfigError
 from algos.members import batchable_settings, joined, part, stacked, with_settings
 from algos.methods.iql import IQLConfig
 from algos.methods.rebrac import ReBRACConfig
-from algos.methods.weighted_bc import Curation, Kind, Start, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Curation, Kind, Rule, Start, WeightedBC, WeightedBCConfig, Weighting
 from algos.registry import build
 from envs.data.trajectories import Trajectories
 from tests.helpers.learners import LEARNERS, SMALL, configured, episodes_of, few_critics, often_refreshed
@@ -28,11 +28,13 @@ IDLE: dict[str, set[str]] = {
 """Settings without effect on training: of parts that the method does not have, or of evaluation. Methods not listed are not checked."""
 
 
-def changed(config: Any) -> dict[str, Any]:
-    """A valid configuration for every batchable setting of `config`, with another value of that setting."""
+def changed(config: Any, skip: str = "") -> dict[str, Any]:
+    """A valid configuration for every batchable setting of `config` but `skip`, with another value of that setting."""
     found = {}
     for key, value in batchable_settings(config).items():
-        binding = {"noise_clip": 0.01, "max_weight": 1.01, "weighting.maximum": 1.01}
+        if key == skip:
+            continue
+        binding = {"noise_clip": 0.01, "max_weight": 1.01, "weighting.maximum": 1.01, "weighting.min_trajectories": 19.99999}
         other = binding.get(key, value / 2 or 0.25)
         found[key] = with_settings(config, {key: other})
         found[key].check("algo")
@@ -72,21 +74,26 @@ def equal_up_to_rounding(a: torch.Tensor, b: torch.Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-4, atol=1e-7)
 
 
-def family(kind: Kind, sampler: Sampler) -> WeightedBCConfig:
+def family(kind: Kind, sampler: Sampler, rule: Rule) -> WeightedBCConfig:
     temperature, clips = 1.0 if kind is Kind.probability else 20.0, (0.99, 2.0)  # both clips bind for some weights
     return WeightedBCConfig(
         "iw", UPDATES, 16, [16, 16], Start.pi_ref, 1e-3, warmup=3, sampler=sampler, curation=Curation([50, 75]),
-        weighting=Weighting(kind, temperature, *clips, refresh_every=4),
+        weighting=Weighting(kind, temperature, *clips, refresh_every=4, rule=rule, min_ess=0.99999),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("sampler", list(Sampler))
-@pytest.mark.parametrize("kind", [Kind.trajectory, Kind.step, Kind.probability])
-def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, sampler: Sampler) -> None:
-    config = family(kind, sampler)
-    members = changed(config)
-    of_ratios = {"weighting.minimum", "weighting.maximum", "weighting.ema_rate"}
-    idle = {Kind.trajectory: {"weighting.minimum"}, Kind.probability: of_ratios}.get(kind, set())
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [(kind, rule) for kind in (Kind.trajectory, Kind.step) for rule in Rule] + [(Kind.probability, Rule.tempered)],
+)
+def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, rule: Rule, sampler: Sampler) -> None:
+    config = family(kind, sampler, rule)
+    clips, floors = {"weighting.minimum", "weighting.maximum"}, {"weighting.min_ess", "weighting.min_trajectories"}
+    members = changed(config, skip="" if kind is Kind.trajectory else "weighting.min_trajectories")
+    idle = {"weighting.minimum"} if kind is Kind.trajectory else set()
+    idle |= floors if rule is Rule.authors else clips
+    idle |= {"weighting.ema_rate", *clips, *floors} if kind is Kind.probability else set()
     reference = WeightedBC(WeightedBCConfig(hidden=config.hidden), small_data, [SEED])
     reference.train(0, 5)
     pi_ref = reference.policy()

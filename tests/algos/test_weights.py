@@ -12,7 +12,7 @@ from algos.batches.curation import SCORES, Curation, best, kept, strata
 from algos.errors import ConfigError
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Adam
-from algos.weights import mean_one, step_weights, summarise, trajectory_weights
+from algos.weights import ess_share, mean_one, step_weights, summarise, tempered_weights, trajectory_weights
 from envs.data.selection import parse
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import from_episodes
@@ -51,11 +51,87 @@ def test_mean_one_is_weighted_by_the_coefficients() -> None:
 
 def test_summary() -> None:
     weights = np.array([[1.0, 1, 1, 1], [0, 0, 0, 2], [0.5, 1, 1.5, 2]])
-    found = summarise(tensor(weights), tensor([0.0, 0, 0.5]), tensor([5.0, 2, 2]))
+    found = summarise(tensor(weights), tensor(np.ones((1, 4))), tensor([0.0, 0, 0.5]), tensor([5.0, 2, 2]))
     np.testing.assert_allclose(found.ess_share, [1, 0.25, 25 / 7.5 / 4], rtol=1e-6)
     assert found.minimum.tolist() == [1, 0, 0.5]
     assert found.maximum.tolist() == [1, 2, 2]
     np.testing.assert_allclose(found.clipped_share, [0, 0.25, 0.5])
+
+
+def by_numpy(ratio: np.ndarray, base: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
+    """Self-normalised weights and their ESS share, term by term."""
+    weights = np.exp(alpha * ratio)
+    weights = weights / (base @ weights / base.sum())
+    return weights, (base @ weights) ** 2 / (base.sum() * (base @ weights**2))
+
+
+def test_tempered_weights_without_a_floor_are_self_normalised_ratios() -> None:
+    ratio, base = RNG.normal(size=(2, 9)), RNG.uniform(0.1, 1, size=(2, 9))
+    temperature = np.array([0.5, 4.0])
+    found, alpha = tempered_weights(tensor(ratio), tensor(base), tensor(temperature), tensor([0.0, 0.0]))
+    for k in range(2):
+        np.testing.assert_allclose(found[k], by_numpy(ratio[k], base[k], temperature[k])[0])
+    np.testing.assert_allclose(alpha, temperature)
+
+
+@pytest.mark.parametrize("floor", [0.05, 0.3, 0.9])
+def test_the_temperature_is_the_largest_that_keeps_the_effective_sample_size(floor: float) -> None:
+    ratio, base = 3 * RNG.normal(size=(4, 40)), RNG.uniform(0.1, 1, size=(4, 40))
+    found, alpha = tempered_weights(tensor(ratio), tensor(base), tensor([10.0] * 4), tensor([floor] * 4))
+    np.testing.assert_allclose(ess_share(found, tensor(base)), floor, rtol=1e-5)
+    for k in range(4):
+        assert by_numpy(ratio[k], base[k], 1.01 * float(alpha[k]))[1] < floor < by_numpy(ratio[k], base[k], 0.99 * float(alpha[k]))[1]
+
+
+def test_members_are_tempered_on_their_own() -> None:
+    ratio, base = RNG.normal(size=(3, 20)), np.ones((3, 20))
+    arguments = tensor(ratio), tensor(base), tensor([1.0, 5.0, 50.0]), tensor([0.9, 0.0, 0.5])
+    together, alpha = tempered_weights(*arguments)
+    for k in range(3):
+        alone, own = tempered_weights(*(x[k : k + 1] for x in arguments))
+        assert torch.equal(alone[0], together[k])
+        assert own[0] == alpha[k]
+
+
+def test_a_common_drift_of_the_log_ratios_changes_no_tempered_weight_and_saturates_the_authors_rule() -> None:
+    """The failure of HalfCheetah: q has gained likelihood everywhere, every weight is at the clip, and iw-SFT is SFT."""
+    ratio = 0.1 * RNG.normal(size=(1, 30))
+    base, temperature, none = tensor(np.ones((1, 30))), tensor([10.0]), tensor([0.2])
+    still, drifted = (tempered_weights(tensor(ratio + drift), base, temperature, none)[0] for drift in (0.0, 5.0))
+    np.testing.assert_allclose(drifted, still, rtol=1e-9)
+    assert still.max() / still.min() > 10
+    assert trajectory_weights(tensor(ratio + 5.0), temperature, tensor([1000.0])).unique().tolist() == [1000.0]
+
+
+def test_one_trajectory_far_ahead_carries_everything_by_the_authors_rule_alone() -> None:
+    ratio = np.zeros((1, 40))
+    ratio[0, 7] = 0.6
+    ratio[0, 8:12] = 0.3
+    base, temperature = tensor(np.ones((1, 40))), tensor([10.0])
+    authors = trajectory_weights(tensor(ratio), temperature, tensor([1000.0]))
+    assert 40 * ess_share(authors, base) < 2
+    tempered, alpha = tempered_weights(tensor(ratio), base, temperature, tensor([0.2]))
+    assert 40 * ess_share(tempered, base) == pytest.approx(8, rel=1e-5)
+    assert 0 < alpha < 10
+
+
+def test_padding_has_no_weight_in_the_mean_or_in_the_effective_sample_size() -> None:
+    ratio, base = RNG.normal(size=(1, 6)), np.array([[1.0, 1, 1, 1, 0, 0]])
+    ratio[0, 4:] = 1e6
+    padded, _ = tempered_weights(tensor(ratio), tensor(base), tensor([3.0]), tensor([0.6]))
+    short, _ = tempered_weights(tensor(ratio[:, :4]), tensor(base[:, :4]), tensor([3.0]), tensor([0.6]))
+    np.testing.assert_allclose(padded[:, :4], short)
+    assert padded[0, 4:].tolist() == [0, 0]
+
+
+def test_ratios_of_any_size_give_finite_weights() -> None:
+    for scale in (1e-8, 1.0, 1e4, 1e30):
+        weights, alpha = tempered_weights(
+            torch.tensor([[0.0, 1.0, 2.0, 2.0]]) * scale, torch.ones(1, 4), torch.tensor([10.0]), torch.tensor([0.3])
+        )
+        assert weights.isfinite().all()
+        assert alpha.isfinite().all()
+        assert ess_share(weights, torch.ones(1, 4)) >= 0.3 - 1e-6
 
 
 def test_strata_multiplicities() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from algos.batches.sampling import BLOCK, BatchStream, LengthWeighting, Sampler
-from algos.methods.weighted_bc import Curation, Kind, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Curation, Kind, Rule, WeightedBC, WeightedBCConfig, Weighting
 from envs.data.trajectories import Trajectories
 
 
@@ -15,13 +15,13 @@ def algo_of(data: Trajectories, sampler: Sampler, lengths: LengthWeighting, batc
     """iw-SFT(Q) with q moved away from pi_ref, so that weights differ from 1."""
     config = WeightedBCConfig(
         hidden=[8], batch_size=batch_size, sampler=sampler, length_weighting=lengths,
-        curation=Curation([50, 75]), weighting=Weighting(Kind.trajectory, temperature=2.0, normalize=False),
+        curation=Curation([50, 75]), weighting=Weighting(Kind.trajectory, temperature=2.0, normalize=False, rule=Rule.authors),
     )  # fmt: skip
     reference = WeightedBC(WeightedBCConfig(hidden=[8]), data, [3])
     algo = WeightedBC(config, data, [0], reference.policy())
     algo.state["q"] += 0.3 * torch.randn(algo.state["q"].shape, generator=torch.Generator().manual_seed(1))
     if algo.weights.uses_table:
-        algo.state["weights"] = algo.weights.of_trajectories(algo.state)
+        algo.state["weights"] = algo.weights.of_trajectories(algo.state)[0]
     return algo
 
 

@@ -10,7 +10,7 @@ import torch
 
 from algos.batches.curation import strata
 from algos.batches.sampling import Batch, LengthWeighting, Sampler
-from algos.methods.weighted_bc import Kind, WeightedBC, WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Kind, Rule, WeightedBC, WeightedBCConfig, Weighting
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Schedule, learning_rate
 from envs.data.trajectories import Trajectories
@@ -102,7 +102,7 @@ def test_bc_loss_and_gradient(oracle: Oracle) -> None:
 @pytest.mark.parametrize("normalize", [False, True])
 def test_importance_weights_loss_and_gradient(oracle: Oracle, temperature: int, kind: Kind, normalize: bool) -> None:
     maximum = 1000.0 if kind is Kind.trajectory else 2.0
-    algo = member(oracle, Weighting(kind, float(temperature), 0.0, maximum, normalize))
+    algo = member(oracle, Weighting(kind, float(temperature), 0.0, maximum, normalize, rule=Rule.authors))
     weights, loss, grads = loss_and_grads(algo)
     prefix = f"iw/temp={temperature}/{kind.name}/{'normalised_by_sum' if normalize else 'raw'}"
     expected = oracle[f"{prefix}/weights"]
