@@ -1,6 +1,10 @@
 """Minari's Arrow and Parquet formats: a folder data/<i> per episode with T + 1 rows of every column.
 
 The last row is padding in all columns but observations.
+
+Minari 0.5 writes an episode of more than ORDERED rows in parts, by several threads, in any order. Such an episode is refused unless its
+order shows: the padding is last, no part before the last is a short one, and each part begins with a step from the end of the part before
+that is as small as the steps within parts, and smaller than to the beginning of any other part.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from gymnasium import spaces
 from envs.data.spaces import row_shape
 from envs.errors import DataError
 from envs.readers.episode_files import EpisodeFiles
+
+ORDERED = 131_072  # rows of an episode that are written in one part, and so in order: the size of pyarrow's batches
 
 
 class ArrowFiles(EpisodeFiles):
@@ -49,7 +55,11 @@ class ArrowFiles(EpisodeFiles):
         folder = self.folder / "data" / str(episode)
         try:
             ignored = ["_", ".", "metadata.json"]
-            table = pyarrow.dataset.dataset(str(folder), format=self.format, ignore_prefixes=ignored).to_table().combine_chunks()
+            parts = pyarrow.dataset.dataset(str(folder), format=self.format, ignore_prefixes=ignored)
+            table = parts.to_table()
+            batches = [batch.num_rows for batch in table.to_batches() if batch.num_rows]
+            starts = np.cumsum([0, *batches[:-1]])
+            table = table.combine_chunks()
         except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
             raise self._damaged(f"data/{episode}", f"truncated, or no {self.format} file: {error}") from error
         steps = int(self.lengths[episode])
@@ -69,7 +79,27 @@ class ArrowFiles(EpisodeFiles):
             fits = found.ndim == 2 and found.shape[1] == np.prod(shape, dtype=int)  # Arrow stores higher ranks flat
             return found.reshape(len(found), *shape) if fits and len(shape) > 1 else found
 
+        if len(starts) > 1 and (table.num_rows > ORDERED or len(parts.files) > 1):
+            self._check_order(episode, column, starts, table)
         return column
+
+    def _check_order(self, episode: int, column: Callable[[str, spaces.Space | None], np.ndarray], starts: np.ndarray, table: Any) -> None:
+        """Raise DataError unless the parts of a long episode, which begin at rows `starts` (the first is 0), are in order."""
+        padding = [table.column(name)[-1].as_py() for name in ("rewards", "terminations", "truncations") if name in table.column_names]
+        sizes = np.diff([*starts, table.num_rows])
+        if any(padding) or sizes[:-1].min() < sizes.max() or not self._continuous(episode, column, starts):
+            what = f"its {table.num_rows:,} rows are in parts whose order is wrong or cannot be told, as Minari writes long episodes"
+            raise DataError(f"{self.where(episode)}: {what}; write it again in HDF5 format, or as shorter episodes")
+
+    def _continuous(self, episode: int, column: Callable[[str, spaces.Space | None], np.ndarray], starts: np.ndarray) -> bool:
+        """True if the observations go on from part to part as they do within parts."""
+        observations = self._observations(episode, column)
+        observations /= np.maximum(observations.std(0), np.finfo(np.float32).tiny)
+        steps = np.square(np.diff(observations, axis=0)).sum(1)
+        across = starts[1:] - 1
+        to_begins = np.square(observations[across][:, None] - observations[starts]).sum(-1)
+        nearest = to_begins[np.arange(len(across)), np.arange(1, len(starts))] <= to_begins.min(1)
+        return bool(nearest.all() and steps[across].max() <= np.delete(steps, across).max())
 
 
 def _to_numpy(array: Any) -> np.ndarray:

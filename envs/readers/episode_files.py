@@ -85,17 +85,21 @@ class EpisodeFiles(ABC):
         where = self.where(episode)
         columns = self._columns(episode)
         steps = int(self.lengths[episode])
+        actions = _checked(where, "actions", columns("actions", self.action_space), steps, row_shape(self.action_space))
+        rest = [_checked(where, name, columns(name, None), steps, ()) for name in ("rewards", "terminations", "truncations")]
+        return Arrays(self._observations(episode, columns), self._from_zero(where, actions), *rest)
+
+    def _observations(self, episode: int, columns: Callable[[str, spaces.Space | None], np.ndarray]) -> np.ndarray:
+        """Flat observations [T + 1, obs] float32 of an episode."""
+        where, steps, column = self.where(episode), int(self.lengths[episode]), 0
         observations = np.empty((steps + 1, self.observation_width), np.float32)
-        column = 0
         for path, leaf in self.observation_leaves:
             name = "/".join(("observations", *map(self._part, path)))
             rows = _checked(where, name, columns(name, leaf), steps, row_shape(leaf))
             stop = column + width(leaf)
             _flatten(where, name, leaf, rows, observations[:, column:stop])
             column = stop
-        actions = _checked(where, "actions", columns("actions", self.action_space), steps, row_shape(self.action_space))
-        rest = [_checked(where, name, columns(name, None), steps, ()) for name in ("rewards", "terminations", "truncations")]
-        return Arrays(observations, self._from_zero(where, actions), *rest)
+        return observations
 
     def rewards(self, episode: int) -> np.ndarray:
         """Rewards [T] of an episode, without reading the rest of it."""
