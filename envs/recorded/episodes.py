@@ -22,13 +22,17 @@ SCRIPTED: dict[str, Any] = {"PointMaze": pointmaze, "FrankaKitchen": kitchen, "A
 
 
 class Job(NamedTuple):
-    """Episode number `episode` of snapshot `snapshot` of behaviour `name` in environment `env_id`; `mean`: without action noise."""
+    """Episode number `episode` of snapshot `snapshot` of behaviour `name` in environment `env_id`.
+
+    mean: without action noise. noise: factor of the standard deviation of u, for snapshots of trained policies.
+    """
 
     name: str
     env_id: str
     snapshot: int
     episode: int
     mean: bool = False
+    noise: float = 1.0
 
 
 class Episode(NamedTuple):
@@ -71,7 +75,7 @@ def _controller(job: Job, env: Any) -> Any:
     for start, module in SCRIPTED.items():
         if job.env_id.startswith(start):
             return module.Controller(env, job.snapshot)
-    return _policy(job.name, job.snapshot)
+    return _policy(job.name, job.snapshot).with_noise(job.noise)
 
 
 def seeds_of(job: Job) -> tuple[int, np.random.Generator]:

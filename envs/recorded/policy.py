@@ -7,7 +7,7 @@ which need not import torch.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,10 @@ class BehaviourPolicy:
             x = np.tanh(x @ weight + bias)
         weight, bias = self.layers[-1]
         return np.rint((x @ weight + bias) * GRID) / GRID
+
+    def with_noise(self, factor: float) -> BehaviourPolicy:
+        """The policy with `factor` times the standard deviation of u."""
+        return self if factor == 1 else replace(self, log_std=self.log_std + np.log(factor))
 
     def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, float]:
         """One action [act] in (-1, 1) and its log-density there; the mean action without `rng`."""

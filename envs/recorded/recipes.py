@@ -5,24 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from envs.data.references import Reference, built_in
 from envs.recorded import hands, kitchen, pointmaze
+from envs.recorded.episodes import SEED, Job
 from envs.recorded.policy import record_of
 
 NAMES = ("halfcheetah", "hopper", "walker2d")
 MAZES = ("umaze", "medium")
-QUALITIES = ("medium", "medium-expert", "medium-replay")
+QUALITIES = ("medium", "medium-expert", "medium-replay", "mixed")
 STEPS = 200_000
 MAZE_STEPS = 100_000
 KITCHEN_STEPS, HAND_STEPS = 14_000, 10_000
 KITCHENS = {"complete": (4,), "partial": (2, 3), "mixed": (0, 1, 2, 3, 4)}  # levels of noise (envs.recorded.kitchen), 4 the weakest
 
 
+MIXED_NOISE = (0.25, 3.0)  # factors of a snapshot's standard deviation in the sets "mixed", between these
+MIXED_FROM = 500_000  # first episode number of these sets, so that they share no episode's start with the others
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A built-in data set: each group of snapshots gives at least `steps` steps, each snapshot of a group as many episodes.
 
-    name: the behaviour. A scripted behaviour has levels of noise or pull in place of snapshots.
+    name: the behaviour. A scripted behaviour has levels of noise or pull in place of snapshots. mixed: every episode has an action noise of
+    its own, so that the quality of behaviour varies continuously, also among the best episodes.
     """
 
     dataset: str
@@ -30,6 +38,15 @@ class Recipe:
     env_id: str
     groups: tuple[tuple[int, ...], ...]
     steps: int
+    mixed: bool = False
+
+    def job(self, snapshot: int, number: int) -> Job:
+        """The episode number `number` (from 0) of a snapshot."""
+        if not self.mixed:
+            return Job(self.name, self.env_id, snapshot, number)
+        low, high = np.log(MIXED_NOISE)
+        drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence((SEED, MIXED_FROM, snapshot, number)))).uniform(low, high)
+        return Job(self.name, self.env_id, snapshot, MIXED_FROM + number, noise=float(np.exp(drawn)))
 
 
 def recipes() -> dict[str, Recipe]:
@@ -49,8 +66,10 @@ def recipes() -> dict[str, Recipe]:
 def _locomotion(name: str, quality: str) -> Recipe:
     record = record_of(name)
     medium, last = record["medium"], len(record["snapshot_updates"]) - 1
-    groups = {"medium": ((medium,),), "medium-expert": ((medium,), (last,)), "medium-replay": (tuple(range(medium + 1)),)}[quality]
-    return Recipe(f"iwsft/{name}/{quality}-v0", name, record["settings"]["env"], groups, STEPS // len(groups))
+    groups = {"medium": ((medium,),), "medium-expert": ((medium,), (last,)), "medium-replay": (tuple(range(medium + 1)),)}
+    groups |= {"mixed": (tuple(range(last + 1)),)}
+    found = groups[quality]
+    return Recipe(f"iwsft/{name}/{quality}-v0", name, record["settings"]["env"], found, STEPS // len(found), quality == "mixed")
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,9 @@ def provenance(recipe: Recipe) -> Provenance:
         return Provenance("waypoint controller", by, reference, behaviour)
     groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
     by = f"{groups} of one PPO run (0 is the first), equal numbers of episodes from each snapshot of a group"
+    if recipe.mixed:
+        low, high = MIXED_NOISE
+        by += f", each episode with {low:g} to {high:g} times the policy's action noise (log-uniform; `noise` in its metadata)"
     return Provenance("PPO (SBX) snapshots", by, reference, behaviour)
 
 

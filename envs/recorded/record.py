@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from envs.data.minari_root import datasets_root, publish
 from envs.errors import DataError
-from envs.recorded.episodes import SCRIPTED, SEED, Episode, Job, run_episodes, spec_of
+from envs.recorded.episodes import SCRIPTED, SEED, Episode, run_episodes, spec_of
 from envs.recorded.recipes import STEPS, Recipe, provenance, recipes
 from envs.revision import code_revision
 
@@ -52,7 +52,7 @@ def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Iterat
     for group in recipe.groups:
         bar = progress.add_task(f"recording {recipe.dataset}", total=recipe.steps)
         # One long stream of jobs keeps every core busy; it ends with the round that reaches the number of steps.
-        endless = (Job(recipe.name, recipe.env_id, s, r * ROUND + i) for r in range(STEPS) for i in range(ROUND) for s in group)
+        endless = (recipe.job(s, r * ROUND + i) for r in range(STEPS) for i in range(ROUND) for s in group)
         steps = 0
         for count, episode in enumerate(run_episodes(endless, workers), 1):
             yield episode
@@ -86,7 +86,7 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
             f"of each action.",
             requirements=[f"{p}=={version(p)}" for p in packages],
         )  # fmt: skip
-    data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode} for e in episodes])
+    data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode, "noise": e.job.noise} for e in episodes])
     # Set after creation, which drops reference scores silently in some cases.
     data.storage.update_metadata({
         **({} if origin.reference is None else

@@ -14,7 +14,7 @@ from envs.data.references import BUILT_IN, built_in
 from envs.errors import DataError
 from envs.readers.load import load
 from envs.recorded import record as recorder
-from envs.recorded.episodes import RANDOM, Job, run_episode, run_episodes
+from envs.recorded.episodes import RANDOM, Job, run_episode, run_episodes, seeds_of
 from envs.recorded.measure import nearest_to_share
 from envs.recorded.policy import load_snapshot, record_of
 from tests.helpers.episodes import assert_lined_up
@@ -48,6 +48,32 @@ def test_log_prob_is_the_density_of_the_action() -> None:
         low, high = np.arctanh(a - step * (1 - a**2)), np.arctanh(a + step * (1 - a**2))
         density = (stats.norm.cdf(high, mean, std) - stats.norm.cdf(low, mean, std)) / (2 * step * (1 - a**2))
         np.testing.assert_allclose(episode.log_prob[t], np.log(density).sum(), rtol=1e-3, atol=1e-3)
+
+
+def test_mixed_sets_have_every_snapshot_with_an_action_noise_of_its_own_for_each_episode() -> None:
+    recipe = recorder.recipes()["iwsft/hopper/mixed-v0"]
+    assert recipe.groups == (tuple(range(len(record_of("hopper")["snapshot_returns"]))),)
+    jobs = [recipe.job(s, n) for s in (0, 14) for n in range(200)]
+    factors = np.array([job.noise for job in jobs])
+    assert len(set(factors)) == len(jobs)
+    assert 0.25 <= factors.min() < 0.3
+    assert 2.5 < factors.max() <= 3
+    assert recipe.job(14, 3) == recipe.job(14, 3)
+    usual = recorder.recipes()[ID].job(4, 0)
+    assert usual.noise == 1
+    assert seeds_of(usual)[0] != seeds_of(recipe.job(4, 0))[0]
+
+
+def test_log_prob_of_a_mixed_episode_is_the_density_with_its_noise() -> None:
+    job = Job("hopper", "Hopper-v5", 5, 0, noise=2.5)
+    episode, policy = run_episode(job), load_snapshot("hopper", 5)
+    a = episode.actions.astype(np.float64)
+    u, std = np.arctanh(a), 2.5 * np.exp(policy.log_std)
+    means = np.array([policy.mean(o) for o in episode.observations[:-1]])
+    expected = (stats.norm.logpdf(u, means, std) - np.log1p(-(a**2))).sum(1)
+    inner = np.abs(a).max(1) < 0.999  # float32 actions near a bound do not determine u
+    assert inner.sum() > 3
+    np.testing.assert_allclose(episode.log_prob[inner], expected[inner], rtol=1e-3, atol=2e-2)
 
 
 def test_random_actions_have_the_uniform_density() -> None:
