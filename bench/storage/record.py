@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,10 +158,11 @@ def _check_environment(path: Path, environment: Row) -> None:
 
 def _check_reference(path: Path, reference: Row) -> None:
     """Raise RunError unless `reference` has the fields of Reference, with returns of two different policies."""
-    own = {f.name: NAME if f.type == "str" else number() for f in fields(Reference)}
-    check_keys(f"{path}: reference", reference, own)
-    if extra := [key for key in reference if key not in own]:
-        raise RunError(f"{path}: reference: unknown key '{extra[0]}'; expected {', '.join(own)}")
+    own = {f.name: NAME if f.type == "str" else number() for f in fields(Reference) if f.default is MISSING}
+    errors = {f.name: optional(number(0)) for f in fields(Reference) if f.name not in own}
+    check_keys(f"{path}: reference", reference, own, errors)
+    if extra := [key for key in reference if key not in own | errors]:
+        raise RunError(f"{path}: reference: unknown key '{extra[0]}'; expected {', '.join(own | errors)}")
     if reference["random"] == reference["expert"]:
         raise RunError(f"{path}: reference: random and expert are both {reference['random']:g}; expected different returns")
 
