@@ -2,10 +2,10 @@
 
     works   the tests that need a GPU; bc, iw_sft_q, iql and td3_bc trained, evaluated, interrupted and resumed through the command
     speed   updates per second by engine, precision and members beside the plain loop; kernels of an update
-    train   the methods that learn values, with many seeds, for as many updates as fit
+    train   methods that learn values and whose updates are slow on a CPU, with many seeds, on three data sets, as many runs as fit
 
 Stages run in the order given. A command starts only if the time it is expected to need is left, and is stopped when the time is over; its
-output is in FOLDER/NAME.log. At the end FOLDER/summary.txt says what ran, how long, and with which exit code. With `--device cpu --toy` the
+output is in FOLDER/NAME.log. At the end FOLDER/summary.txt says what ran, how long, and with which exit code, and archives are packed. With `--device cpu --toy` the
 same commands run in miniature on any machine.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import json
 import os
 import shutil
 import signal
@@ -20,12 +21,15 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HOPPER, CHEETAH, WALKER = (f"iwsft/{name}/medium-replay-v0" for name in ("hopper", "halfcheetah", "walker2d"))
-VALUE_METHODS = ("iql", "td3_bc", "rebrac", "awac", "crr", "cql", "edac", "sac_n")
+HOPPER = "iwsft/hopper/medium-replay-v0"
+MIXED = tuple(f"iwsft/{name}/mixed-v0" for name in ("hopper", "walker2d", "halfcheetah"))
+SHARES = {"iql": 1.0, "td3_bc": 1.0, "rebrac": 0.4, "cql": 0.3}
+"""Methods of the stage train, with the share of --updates that each does: updates of the last ones cost several times more."""
+AT_ONCE = 4  # processes that share the GPU
 
 
 @dataclass
@@ -38,6 +42,8 @@ class Machine:
     until: float
     updates: int
     seeds: int
+    measured: float
+    measure: tuple[str, ...]
     lines: list[str] = field(default_factory=list)
 
     def left(self) -> float:
@@ -106,38 +112,81 @@ def works(m: Machine) -> None:
 def speed(m: Machine) -> None:
     """The table of engines, then profiles of IQL."""
     common = [f"device={m.device}", *(["hidden=[16,16]", "batch=32"] if m.toy else [])]
-    limit = max(20.0, m.left() - 60)
+    limit = max(20.0, min(m.measured, m.left() - 60))
     toy = ["members=[1,2]", "seconds=0.1", "engines=[eager]", "precisions=[float32]"] if m.toy else []
-    m.run("engines", "bench", "speed", "engines", *common, *toy, f"limit={limit:.0f}", f"out={m.out}/speed", needs=40)
-    for members in (1, 64):
+    m.run("engines", "bench", "speed", "engines", *common, *toy, f"limit={limit:.0f}", *m.measure, f"out={m.out}/speed", needs=40)
+    for members in (1, 64) if m.measured > 120 else ():
         m.run(f"profile-{members}", "bench", "speed", "profile", "algo=iql", f"members={members}", *common, needs=25)
 
 
+def shared_gpu(m: Machine) -> bool:
+    """Start CUDA's multi-process service, so that kernels of several processes run side by side; False where it cannot be had."""
+    folder = m.out / "mps"
+    folder.mkdir(exist_ok=True)
+    service = {"CUDA_MPS_PIPE_DIRECTORY": str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}
+    if m.device != "cuda" or shutil.which("nvidia-cuda-mps-control") is None:
+        return False
+    check = [sys.executable, "-c", "import torch; torch.ones(8, device='cuda').sum().item()"]
+    try:
+        subprocess.run(["nvidia-cuda-mps-control", "-d"], env=os.environ | service, timeout=20, check=True)
+        subprocess.run(check, env=os.environ | service, timeout=60, check=True, capture_output=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        m.say(f"no multi-process service: {error}")
+        return False
+    os.environ |= service
+    return True
+
+
 def train(m: Machine) -> None:
-    """The value methods on three data sets, several processes at once; each saves when the time is over."""
+    """Several runs at once. A run starts only if the longest one so far would still fit; each saves if the time is over before its end."""
     cores = os.cpu_count() or 1
-    at_once = 2 if m.toy else 6
-    updates = 60 if m.toy else m.updates
-    settings = [
-        f"device={m.device}", f"seeds={list(range(m.seeds))}".replace(" ", ""), f"algo.updates={updates}",
-        f"eval.every={updates // 10 or 1}", "eval.episodes=3", "eval.final_episodes=20", "eval.overlap=true",
-        f"eval.workers={max(1, cores // at_once)}", f"results_dir={m.out}/results", "trainer.precision=tf32",
-        *(["algo.hidden=[16,16]", "eval.final_episodes=3"] if m.toy else []),
-    ]  # fmt: skip
-    jobs = [(method, data) for method in (VALUE_METHODS[:2] if m.toy else VALUE_METHODS) for data in (HOPPER, CHEETAH, WALKER)]
+    m.say(f"multi-process service: {shared_gpu(m)}")
+
+    def words(method: str, data: str) -> list[str]:
+        updates = 60 if m.toy else int(m.updates * SHARES[method])
+        return [
+            f"algo={method}", f"dataset={data}", f"device={m.device}", "seeds=[" + ",".join(map(str, range(m.seeds))) + "]",
+            f"algo.updates={updates}", f"eval.every={updates // 10}", "eval.episodes=3", "eval.final_episodes=20", "eval.overlap=true",
+            f"eval.workers={max(1, cores // AT_ONCE)}", f"results_dir={m.out}/results", "trainer.precision=tf32",
+            *(["algo.hidden=[16,16]", "eval.final_episodes=3", "trainer.precision=float32"] if m.toy else []),
+        ]  # fmt: skip
+
+    jobs = [(method, data) for data in (MIXED[:1] if m.toy else MIXED) for method in SHARES]
     running: list[tuple[str, subprocess.Popen[bytes], float]] = []
+    longest = 30.0
     while jobs or running:
         for job in [r for r in running if r[1].poll() is not None or m.left() <= 0]:
             m.finish(*job)
+            longest = max(longest, time.monotonic() - job[2])
             running.remove(job)
-        while jobs and len(running) < at_once and m.left() > 30:
+        while jobs and len(running) < AT_ONCE and m.left() > longest:
             method, data = jobs.pop(0)
             name = f"train-{method}-{data.split('/')[1]}"
-            running.append((name, m.start(name, "bench", f"algo={method}", f"dataset={data}", *settings), time.monotonic()))
-        if m.left() <= 30 and jobs:
+            running.append((name, m.start(name, "bench", *words(method, data)), time.monotonic()))
+        if jobs and m.left() <= longest:
             m.say(f"not started: {', '.join(f'{method} {data}' for method, data in jobs)}")
             jobs.clear()
         time.sleep(0.2)
+
+
+def pack(out: Path) -> None:
+    """Archives in `out`, small enough to carry: gpu.tgz without policies and checkpoints, and policies-METHOD.tgz for each method."""
+
+    def whole(name: str, files: Iterable[Path]) -> None:
+        with tarfile.open(out / name, "w:gz") as tar:
+            for path in sorted(files):
+                tar.add(path, arcname=path.relative_to(out.parent), recursive=False)
+
+    files = [p for p in out.rglob("*") if p.is_file()]
+    small = [p for p in files if p.suffix not in (".safetensors", ".tgz") and "mps" not in p.parts]
+    policies: dict[str, list[Path]] = {}
+    for path in files:
+        if path.name == "policy.safetensors":
+            policies.setdefault(json.loads((path.parent / "run.json").read_text()).get("algo", "method"), []).append(path)
+    whole("gpu.tgz", small)
+    for method, paths in policies.items():
+        whole(f"policies-{method}.tgz", paths)
+    print(*sorted(p.name for p in out.glob("*.tgz")), flush=True)
 
 
 STAGES = {"works": works, "speed": speed, "train": train}
@@ -151,26 +200,24 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the script (cuda)")
     parser.add_argument("--updates", type=int, default=100_000, help="updates of the stage train (100,000)")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of the stage train (10)")
+    parser.add_argument("--measured", type=float, default=240.0, help="seconds of the stage speed; profiles from 120 on (240)")
+    parser.add_argument("--measure", nargs="*", default=[], metavar="KEY=VALUE", help="settings of `bench speed engines`")
     parser.add_argument("--toy", action="store_true", help="miniature runs")
     a = parser.parse_args(words)
     if unknown := [s for s in a.stages if s not in STAGES]:
         parser.error(f"'{unknown[0]}' is no stage: expected some of {', '.join(STAGES)}")
     shutil.rmtree(a.out, ignore_errors=True)
     a.out.mkdir(parents=True)
-    m = Machine(a.out, a.device, a.toy, time.monotonic() + a.seconds - 10, a.updates, a.seeds)  # 10 s to pack
-    data_sets = (HOPPER,) if a.toy else (HOPPER, CHEETAH, WALKER)
+    m = Machine(a.out, a.device, a.toy, time.monotonic() + a.seconds - 10, a.updates, a.seeds, a.measured, tuple(a.measure))  # 10 s to pack
+    recorded = [HOPPER, *(MIXED if "train" in (a.stages or STAGES) and not a.toy else ())]
     recording = time.monotonic()
-    recorders = [(data, m.start(f"record-{data.split('/')[1]}", "bench", "inspect", data)) for data in data_sets]
+    recorders = [(data, m.start(f"record-{data.replace('/', '-')}", "bench", "inspect", data)) for data in recorded]
     for data, process in recorders:
         m.finish(f"record {data}", process, recording)
     for name in a.stages or STAGES:
         STAGES[name](m)
     (a.out / "summary.txt").write_text("\n".join(m.lines) + "\n")
-    packed = a.out.with_suffix(".tgz")
-    with tarfile.open(packed, "w:gz") as tar:
-        tar.add(a.out, arcname=a.out.name, filter=lambda f: None if "checkpoint" in f.name or ".pi_ref" in f.name else f)
-    shutil.move(packed, a.out / "gpu.tgz")
-    print(f"{a.out}/gpu.tgz", flush=True)
+    pack(a.out)
     return 0
 
 
