@@ -19,6 +19,7 @@ from tests.helpers.paths import ROOT
 PAGE = (ROOT / "docs" / "adding-a-method.md").read_text()
 FILES = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+ADDED = ("xql", "return_weighted")
 ENUMERATE = ("algos/test_learners.py", "algos/test_members.py", "bench/config")  # tests of every method
 
 
@@ -48,9 +49,10 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_the_page_adds_one_method_one_configuration_and_one_test() -> None:
-    assert list(FILES) == ["algos/methods/xql.py", "conf/algo/xql.yaml", "tests/algos/methods/test_xql.py"]
-    assert [command.split()[0] for command in COMMANDS] == ["python", "make"]
+def test_the_page_adds_a_method_and_a_weighting_rule_each_with_a_configuration_and_a_test() -> None:
+    names = [[f"algos/methods/{name}.py", f"conf/algo/{name}.yaml", f"tests/algos/methods/test_{name}.py"] for name in ADDED]
+    assert list(FILES) == [file for own in names for file in own]
+    assert [command.split()[0] for command in COMMANDS] == ["python", "make", "python", "python"]
 
 
 def test_files_that_the_page_names_exist() -> None:
@@ -58,15 +60,18 @@ def test_files_that_the_page_names_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_the_method_trains(checkout: Path, tmp_path: Path, pendulum_data: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("name", ADDED)
+def test_the_method_trains(checkout: Path, tmp_path: Path, pendulum_data: Callable[..., Any], name: str) -> None:
     """The page's command trains the method, here on smaller data and for fewer updates."""
     pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)
-    arguments = COMMANDS[0].removeprefix("python -m bench ").split()
+    command = next(command for command in COMMANDS if f" algo={name} " in command)
+    arguments = command.removeprefix("python -m bench ").split()
     smaller = (f"dataset={PENDULUM}", "algo.updates=20", "algo.hidden=[8]", "seeds=[0,1]", "eval.every=10", "eval.episodes=1")
     rest = ("eval.final_episodes=2", "eval.workers=1", "device=cpu", f"results_dir={tmp_path / 'results'}")
-    kept = [a for a in arguments if not a.startswith(("dataset=", "algo.updates="))]
+    kept = [a for a in arguments if not a.startswith(("dataset=", "algo.updates=", "algo.warmup="))]
+    rest = (*rest, *(("algo.warmup=0", "pi_ref.updates=5") if name != "xql" else ()))
     run(checkout, "python", "-m", "bench", *kept, *smaller, *rest)
-    (left,) = (tmp_path / "results").glob("single/runs/*-xql-*")
+    (left,) = (tmp_path / "results").glob(f"single/runs/*-{name}-*")
     assert len((left / "episodes.csv").read_text().splitlines()) == 1 + 2 * (1 + 2)
 
 
@@ -74,13 +79,13 @@ def test_lint_passes(checkout: Path) -> None:
     files = [name for name in FILES if name.endswith(".py")]
     run(checkout, "ruff", "check", *files)
     run(checkout, "ruff", "format", "--check", *files)
-    run(checkout, "mypy", "algos/methods/xql.py")
+    run(checkout, "mypy", *(f"algos/methods/{name}.py" for name in ADDED))
 
 
 def test_the_tests_of_every_method_cover_the_new_one(checkout: Path) -> None:
     """Tests that enumerate methods pass with the new method as parameter, and so do tests of methods without parameters."""
-    tests = [f"tests/{name}" for name in (*ENUMERATE, "algos/methods/test_xql.py")]
-    said = run(checkout, "python", "-m", "pytest", "-p", "no:cacheprovider", *tests, "-k", "xql or method or suite")
+    tests = [f"tests/{name}" for name in (*ENUMERATE, *(f"algos/methods/test_{name}.py" for name in ADDED))]
+    said = run(checkout, "python", "-m", "pytest", "-p", "no:cacheprovider", *tests, "-k", f"{' or '.join(ADDED)} or method or suite")
     assert int(re.findall(r"(\d+) passed", said)[-1]) >= 20, said
 
 
