@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench.errors import RunError, first_line
 from envs.errors import DataError
@@ -19,6 +19,8 @@ from envs.untrusted import DEPTH, clean_tree, read_text
 
 BYTES = 2 << 20  # 100,000 seeds, one a line
 LAYERS, WIDEST = 32, 1 << 16  # of a network
+OTHER_VERSION = "another version of this suite wrote the run"
+AGAIN = "give its command again, which trains it anew"
 SECTIONS = ("algo", "eval", "logger", "population", "pi_ref", "finetune", "trainer", "report")
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ def load_config(folder: Path) -> Config:
         merged: Any = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k not in ("algo", "logger")})
         merged.algo = OmegaConf.merge(OmegaConf.structured(_schema(path, tree["algo"])), tree["algo"])
         config = OmegaConf.to_object(merged)
+    except (ConfigKeyError, ConfigAttributeError) as error:
+        raise RunError(f"{path}: {OTHER_VERSION} (unknown key '{error.full_key or error.key}'); {AGAIN}") from error
     except (OmegaConfBaseException, ValueError, TypeError, OverflowError) as error:
         raise RunError(f"{path}: is no configuration of this suite ({_reason(error)})") from error
     assert isinstance(config, Config)
@@ -85,7 +89,7 @@ def _schema(path: Path, algo: dict[str, Any]) -> type[Any]:
 
     fitting = [schema for schema in methods().values() if {f.name for f in fields(schema)} == set(algo)]
     if not fitting:
-        raise RunError(f"{path}: no method of this suite has the keys {', '.join(algo)[:200]}; another version wrote the file")
+        raise RunError(f"{path}: {OTHER_VERSION} (no method here has the keys {', '.join(algo)[:200]}); {AGAIN}")
     return next((schema for schema in fitting if schema().name == algo["name"]), fitting[0])
 
 

@@ -56,6 +56,8 @@ def _check_header(content: bytes) -> None:
 def _check(path: Path, column: str, values: pd.Series) -> None:
     """Raise RunError, naming the line, for a value of the wrong type or range."""
     largest = WHOLE_NUMBERS.get(column)
+    if not len(values):  # of a run without an environment; its columns have no type
+        return
     if values.dtype.kind in "iuf":
         found = values.to_numpy()
         in_range = (found >= 0) & (found <= largest) & (found == np.floor(found)) if largest else np.abs(found) <= LARGEST
