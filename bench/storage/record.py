@@ -157,14 +157,15 @@ def _check_environment(path: Path, environment: Row) -> None:
 
 
 def _check_reference(path: Path, reference: Row) -> None:
-    """Raise RunError unless `reference` has the fields of Reference, with returns of two different policies."""
+    """Raise RunError unless `reference` has the fields of Reference, with a better expert than a random policy."""
     own = {f.name: NAME if f.type == "str" else number() for f in fields(Reference) if f.default is MISSING}
     errors = {f.name: optional(number(0)) for f in fields(Reference) if f.name not in own}
     check_keys(f"{path}: reference", reference, own, errors)
     if extra := [key for key in reference if key not in own | errors]:
         raise RunError(f"{path}: reference: unknown key '{extra[0]}'; expected {', '.join(own | errors)}")
-    if reference["random"] == reference["expert"]:
-        raise RunError(f"{path}: reference: random and expert are both {reference['random']:g}; expected different returns")
+    if reference["random"] >= reference["expert"]:
+        numbers = f"random is {reference['random']:g} and expert {reference['expert']:g}"
+        raise RunError(f"{path}: reference: {numbers}; expected a smaller return of the random policy")
 
 
 def _is_number(value: Any) -> bool:

@@ -27,7 +27,7 @@ from bench.training.progress import Reporter
 from bench.training.run_loop import RunLoop, spell
 from bench.training.run_progress import RunInProgress
 from bench.training.shared import Shared
-from envs.data.logged_data import LoggedData
+from envs.data.logged_data import LoggedData, differences_between
 
 
 def run_dir(config: Config, shared: Shared) -> RunDir:
@@ -130,8 +130,13 @@ class Population:
 
 
 def _check_shapes(config: Config, data: LoggedData, other: LoggedData) -> None:
-    """Raise RunError unless observations and actions of `other` have the shapes and bounds of those of `data`."""
-    shapes = [(d.observation_width, d.action_width, d.units) for d in (data, other)]
+    """Raise RunError unless observations and actions of `other` have the shapes and units of those of `data`, in one environment.
+
+    The units may differ where RescaleAction alone makes the difference: both policies act in the unit box.
+    """
+    shapes = [(d.observation_width, d.action_width, d.trajectories.num_actions) for d in (data, other)]
     if shapes[0] != shapes[1]:
         widths = " and ".join(f"{s[0]} x {s[1]}" for s in shapes)
         raise RunError(f"pi_ref.dataset = {config.pi_ref.dataset}: its observations and actions ({widths}) do not fit {config.dataset}")
+    if differing := differences_between(data, other):
+        raise RunError(f"pi_ref.dataset = {config.pi_ref.dataset}: it does not fit {config.dataset} ({differing})")

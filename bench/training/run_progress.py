@@ -120,7 +120,7 @@ class RunInProgress:
             "suite": config.suite, "dataset": config.task, "algo": config.algo.name, "seeds": list(config.seeds),
             "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": episodes[0],
             "final_episodes": episodes[1], "last_k": config.eval.last_k,
-            "reference": None if reference is None else asdict(reference),
+            "reference": None if reference is None else {k: v for k, v in asdict(reference).items() if v is not None},
             "environment": {
                 "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
                 **data.units.to_json(),

@@ -39,7 +39,8 @@ class Shared:
         """Data set `dataset`, with the environment of `choice`. If its environment has no reference scores, they are measured in `workers`
         processes; in another environment than its own, returns stay raw. Raises DataError."""
         data = self._data.get((dataset, choice)) or load(dataset, choice=choice)
-        if (dataset, choice) not in self._data and data.reference is None and not data.own_env and not choice.without:
+        measurable = data.reference is None and not (data.own_env or data.unscored or choice.without)
+        if (dataset, choice) not in self._data and measurable:
             data = replace(data, reference=measured_reference(data, self.evaluator(data.env_spec, workers)))
         self.keep(data, choice)
         return data

@@ -66,6 +66,13 @@ class ActionUnits:
     def __hash__(self) -> int:
         return hash(str(self.to_json()))
 
+    def agree(self, other: ActionUnits) -> bool:
+        """True if an action means the same in both: equal numbers of discrete actions, or equal bounds wherever both have finite ones."""
+        if (self.num_actions, self.start, self.low.shape) != (other.num_actions, other.start, other.low.shape):
+            return False
+        pairs = ((self.low, other.low), (self.high, other.high))
+        return all(bool((np.isclose(a, b, 1e-6, 1e-6) | ~np.isfinite(a) | ~np.isfinite(b)).all()) for a, b in pairs)
+
     @property
     def whole(self) -> bool:
         """True for a box of whole numbers."""

@@ -31,7 +31,7 @@ from envs.data.trajectories import TENSORS, Trajectories
 from envs.files import scratch_folder, write_atomic
 
 CHECKED = 2 * 2**30  # bytes of arrays; checking a larger copy takes as long as reading the data set again
-FORMAT = 5  # raised when the same files are read differently
+FORMAT = 6  # raised when the same files are read differently
 # Linux refuses a copy-on-write map larger than memory without this flag, which Python 3.11 does not name. x86, ARM and RISC-V.
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.data.environments import find_spec
-from envs.data.horizon import limit_of, limited
+from envs.data.horizon import limit_of, limited, limits_time
 from envs.data.trust import check_module
 
 NONE = "none"
@@ -66,11 +66,45 @@ def describe(spec: Any) -> str:
     return spec.id + ("" if (steps := limit_of(spec)) is None else f" ({steps} steps)")
 
 
+DRAWING = ("render_mode", "width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom", "visual_options")
+
+
+def _arguments(spec: Any) -> dict[str, Any]:
+    return {k: v for k, v in (spec.kwargs or {}).items() if k not in DRAWING}
+
+
 def same_environment(one: Any, other: Any) -> bool:
     """True if two of Gymnasium's specs make the same environment: id, arguments, limit of steps and wrappers agree."""
 
     def parts(spec: Any) -> tuple[Any, ...]:
-        arguments = {k: v for k, v in (spec.kwargs or {}).items() if k != "render_mode"}
-        return spec.id, arguments, limit_of(spec), tuple(map(repr, spec.additional_wrappers or ()))
+        return spec.id, _arguments(spec), limit_of(spec), tuple(map(repr, spec.additional_wrappers or ()))
 
     return parts(one) == parts(other)
+
+
+def differences(one: Any, other: Any, limits: bool = True) -> str:
+    """The differences of two of Gymnasium's specs in words, empty if they are one environment up to the units of actions.
+
+    RescaleAction, which changes nothing but these units, is not compared. limits: compare the limits of steps as well.
+    """
+
+    def wrappers(spec: Any) -> list[str]:
+        return [f"{w.name}({w.kwargs or ''})" for w in spec.additional_wrappers or () if not rescales(w) and not limits_time(w)]
+
+    if (one.id, one.entry_point) != (other.id, other.entry_point):
+        return f"{one.id} and {other.id}" if one.id != other.id else f"{one.id} is {one.entry_point} and {other.entry_point}"
+    found = []
+    for key in sorted({*_arguments(one), *_arguments(other)}):
+        a, b = (repr(_arguments(spec).get(key, "its default")) for spec in (one, other))
+        if a != b:
+            found.append(f"{key} = {a} and {b}")
+    if limits and limit_of(one) != limit_of(other):
+        found.append(f"{limit_of(one)} and {limit_of(other)} steps")
+    if wrappers(one) != wrappers(other):
+        found.append(f"wrappers {', '.join(wrappers(one)) or 'none'} and {', '.join(wrappers(other)) or 'none'}")
+    return "; ".join(found) and f"{one.id}: {'; '.join(found)}"
+
+
+def rescales(wrapper: Any) -> bool:
+    """True for Gymnasium's RescaleAction."""
+    return str(wrapper.entry_point).startswith("gymnasium.") and str(wrapper.entry_point).endswith(":RescaleAction")

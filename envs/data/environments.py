@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from envs.data.trust import check_spec, entry_points, own_packages
@@ -44,7 +46,16 @@ def make(env_spec: str, **kwargs: Any) -> Any:
 
     check_spec("environment", env_spec)
     import_packages(env_spec)
-    return gymnasium.make(EnvSpec.from_json(env_spec), disable_env_checker=True, **kwargs)
+    with quiet():
+        return gymnasium.make(EnvSpec.from_json(env_spec), disable_env_checker=True, **kwargs)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress the notice of Gymnasium's wrappers that they round bounds to float32."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*precision lowered by casting")
+        yield
 
 
 def import_packages(env_spec: str) -> None:

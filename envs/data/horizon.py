@@ -24,7 +24,7 @@ STATED = ("max_episode_steps", "time_limit")  # keys of metadata.json
 
 def limit_of(spec: Any) -> int | None:
     """The time limit of Gymnasium's `spec`, wrappers included, or None."""
-    found = [spec.max_episode_steps, *(w.kwargs.get("max_episode_steps") for w in spec.additional_wrappers or () if _limits_time(w))]
+    found = [spec.max_episode_steps, *(w.kwargs.get("max_episode_steps") for w in spec.additional_wrappers or () if limits_time(w))]
     return min((steps for steps in found if isinstance(steps, int) and steps > 0), default=None)
 
 
@@ -33,13 +33,13 @@ def limited(spec: Any, steps: int) -> Any:
     found = copy.deepcopy(spec)
     found.max_episode_steps = steps
     found.additional_wrappers = tuple(
-        replace(wrapper, kwargs=wrapper.kwargs | {"max_episode_steps": steps}) if _limits_time(wrapper) else wrapper
+        replace(wrapper, kwargs=wrapper.kwargs | {"max_episode_steps": steps}) if limits_time(wrapper) else wrapper
         for wrapper in spec.additional_wrappers or ()
     )
     return found
 
 
-def _limits_time(wrapper: Any) -> bool:
+def limits_time(wrapper: Any) -> bool:
     return str(wrapper.entry_point).endswith(":TimeLimit") and isinstance(wrapper.kwargs, dict)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from envs.data.actions import ActionUnits
+from envs.data.env_choice import differences, rescales
 from envs.data.references import Reference
 from envs.data.trajectories import Trajectories
 
@@ -20,7 +22,8 @@ class LoggedData:
     names none. reference: the returns of scores 0 and 100, or None. clipped: share of action entries outside the bounds. note: a remark
     for tables, or empty. own_env: the data set's own environment in words where `env_spec` is another one (envs.data.env_choice); reference
     scores then do not hold and are None. Else empty. horizon: a remark on a
-    time limit that is not the environment's own, or empty.
+    time limit that is not the environment's own, or empty. unscored: why no reference holds and none is measured, so that returns stay raw;
+    else empty.
     """
 
     dataset: str
@@ -32,6 +35,7 @@ class LoggedData:
     note: str = ""
     own_env: str = ""
     horizon: str = ""
+    unscored: str = ""
 
     @property
     def remarks(self) -> str:
@@ -49,3 +53,16 @@ class LoggedData:
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         """Actions [..., act] in [-1, 1] in the environment's units; discrete actions [..., 1] as the environment's numbers [...]."""
         return self.units.to_env(actions)
+
+
+def differences_between(one: LoggedData, other: LoggedData) -> str:
+    """The differences of the environments of two data sets in words, empty if a policy of one acts in the other: limits of steps aside."""
+    specs = [EnvSpec.from_json(data.env_spec) for data in (one, other) if data.env_spec]
+    if len(specs) == 2 and (found := differences(specs[0], specs[1], limits=False)):
+        return f"environments {found}"
+    own = [data.own_env.split(" (")[0] for data in (one, other) if data.own_env]
+    if len(own) == 2 and own[0] != own[1]:
+        return f"environments {own[0]} and {own[1]}"
+    if not one.units.agree(other.units) and not any(rescales(w) for spec in specs for w in spec.additional_wrappers):
+        return "units of actions " + " and ".join(f"{d.units.low} to {d.units.high}" for d in (one, other))
+    return ""

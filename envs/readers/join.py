@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from envs.data.actions import ActionUnits, supported
 from envs.data.builder import Allocate, Builder
-from envs.data.env_choice import OWN, EnvChoice, describe, same_environment
+from envs.data.env_choice import OWN, EnvChoice
 from envs.data.environments import import_packages
-from envs.data.horizon import keep_horizon, limit_of, limited, longest_limit
 from envs.data.logged_data import LoggedData
-from envs.data.references import Reference
 from envs.data.spaces import form, width
 from envs.data.trajectories import Trajectories
 from envs.data.trust import check_specs
-from envs.errors import DataError, first_line
+from envs.errors import DataError
 from envs.readers.arrow import ArrowFiles
 from envs.readers.episode_files import EpisodeFiles, damaged, read_metadata
 from envs.readers.hdf5 import Hdf5Files
+from envs.readers.played import ACTIONS, Opened, played_in
 from envs.readers.reference_scores import stated
 
 FORMATS: dict[str, type[EpisodeFiles]] = {"hdf5": Hdf5Files, "arrow": ArrowFiles, "parquet": ArrowFiles}
 SPECS = ("env_spec", "eval_env_spec")
-ACTIONS = "expected a box of rank 1 or a discrete space"
 SPACES = ("observation_space", "action_space")
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An open data set: its files, Minari's object, the numbers of the selected episodes."""
-
-    files: EpisodeFiles
-    data: Any
-    episodes: np.ndarray
 
 
 def open_dataset(dataset: str, folder: Path, stack: ExitStack, choice: EnvChoice = OWN) -> Opened:
@@ -117,16 +103,36 @@ def join(dataset: str, opened: list[Opened], allocate: Allocate, choice: EnvChoi
             builder.rows()  # refuses an empty episode before its arrays are read
             builder.add(*part.files.read(episode))
     trajectories = builder.finish()
-    reference = _common_reference(opened)
-    units, spec, own_env, horizon = _environment(first, trajectories, reference, choice)
-    units, narrowed = units.narrowed(trajectories.actions.numpy())
-    clipped = 0.0 if discrete else units.scale_to_unit(trajectories.actions.numpy())
+    statements = [stated(o.files.metadata) for o in opened]
+    found = {statement.reference for statement in statements}
+    reference = found.pop() if len(found) == 1 else None
+    played = played_in(opened, trajectories, reference, choice)
     notes = [str(o.files.metadata["note"]) for o in opened if o.files.metadata.get("note")]
+    notes += [note for statement in statements for note in (statement.fault, statement.note) if note]
+    unscored = next((statement.fault for statement in statements if statement.fault), "")
+    if played.rewards:
+        unscored = f"recorded through {', '.join(played.rewards)}: returns are the environment's own, the data's rewards are not"
+        notes.append(unscored)
+    units, narrowed = played.units.narrowed(trajectories.actions.numpy())
+    clipped = 0.0 if discrete else _scale_actions(trajectories, np.diff(starts), played.parts, played.units, units)
     if narrowed:
         entries = ", ".join(map(str, narrowed))
         notes.append(f"action entries {entries} have no bounds near the data's: scaled by the data's smallest and largest values")
-    reference = None if own_env or choice.without else reference
-    return LoggedData(dataset, trajectories, units, spec, reference, clipped, "; ".join(dict.fromkeys(notes)), own_env, horizon)
+    reference = None if played.own_env or choice.without or unscored else reference
+    note = "; ".join(dict.fromkeys(notes))
+    return LoggedData(dataset, trajectories, units, played.spec, reference, clipped, note, played.own_env, played.horizon, unscored)
+
+
+def _scale_actions(data: Trajectories, episodes: np.ndarray, parts: list[ActionUnits], played: ActionUnits, units: ActionUnits) -> float:
+    """Scale the actions of `data` to the unit box, each part by its own units; returns the share of entries outside the bounds.
+
+    episodes: number of episodes of each part. Parts in the units `played` of the environment are scaled by `units`, its narrowed ones.
+    """
+    stops = data.offsets[np.cumsum(episodes)].tolist()
+    outside, actions = 0.0, data.actions.numpy()
+    for start, stop, own in zip([0, *stops[:-1]], stops, parts, strict=True):
+        outside += (units if own is played else own).scale_to_unit(actions[start:stop]) * (stop - start)
+    return outside / len(actions)
 
 
 def _check_alike(first: Opened, other: Opened) -> None:
@@ -135,59 +141,3 @@ def _check_alike(first: Opened, other: Opened) -> None:
     for what, (a, b) in (("observations", observations), ("actions", actions)):
         if a != b:
             raise DataError(f"{other.files.dataset} cannot be combined with {first.files.dataset}: their {what} differ ({b} and {a})")
-
-
-def _environment(
-    opened: Opened, trajectories: Trajectories, reference: Reference | None, choice: EnvChoice
-) -> tuple[ActionUnits, str, str, str]:
-    """The units of actions and the spec (JSON) of the environment of evaluation, with its time limit; the data set's own in words, if that
-    is another one; a remark on the time limit.
-
-    The spec is empty if the data set names none and none is chosen. Raises DataError if the environment's spaces do not fit the data.
-    """
-    dataset, data = opened.files.dataset, opened.data
-    own = data.env_spec if data._eval_env_spec is None else data._eval_env_spec  # Minari has no public name for it
-    if choice.without or (own is None and not choice.replaces):
-        return ActionUnits.of(data.action_space), "", "" if own is None else describe(own), ""
-    try:
-        env = gymnasium.make(choice.find(), disable_env_checker=True) if choice.replaces else _recover(data)
-    except DataError:
-        raise
-    except Exception as error:  # an environment's constructor can raise anything
-        name, remedy = (f"env = {choice.env}:", "") if choice.replaces else ("its", "; see env_spec in metadata.json")
-        raise DataError(f"{dataset}: {name} environment cannot be made ({first_line(error)}){remedy}") from error
-    try:
-        space, action_space = env.observation_space, env.action_space
-        if not supported(action_space):
-            raise DataError(f"{dataset}: environment {env.spec.id} has actions {action_space}; {ACTIONS}")
-        widths = width(space), 1 if isinstance(action_space, spaces.Discrete) else int(np.prod(action_space.shape, dtype=int))
-        for name, expected, array, shown in (
-            ("observations", widths[0], trajectories.observations, space),
-            ("actions", widths[1], trajectories.actions, action_space),
-        ):
-            if expected != array.shape[1]:
-                raise DataError(f"{dataset}: {name} are {array.shape[1]} wide; environment {env.spec.id} has {shown}")
-        for name, logged, played in (("observations", data.observation_space, space), ("actions", data.action_space, action_space)):
-            if form(logged) != form(played):
-                remedy = "choose another environment" if choice.replaces else "write it again"
-                raise DataError(f"{dataset}: its {name} have space {logged}, those of environment {env.spec.id} {played}; {remedy}")
-        base = own if choice.replaces and own is not None else env.spec
-        kept, horizon = keep_horizon(dataset, base, opened.files.metadata, reference, trajectories)
-        spec = choice.limited(env.spec if choice.replaces and own is not None else kept)
-        if limit_of(spec) is None:
-            spec = limited(spec, longest_limit(trajectories))
-        same = same_environment(spec, kept)
-        return ActionUnits.of(action_space), spec.to_json(), "" if same else describe(kept), horizon if same else ""
-    finally:
-        env.close()
-
-
-def _recover(data: Any) -> Any:
-    """The environment that the files name."""
-    return data.recover_environment(eval_env=True, disable_env_checker=True)
-
-
-def _common_reference(opened: list[Opened]) -> Reference | None:
-    """The reference scores in the data sets' metadata, if all have the same."""
-    found = {stated(o.files.metadata).reference for o in opened}
-    return found.pop() if len(found) == 1 else None
