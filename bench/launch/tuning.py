@@ -83,14 +83,28 @@ def _values(override: Override) -> list[str]:
 
 
 def advice(config: DictConfig) -> str:
-    """The best configuration found, and the command that measures it on other seeds."""
+    """The best configuration found, and the command that measures it on other seeds, in a folder of its own.
+
+    In the suite's own folder, tables would pool the fresh seeds with those that the trial was chosen by.
+    """
     found = read_yaml(Path(config.hydra.sweep.dir) / "optimization_results.yaml")
     best = {str(k): v for k, v in found["best_params"].items()}
-    fixed = [o for o in config.hydra.overrides.task if o.split("=")[0].lstrip("+~") not in {*best, "seeds"}]
+    fixed = [o for o in config.hydra.overrides.task if o.split("=")[0].lstrip("+~") not in {*best, "seeds", "results_dir"}]
     fresh = [max(config.seeds) + 1 + i for i in range(len(config.seeds))]
     command = [*fixed, *(f"{k}={v}" for k, v in best.items()), f"seeds={fresh}".replace(" ", "")]
+    command += [f"results_dir={config.results_dir}/chosen", f"report.configs_tried={{{config.algo.name}:{_tried(config)}}}"]
     return (
         f"best of {config.hydra.sweeper.n_trials} trials: {' '.join(f'{k}={v}' for k, v in best.items())}, {found['best_value']:.2f}\n"
         f"This score is biased upwards: the trial was chosen by it. On other seeds:\n"
         f"  python -m bench {shlex.join(command)}\n"
     )
+
+
+def _tried(config: DictConfig) -> int:
+    """The number of configurations in the suite's folder, those that diverged included; at least 1."""
+    found = set()
+    for path in (Path(config.results_dir) / config.suite).glob("runs/*/run.json"):
+        record = json.loads(path.read_text())
+        if (record["dataset"], record["algo"]) == (config.dataset, config.algo.name):
+            found.add(record["settings_hash"])
+    return max(1, len(found))

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from algos.errors import ConfigError
+from bench.numbers import decimals, spell_return
 from bench.replay.load import LoadedRun, load_run
 from bench.report.render import markdown_row
 from bench.results.statistics import summarise
-from bench.storage.layout import EPISODE_COLUMNS, Row
+from bench.storage.layout import Row, episode_columns
 from bench.storage.rundir import to_csv
 from bench.training.device import cores, device_of
 from bench.training.evaluate import evaluate as play
@@ -41,7 +42,7 @@ def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None)
             played = play(algo, run.environment, environments, run.record["updates"], episodes, lambda: None)
             rows += [{**combination, **row} for row in played]
             lines.append(markdown_row([*(f"{value:g}" for value in combination.values()), *_summary(run, played)]))
-    write_atomic(folder / "evaluation.csv", to_csv(rows, (*settings, *EPISODE_COLUMNS)))
+    write_atomic(folder / "evaluation.csv", to_csv(rows, (*settings, *episode_columns(rows))))
     return "\n".join([*lines, ""])
 
 
@@ -65,8 +66,12 @@ def parse(run: LoadedRun, arguments: Sequence[str]) -> tuple[dict[str, list[floa
 
 
 def _summary(run: LoadedRun, rows: Sequence[Row]) -> list[str]:
-    """Mean return, mean score and its interval over seeds."""
+    """Mean return, mean score and its interval over seeds; the interval of the return without reference scores."""
     means = np.array([np.mean([r["return"] for r in rows if r["seed"] == seed]) for seed in run.config.seeds])
     reference = run.environment.reference
-    score = summarise(np.full(len(means), np.nan) if reference is None else reference.score(means))
-    return [f"{means.mean():.1f}", f"{score.mean:.1f}", f"{score.low:.1f} to {score.high:.1f}"]
+    if reference is None:
+        raw, digits = summarise(means), max(1, decimals(float(means.mean())))
+        return [spell_return(raw.mean), "-", "-" if np.isnan(raw.low) else f"{raw.low:.{digits}f} to {raw.high:.{digits}f}"]
+    score = summarise(reference.score(means))
+    interval = "-" if np.isnan(score.low) else f"{score.low:.1f} to {score.high:.1f}"
+    return [spell_return(float(means.mean())), f"{score.mean:.1f}", interval]

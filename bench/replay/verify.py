@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunError
+from bench.numbers import decimals
 from bench.replay.load import LoadedRun, load_run
 from bench.results.episodes import failures_as_random, read_episodes
 from bench.storage.layout import Row
@@ -87,5 +88,5 @@ def compare(folder: Path, before: np.ndarray, again: np.ndarray, reference: Refe
 
 
 def _spell(returns: np.ndarray, reference: Reference | None) -> str:
-    value = f"return {returns.mean():.2f}"
+    value = f"return {returns.mean():.{max(2, decimals(returns.mean()))}f}"
     return value if reference is None else f"score {float(reference.score(returns.mean())):.2f} ({value})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,8 @@ def _is_film(path: Path) -> bool:
             return True
     except (OSError, DataError):
         return False
+
+
+def episode_columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns of episodes.csv: EPISODE_COLUMNS, and SUCCESS if a row has it."""
+    return (*EPISODE_COLUMNS, SUCCESS) if any(SUCCESS in row for row in rows) else EPISODE_COLUMNS

@@ -81,7 +81,8 @@ REQUIRED: dict[str, Check] = {
 OPTIONAL: dict[str, Check] = {
     "environment": MAPPING, "note": optional(text(10_000)), "pi_ref_dataset": optional(NAME), "precision": text(),
     "population_members": whole(1), "set_up_time_s": number(0), "mixed": FLAG, "published": FLAG, "finished_at": text(100),
-    "failed_seeds": SEEDS_OR_NONE, "method_hash": optional(NAME), "settings_hash": optional(NAME), "configs_tried": whole(),
+    "failed_seeds": SEEDS_OR_NONE, "method_hash": optional(NAME), "settings_hash": optional(NAME), "configs_tried": whole(1),
+    "default_updates": optional(whole()),
     "curation": optional(MAPPING), "domain_settings": optional(MAPPING), "strata_coincide": FLAG,
 }  # fmt: skip
 ENVIRONMENT: dict[str, Check] = {

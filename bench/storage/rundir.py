@@ -14,11 +14,13 @@ Only the process that holds the directory's lock, a file in .locks/ beside runs/
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config
 from bench.errors import DataError, RunError
 from bench.storage.checkpoints import Checkpoint, Checkpoints
-from bench.storage.layout import EPISODE_COLUMNS, Row, digest_of
+from bench.storage.layout import Row, digest_of, episode_columns
 from bench.storage.locks import Lock
 from bench.storage.record import read_status
 from bench.storage.tensors import pack
@@ -99,8 +101,9 @@ class RunDir:
     """The directory of one run of `config`."""
 
     def __init__(self, config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> None:
-        self.config, self.hash = config, config_hash(config, dataset_digest, arithmetic, pi_ref_digest)
-        self.method_hash = method_hash(config, dataset_digest, arithmetic, pi_ref_digest)
+        self.identity = dataset_digest, arithmetic, pi_ref_digest
+        self.config, self.hash = config, config_hash(config, *self.identity)
+        self.method_hash = method_hash(config, *self.identity)
         data = re.sub(r"[^\w.+-]+", "-", config.dataset)[:150]
         self.prefix = f"{data}-{config.algo.name}-"
         folder = f"{self.prefix}{self.hash}"
@@ -115,6 +118,20 @@ class RunDir:
             return bool(read_status(self.path)["status"] == "finished")
         except RunError:
             return False
+
+    def portions(self) -> dict[int, Path]:
+        """The finished seeds of this method in the suite, each with its run directory: of runs that differ from this one in seeds alone."""
+        found: dict[int, Path] = {}
+        for path in sorted(self.path.parent.glob(f"{glob.escape(self.prefix)}*/run.json")):
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # damaged, or started anew by another process
+                record = json.loads(path.read_text()) if path.is_file() else {}
+                if record["status"] == "finished" and record["method_hash"] == self.method_hash:
+                    found |= {seed: path.parent for seed in record["seeds"] if seed not in found}
+        return found
+
+    def portion(self, seeds: Sequence[int]) -> RunDir:
+        """The directory of `seeds` of this run alone."""
+        return RunDir(replace(self.config, seeds=list(seeds)), *self.identity)
 
     def start(self, record: Row) -> None:
         """Write the configuration and `record`, before training."""
@@ -142,7 +159,7 @@ class RunDir:
         The rows are written first: rows newer than the checkpoint, which contains their digest, are dropped when the run is resumed.
         """
         about = {"wall_time_s": repr(wall_time), "evaluated": str(_last(curve))}
-        for name, rows, columns in (("episodes", episodes, EPISODE_COLUMNS), ("curve", curve, list(curve[-1]) if curve else ())):
+        for name, rows, columns in (("episodes", episodes, episode_columns(episodes)), ("curve", curve, list(curve[-1]) if curve else ())):
             text = to_csv(rows, columns)
             about[name] = digest_of(text)
             if curve:
@@ -184,7 +201,7 @@ class RunDir:
             path = self.path / f"{name}.csv"
             try:
                 rows = [row for row in read_csv(path) if int(row["update"]) <= int(about["evaluated"])] if int(about["evaluated"]) else []
-                columns = EPISODE_COLUMNS if name == "episodes" else list(rows[-1]) if rows else ()
+                columns = episode_columns(rows) if name == "episodes" else list(rows[-1]) if rows else ()
                 whole = digest_of(to_csv(rows, columns)) == about[name]
             except (OSError, ValueError, KeyError, TypeError, csv.Error, DataError):
                 whole = False

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from algos.base import Algo
-from bench.storage.layout import Row
+from bench.storage.layout import SUCCESS, Row
 from envs.data.logged_data import LoggedData
 from envs.evaluation.rollout import Evaluator, Returns, episode_seeds
 
@@ -25,7 +25,8 @@ def play(
 ) -> Returns:
     """Play `episodes` episodes with every member's mean actions: [P, episodes]. Members with equal seeds play from equal starts.
 
-    A member whose parameters are not finite has return NaN and length 0. `on_step` is called after every step. Raises DataError.
+    A member whose parameters are not finite has return NaN, length 0 and no success. `on_step` is called after every step.
+    Raises DataError.
     """
     members, device = algo.members, algo.device
     side_by_side = environments_a_member(members, episodes)
@@ -41,7 +42,8 @@ def play(
     played = environments.run(act, queues, on_step)
     found = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
     failed = ~finite(algo)[:, None]
-    return Returns(np.where(failed, np.nan, found.returns), np.where(failed, 0, found.lengths))
+    successes = np.where(failed & ~np.isnan(found.successes), 0.0, found.successes)
+    return Returns(np.where(failed, np.nan, found.returns), np.where(failed, 0, found.lengths), successes)
 
 
 def finite(algo: Algo) -> np.ndarray:
@@ -55,9 +57,11 @@ def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int,
 
 
 def episode_rows(seeds: Sequence[int], update: int, played: Returns) -> list[Row]:
-    """Rows of episodes.csv, one per episode of `played` [len(seeds), episodes]."""
+    """Rows of episodes.csv, one per episode of `played` [len(seeds), episodes]; with the column `success` if one reports it."""
+    reported = not np.isnan(played.successes).all()
     return [
         {"update": update, "seed": seed, "episode": e, "return": float(played.returns[k, e]), "length": int(played.lengths[k, e])}
+        | ({SUCCESS: "" if np.isnan(played.successes[k, e]) else int(played.successes[k, e])} if reported else {})
         for k, seed in enumerate(seeds)
         for e in range(played.returns.shape[1])
     ]

@@ -20,11 +20,16 @@ from bench.training.shared import Shared
 from bench.training.signals import deferred_signals, exit_if_signalled
 
 
-def train_runs(configs: Sequence[Config], shared: Shared, wait: bool = True, jobs: JobCounter | None = None) -> list[Config]:
+def train_runs(
+    configs: Sequence[Config], shared: Shared, wait: bool = True, jobs: JobCounter | None = None, whole: bool = False
+) -> list[Config]:
     """Train every run of `configs` to its end, from its last save on; finished runs are skipped.
 
     Runs that differ in seeds and batchable settings alone are trained as one population of up to `trainer.max_members` members. Each leaves
     the directory that it leaves when trained alone, but for rounding of batched arithmetic, times and `population_members` in run.json.
+
+    Seeds that a finished run of the suite has, which differs in seeds alone, are not trained again, unless the run is to be `whole`: the
+    others are a run of their own, and tables pool them.
 
     Runs that another process has locked are trained last, one by one, as soon as their locks are free. With `wait=False` they are returned
     instead. `jobs` numbers the runs in their labels.
@@ -36,21 +41,23 @@ def train_runs(configs: Sequence[Config], shared: Shared, wait: bool = True, job
     locked = []
     for similar in populations(configs):
         for group in split(similar, max_members(similar[0])):
-            locked += _train_population(group, shared, wait and len(configs) == 1, jobs)
+            locked += _train_population(group, shared, wait and len(configs) == 1, jobs, whole)
     if not wait:
         return locked
     for config in locked:
-        _train_population([config], shared, wait=True)
+        _train_population([config], shared, wait=True, whole=whole)
     return []
 
 
 def train_run(config: Config, shared: Shared, jobs: JobCounter | None = None) -> RunDir:
-    """`train_runs` of one run; returns its directory."""
-    train_runs([config], shared, jobs=jobs)
+    """`train_runs` of one whole run; returns its directory."""
+    train_runs([config], shared, jobs=jobs, whole=True)
     return run_dir(config, shared)
 
 
-def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, jobs: JobCounter | None = None) -> list[Config]:
+def _train_population(
+    configs: Sequence[Config], shared: Shared, wait: bool, jobs: JobCounter | None = None, whole: bool = False
+) -> list[Config]:
     """Train runs as one population; returns those that another process has locked, unless `wait`."""
     config = configs[0]
     size = f" ({len(configs)} runs, {sum(len(c.seeds) for c in configs)} members)" if len(configs) > 1 else ""
@@ -62,7 +69,8 @@ def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, job
         ExitStack() as locks,
     ):  # fmt: skip
         population = Population(configs, shared, reporter)
-        unfinished, locked = _lock_unfinished(population.folders, wait, reporter, locks)
+        folders = population.folders if whole else [part for folder in population.folders for part in _missing(folder, reporter)]
+        unfinished, locked = _lock_unfinished(folders, wait, reporter, locks)
         if unfinished:
             if (tuned := tuned_settings(config)) is not None:
                 reporter.say(tuned.line())
@@ -75,6 +83,19 @@ def _train_population(configs: Sequence[Config], shared: Shared, wait: bool, job
                 reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
             population.train(unfinished)
     return locked
+
+
+def _missing(folder: RunDir, reporter: Reporter) -> list[RunDir]:
+    """The run itself if it was begun, or none of its seeds is finished; else the run of the seeds that are missing, if any."""
+    if folder.config.force or folder.path.exists() or not (found := folder.portions()):
+        return [folder]
+    done, missing = ([s for s in folder.config.seeds if (s in found) == finished] for finished in (True, False))
+    if not done:
+        return [folder]
+    places = ", ".join(str(path) for path in dict.fromkeys(found[seed] for seed in done))
+    which = "" if not missing else f"seeds {', '.join(map(str, done))} "
+    reporter.say(f"{reporter.label}: {which}finished before, see {places} (force=true runs them again)")
+    return [folder.portion(missing)] if missing else []
 
 
 def _lock_unfinished(folders: Sequence[RunDir], wait: bool, reporter: Reporter, locks: ExitStack) -> tuple[list[RunDir], list[Config]]:

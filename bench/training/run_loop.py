@@ -10,6 +10,7 @@ import numpy as np
 
 from algos.base import Algo, Metrics
 from algos.members import joined
+from bench.numbers import spell_return
 from bench.storage.layout import Row
 from bench.storage.rundir import Resumed
 from bench.training import signals
@@ -160,4 +161,4 @@ def spell(summary: Row) -> str:
     if "return_mean" not in summary:
         return f"loss {summary['loss']:.4g}"
     score = f", score {summary['score_mean']:.1f}" if "score_mean" in summary else ""
-    return f"return {summary['return_mean']:.1f}{score}"
+    return f"return {spell_return(summary['return_mean'])}{score}"

@@ -24,10 +24,14 @@ from envs.evaluation.worker import work
 
 
 class Returns(NamedTuple):
-    """Raw undiscounted return (float64) and length (int64) of every episode, both [environments, episodes]."""
+    """Raw undiscounted return (float64), length (int64) and success of every episode, each [environments, episodes].
+
+    successes: 1 for an episode with a success at any step, 0 for one without, NaN where the environment reports no success (float64).
+    """
 
     returns: np.ndarray
     lengths: np.ndarray
+    successes: np.ndarray
 
 
 def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarray:
@@ -87,7 +91,7 @@ class Evaluator:
         """
         shares = [np.arange(len(seeds))[k :: len(self._pipes)] for k in range(len(self._pipes))]
         busy = [(pipe, rows) for pipe, rows in zip(self._pipes, shares, strict=True) if len(rows)]
-        returns, lengths = np.zeros(seeds.shape), np.zeros(seeds.shape, np.int64)
+        returns, lengths, successes = np.zeros(seeds.shape), np.zeros(seeds.shape, np.int64), np.zeros(seeds.shape)
         for pipe, rows in busy:
             pipe.send(("start", [seeds[row].tolist() for row in rows]))
         observations: np.ndarray | None = None
@@ -101,7 +105,7 @@ class Evaluator:
                 if results is None:
                     running.append((pipe, rows))
                 else:
-                    returns[rows], lengths[rows] = np.moveaxis(np.asarray(results, np.float64), 2, 0)
+                    returns[rows], lengths[rows], successes[rows] = np.moveaxis(np.asarray(results, np.float64), 2, 0)
             busy = running
             if busy:
                 assert observations is not None
@@ -109,7 +113,7 @@ class Evaluator:
                 for pipe, rows in busy:
                     pipe.send(("step", actions[rows]))
             on_step()
-        return Returns(returns, lengths)
+        return Returns(returns, lengths, successes)
 
     @staticmethod
     def _receive(pipe: Connection) -> tuple[Any, Any]:

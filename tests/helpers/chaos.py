@@ -78,8 +78,8 @@ class InProcess:
                 if slot.running:
                     observations[i] = slot.step(actions[i])
             on_step()
-        returns, lengths = np.moveaxis(np.array([slot.results for slot in active], np.float64), 2, 0)
-        return rollout.Returns(returns, lengths.astype(np.int64))
+        returns, lengths, successes = np.moveaxis(np.array([slot.results for slot in active], np.float64), 2, 0)
+        return rollout.Returns(returns, lengths.astype(np.int64), successes)
 
     def close(self) -> None: ...
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from algos.methods.weighted_bc import WeightedBCConfig, Weighting
 from bench.config.schema import Config
-from bench.storage.layout import EPISODE_COLUMNS, SUCCESS, digest_of
+from bench.storage.layout import digest_of, episode_columns
 from bench.storage.rundir import to_csv
 
 REFERENCE = {"name": "iwsft", "random": 0.0, "expert": 1000.0}  # score = return / 10
@@ -61,7 +61,7 @@ def make_run(
     folder = suite / "runs" / f"{dataset.replace('/', '-')}-{algo}-{name}"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(tree)))
-    (folder / "episodes.csv").write_text(to_csv(rows := change(rows), (*EPISODE_COLUMNS, *([SUCCESS] if SUCCESS in rows[0] else ()))))
+    (folder / "episodes.csv").write_text(to_csv(rows := change(rows), episode_columns(rows)))
     (folder / "curve.csv").write_text(to_csv(curve, list(curve[0])))
     (folder / "run.json").write_text(json.dumps(written | record))
     return folder

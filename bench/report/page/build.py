@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from bench.numbers import spell_return
 from bench.report.page.datasets import dataset_cards
 from bench.report.page.films import LIMITS, Limits
 from bench.report.page.inline import figure_groups
@@ -19,6 +20,7 @@ from bench.report.render import breakable, html
 from bench.report.tables import PUBLISHED_WARNING, Table
 from bench.results.grid import method_names
 from bench.results.leaderboard import COLUMNS
+from bench.results.pooling import pooled
 from bench.results.runs import Runs
 
 HERE = Path(__file__).parent
@@ -57,14 +59,14 @@ def page_of(
 
 def _board(board: pd.DataFrame, runs: Runs) -> list[list[tuple[str, str]]]:
     """(text, sort key) of every cell of the leaderboard; a method is shown under its name in the tables."""
-    records = [record for record, _ in runs]
+    records = [record for record, _ in pooled(runs)]
     names = {r["config_hash"]: name for r, name in zip(records, method_names(records), strict=True)}
 
     def cell(column: str, value: object, name: str) -> tuple[str, str]:
         if column in ("dataset", "algo"):
             return Markup(breakable(name if column == "algo" else str(value))), str(value)
         if isinstance(value, float):
-            return ("", "") if np.isnan(value) else (f"{value:.1f}", repr(value))
+            return ("", "") if np.isnan(value) else (spell_return(value) if column.startswith("return") else f"{value:.1f}", repr(value))
         return str(value), str(value)
 
     hashes = board["config_hash"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from bench.numbers import spell_return
 from bench.results.runs import Runs
 from bench.storage.layout import Row
 from envs.data.minari_root import datasets_root
@@ -28,7 +29,7 @@ def _facts(record: Row, metadata: Row) -> list[tuple[str, str]]:
     ]
     if isinstance(metadata.get("env_spec"), str):
         facts.append(("environment", str(json.loads(metadata["env_spec"]).get("id", ""))))
-    facts.append(("mean return", f"{mean:.1f}"))
+    facts.append(("mean return", spell_return(mean)))
     if reference is None:
         facts.append(("reference", "none: raw returns are shown"))
     else:

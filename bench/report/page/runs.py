@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.config.compose import defaults, difference
+from bench.numbers import spell_return
 from bench.report.page.films import LIMITS, Limits, embedded_films
 from bench.report.tables import NOT_PLAYED
 from bench.results.episodes import learning_curve, reference_of
@@ -36,7 +37,7 @@ def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
     points = {"updates": [int(u) for u in curve.index], "seeds": {str(s): [_number(v) for v in curve[s]] for s in curve}, "label": quantity}
     return {
         "title": f"{method} on {record['dataset']}", "hash": record["config_hash"],
-        "value": f"{quantity} {float(np.mean(scored)):.1f}" if len(means) else NOT_PLAYED,
+        "value": f"{quantity} {_spelled(float(np.mean(scored)), reference is None)}" if len(means) else NOT_PLAYED,
         "facts": [
             ("code", record["code_revision"]), ("device", record["device"]), ("parameters", f"{record['parameters']:,}"),
             ("wall time", f"{record.get('wall_time_s', float('nan')):.0f} s"), ("finished", finished_at(record)),
@@ -52,6 +53,10 @@ def finished_at(record: Row) -> str:
     if "finished_at" in record:
         return str(record["finished_at"])
     return datetime.fromtimestamp((Path(record["folder"]) / "run.json").stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _spelled(value: float, is_return: bool) -> str:
+    return spell_return(value) if is_return else f"{value:.1f}"
 
 
 def _number(value: float) -> float | None:

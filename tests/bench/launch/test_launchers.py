@@ -252,8 +252,13 @@ def test_advice_names_the_best_and_other_seeds(tmp_path: Path) -> None:
     (tmp_path / "optimization_results.yaml").write_text(
         json.dumps({"best_params": {"algo.weighting.temperature": 2.5}, "best_value": 61.25})
     )
-    task = ["algo=iw_sft", "algo.weighting.temperature=interval(1,20)", "seeds=[0,4]"]
+    task = ["algo=iw_sft", "algo.weighting.temperature=interval(1,20)", "seeds=[0,4]", "results_dir=tuned"]
     hydra = {"sweep": {"dir": str(tmp_path)}, "overrides": {"task": task}, "sweeper": {"n_trials": 8}}
-    lines = tuning.advice(OmegaConf.create({"hydra": hydra, "seeds": [0, 4]})).splitlines()
+    for temperature, seeds in ((1.0, [0, 4]), (2.5, [0, 4]), (2.5, [7])):
+        make_run(tmp_path / "tuned" / "mine", "iw_sft", temperature=temperature, seeds=seeds)
+    config = {"seeds": [0, 4], "suite": "mine", "results_dir": str(tmp_path / "tuned"), "dataset": "iwsft/hopper/medium-v0"}
+    lines = tuning.advice(OmegaConf.create({"hydra": hydra, "algo": {"name": "iw_sft"}} | config)).splitlines()
     assert lines[0] == "best of 8 trials: algo.weighting.temperature=2.5, 61.25"
-    assert lines[-1] == "  python -m bench algo=iw_sft algo.weighting.temperature=2.5 'seeds=[5,6]'"
+    assert lines[-1] == "  python -m bench algo=iw_sft algo.weighting.temperature=2.5 'seeds=[5,6]' " + (
+        f"results_dir={tmp_path}/tuned/chosen 'report.configs_tried={{iw_sft:2}}'"
+    )

@@ -56,6 +56,14 @@ def test_configurations_of_one_method_are_named_by_the_settings_that_differ(tmp_
     assert "<summary>iw_sft temperature=3.0 on iwsft/hopper/medium-v0" in text
 
 
+def test_portions_of_seeds_are_one_row_and_two_runs(tmp_path: Path) -> None:
+    for seeds in ([0, 1], [2]):
+        make_run(tmp_path, "bc", seeds=seeds)
+    text = text_of(tmp_path)
+    assert text.count('data-key="bc"') == 3  # selection rules
+    assert text.count("<summary>bc on iwsft/hopper/medium-v0") == 2
+
+
 def test_missing_and_failed_parts_are_warnings(tmp_path: Path) -> None:
     def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [r | {"return": float("nan")} if r["episode"] == 3 else r for r in rows if r["seed"] != 1]

@@ -17,7 +17,7 @@ from bench.storage.rundir import RunDir, read_csv
 from bench.training import pi_ref as reference_policy
 from bench.training.parallel import MemberProcesses
 from bench.training.population import Population
-from bench.training.run import train_run
+from bench.training.run import train_run, train_runs
 from bench.training.shared import Shared
 
 pytestmark = pytest.mark.usefixtures("fresh_data")
@@ -116,6 +116,28 @@ def test_a_finished_run_is_not_trained_again_unless_forced(config: Config, monke
             train_run(config, shared)
     assert train_run(config, shared).finished
     assert (folder.path / "episodes.csv").read_bytes() == before
+
+
+def test_seeds_run_in_portions_are_not_trained_again(config: Config, shared: Shared) -> None:
+    """The config's seeds are 3 and 1: seed 3 alone, then both, then both in the other order."""
+    runs = Path(config.results_dir) / config.suite / "runs"
+
+    def seeds() -> list[list[int]]:
+        return sorted(json.loads(path.read_text())["seeds"] for path in runs.glob("*/run.json"))
+
+    train_runs([replace(config, seeds=[3])], shared)
+    train_runs([config], shared)
+    assert seeds() == [[1], [3]]
+    train_runs([replace(config, seeds=[1, 3])], shared)
+    assert seeds() == [[1], [3]]
+    other = replace(config, algo=replace(config.algo, learning_rate=0.5))
+    train_runs([other], shared)  # another setting is another method
+    assert seeds() == [[1], [3], [3, 1]]
+    whole = train_run(config, shared)  # `bench.train` returns one run of all its seeds
+    assert len(rows(whole)) == 2 * (2 + 2 + 5)
+    forced = replace(config, seeds=[1, 3], force=True)
+    train_runs([forced], shared)
+    assert seeds() == [[1], [1, 3], [3], [3, 1], [3, 1]]
 
 
 def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:

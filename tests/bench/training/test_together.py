@@ -219,7 +219,8 @@ def test_differing_settings_are_named(config: Config) -> None:
 def test_max_members_limits_a_population(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     sizes: list[int] = []
     monkeypatch.setattr(
-        "bench.training.run._train_population", lambda group, shared, wait, jobs: sizes.append(sum(len(c.seeds) for c in group)) or []
+        "bench.training.run._train_population",
+        lambda group, shared, wait, jobs, whole: sizes.append(sum(len(c.seeds) for c in group)) or [],
     )
     train_runs([replace(c, trainer=TrainerConfig(processes=1, max_members=4)) for c in points(config)], shared)
     assert sizes == [4, 1]
