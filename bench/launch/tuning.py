@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from bench.config.saved import read_yaml
 from bench.config.schema import Config
 from bench.errors import RunError
+from bench.storage.record import read_status
 from bench.storage.rundir import RunDir
 
 TUNABLE = ("algo", "pi_ref", "finetune")  # groups whose keys leave the protocol as it is, so that scores of trials are comparable
@@ -104,7 +105,7 @@ def _tried(config: DictConfig) -> int:
     """The number of configurations in the suite's folder, those that diverged included; at least 1."""
     found = set()
     for path in (Path(config.results_dir) / config.suite).glob("runs/*/run.json"):
-        record = json.loads(path.read_text())
+        record = read_status(path.parent)
         if (record["dataset"], record["algo"]) == (config.dataset, config.algo.name):
             found.add(record["settings_hash"])
     return max(1, len(found))
