@@ -22,7 +22,7 @@ ORDER = {
         "registry", "methods", "importance", "learner", "engines", "members", "optimizer", "weights", "batches", "networks", "base",
         "errors", "algos",
     ),
-    "envs": ("inspect", "readers", "recorded", "evaluation", "data", "files", "untrusted", "revision", "errors", "envs"),
+    "envs": ("inspect", "readers", "recorded", "evaluation", "data", "files", "untrusted", "revision", "cores", "errors", "envs"),
 }  # fmt: skip
 LOWER_ROOMS = {"bench": {"algos", "envs"}, "algos": set(), "envs": set()}
 FORBIDDEN = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.config.extras import require_extra
 from bench.errors import RunError, first_line
-from bench.loggers.wandb import has_account, unreachable
+from bench.loggers.wandb import has_account, server_error
 
 NAME = "Methods by data set"
 DATASET, METHOD, SUITE = "dataset", "algo.name", "suite"
@@ -87,7 +87,7 @@ def build(entity: str | None, project: str, suite: str | None) -> list[str]:
     libraries()
     if not has_account():
         raise RunError(f"no wandb account: set WANDB_API_KEY or run `wandb login`; {OFFLINE}")
-    if reason := unreachable():
+    if reason := server_error():
         raise RunError(f"wandb's server does not answer ({reason}); {OFFLINE}")
     try:
         import wandb

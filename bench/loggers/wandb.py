@@ -48,7 +48,7 @@ def has_account() -> bool:
         return False
 
 
-def unreachable() -> str | None:
+def server_error() -> str | None:
     """The reason for which the server does not answer; None if it answers anything. wandb itself would try for a minute."""
     try:
         urllib.request.urlopen(server(), timeout=ANSWER).close()
@@ -79,7 +79,7 @@ def start(logger: LoggerConfig, folder: Path, **arguments: Any) -> Any:
 
     mode = os.environ.get("WANDB_MODE", "online" if has_account() else "offline")
     with _starting:
-        if mode == "online" and not _offline and (reason := unreachable()):
+        if mode == "online" and not _offline and (reason := server_error()):
             _stay_offline(reason)
         if mode != "online" or _offline:
             return init("offline" if mode == "online" else mode)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import torch
 
+from envs.cores import available_cores
+
 
 def describe(device: str, threads: int) -> str:
     """The machine in a line: GPU, processor, cores, threads, torch, load average."""
     load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
     gpu = "" if device == "cpu" else f"{device_name(device)}; "
-    return f"{gpu}{cpu_model()}, cores: {cores()}, threads: {threads}, torch {torch.__version__}, load average {load}"
+    return f"{gpu}{cpu_model()}, cores: {available_cores()}, threads: {threads}, torch {torch.__version__}, load average {load}"
 
 
 def cpu_model() -> str:
@@ -26,11 +28,6 @@ def cpu_model() -> str:
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
     name = fields.get("model name", platform.machine())
     return f"{name} (family {fields['cpu family']}, model {fields['model']})" if {"cpu family", "model"} <= set(fields) else name
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def device_name(device: str) -> str:

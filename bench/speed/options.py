@@ -14,9 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from algos.errors import ConfigError, require
 from bench.config.schema import DEVICE, DEVICES
 from bench.errors import first_line
-from bench.speed.machine import cores
 from bench.speed.yardstick import TRAINERS
 from bench.training.device import PRECISIONS, device_of, precision_on, use_gpu
+from envs.cores import available_cores
 
 ENGINES = ("eager", "compiled", "captured")
 
@@ -44,7 +44,7 @@ class Options:
         self.device = use_gpu(device_of(self.device))
         found = precision_on(torch.device(self.device), self.precision)
         require(found == self.precision, "precision", self.precision, f"{found}, because another is no faster on this processor")
-        self.threads = self.threads or cores()
+        self.threads = self.threads or available_cores()
 
     @property
     def all_threads(self) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from bench.errors import RunError
-from bench.speed.machine import cores, cpu_model, device_name
+from bench.speed.machine import cpu_model, device_name
 from bench.speed.worker import Worker
+from envs.cores import available_cores
 from envs.files import write_atomic
 from envs.revision import code_revision
 
@@ -46,7 +47,7 @@ def row_of(worker: Worker, flops: float | None, peak: float, busy: float) -> Row
     s, load, rates = worker.setting, worker.setting.workload, worker.rates
     rate = median(rates)
     return {
-        "device": device_name(load.device), "cpu_model": cpu_model(), "cores": cores(), "threads": s.threads,
+        "device": device_name(load.device), "cpu_model": cpu_model(), "cores": available_cores(), "threads": s.threads,
         "processes": s.processes, "environment": s.environment,
         "engine": load.engine if s.kind == "suite" else "eager", "precision": load.precision,
         "torch_version": torch.__version__, "code_revision": code_revision(),

@@ -9,7 +9,6 @@ from dataclasses import replace
 from algos.registry import build_untrained
 from bench.report.render import markdown_row
 from bench.speed import limits
-from bench.speed.machine import cores
 from bench.speed.measure import Say, check_quiet, limit_settings, peak
 from bench.speed.options import ScaleOptions
 from bench.speed.rows import COLUMNS as SPEED_COLUMNS
@@ -17,6 +16,7 @@ from bench.speed.rows import Row, row_of
 from bench.speed.worker import Setting, Worker, running, take_turns
 from bench.speed.workload import Workload, configured, data_for, suite
 from bench.training.evaluate import evaluate
+from envs.cores import available_cores
 from envs.evaluation.rollout import Evaluator
 from envs.readers.load import load
 
@@ -87,7 +87,7 @@ def evaluation_row(o: ScaleOptions, dataset: str, rows: Sequence[Row]) -> Row:
     work = Workload("bc", o.seeds, dataset=dataset, device=o.device)
     config = configured(work)
     algo = build_untrained(config, data_for(work), range(o.seeds))
-    with Evaluator(data.env_spec, cores()) as environments:
+    with Evaluator(data.env_spec, available_cores()) as environments:
         if o.rounds > 1:
             evaluate(algo, data, environments, 0, 1, lambda: None)  # warm-up
         started = time.perf_counter()

@@ -15,6 +15,7 @@ from algos.engines import Captured, Compiled, InBfloat16, WithFallback
 from algos.errors import ConfigError
 from algos.networks.precision import has_bfloat16
 from bench.config.schema import Config
+from envs.cores import available_cores
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
 """torch's names for matrix products on a GPU: in float32, of factors rounded to TF32, of factors rounded to bfloat16."""
@@ -25,7 +26,7 @@ def cores() -> int:
     try:
         return max(1, int(float(os.environ["OMP_NUM_THREADS"])))  # a share of a core is one thread
     except (KeyError, ValueError):
-        return len(os.sched_getaffinity(0))
+        return available_cores()
 
 
 def device_of(name: str) -> torch.device:

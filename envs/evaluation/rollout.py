@@ -6,7 +6,6 @@ Every environment plays its own list of episodes, with seeds fixed in advance. T
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from envs.cores import available_cores
 from envs.data.environments import import_packages
 from envs.data.horizon import LIMIT, limit_of, limited
 from envs.data.trust import check_spec
@@ -68,7 +68,7 @@ class Evaluator:
         # Schedulers signal every process of a job. Workers inherit the blocked signals and serve until the main process has saved.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
         try:
-            for _ in range(workers or len(os.sched_getaffinity(0))):
+            for _ in range(workers or available_cores()):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=work, args=(theirs, env_spec), daemon=True)
                 process.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.cores import available_cores
 from envs.recorded import hands, kitchen, pointmaze
 from envs.recorded.policy import BehaviourPolicy, load_snapshot
 
@@ -118,7 +118,7 @@ def _joined(rows: Sequence[Any]) -> Any:
 
 def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:
     """The episodes of `jobs` (possibly endless), in order, on `workers` processes (by default one per core)."""
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or available_cores()
     if workers == 1:
         yield from map(run_episode, jobs)
         return

@@ -58,7 +58,7 @@ def test_workspace_and_report_are_saved_with_an_account(monkeypatch: pytest.Monk
     import wandb_workspaces.workspaces as workspaces
 
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    monkeypatch.setattr(dashboard, "unreachable", lambda: None)
+    monkeypatch.setattr(dashboard, "server_error", lambda: None)
     for kind, name in ((workspaces.Workspace, "workspace"), (reports.Report, "report")):
         monkeypatch.setattr(kind, "save", lambda self: self)
         monkeypatch.setattr(kind, "url", property(lambda self, name=name: f"https://there/{self.entity}/{self.project}/{name}"))
@@ -81,7 +81,7 @@ def test_a_server_out_of_reach_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_an_error_of_the_service_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    monkeypatch.setattr(dashboard, "unreachable", lambda: None)
+    monkeypatch.setattr(dashboard, "server_error", lambda: None)
 
     def refuse(*_: Any) -> None:
         raise ValueError(f"key {'k' * 40} may not write\nmore")

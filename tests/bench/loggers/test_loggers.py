@@ -20,7 +20,7 @@ from bench.loggers import wandb as wandb_logger
 from bench.loggers.base import Guarded, Several, flat_curves
 from bench.loggers.jsonl import Jsonl
 from bench.loggers.threaded import Threaded
-from bench.loggers.wandb import Wandb, has_account, tags, unreachable
+from bench.loggers.wandb import Wandb, has_account, server_error, tags
 from bench.storage.layout import Row
 from bench.storage.rundir import RunDir
 
@@ -284,7 +284,7 @@ def fake_wandb(monkeypatch: pytest.MonkeyPatch, refuses: str = "") -> list[Any]:
 def test_wandb_receives_config_curves_episodes_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = fake_wandb(monkeypatch)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    monkeypatch.setattr(wandb_logger, "unreachable", lambda: None)
+    monkeypatch.setattr(wandb_logger, "server_error", lambda: None)
     config = config_of(tmp_path, wandb=True, project="p" * 9 + "k" * 40)
     run = finished_run(config)
     logger = Wandb(config, run.path, run.hash)
@@ -312,7 +312,7 @@ def test_a_server_that_refuses_leaves_an_offline_run(
 ) -> None:
     calls = fake_wandb(monkeypatch, refuses="online")
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    monkeypatch.setattr(wandb_logger, "unreachable", lambda: None)
+    monkeypatch.setattr(wandb_logger, "server_error", lambda: None)
     for _ in range(2):
         Wandb(config_of(tmp_path, wandb=True), tmp_path, "id")
     assert [kwargs["mode"] for name, _, kwargs in calls if name == "init"] == ["online", "offline", "offline"]
@@ -324,7 +324,7 @@ def test_a_server_out_of_reach_is_reported_once(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     for url in ("http://127.0.0.1:9", "not a url"):
         monkeypatch.setenv("WANDB_BASE_URL", url)
-        assert str(unreachable()).startswith(f"{url}: ")
+        assert str(server_error()).startswith(f"{url}: ")
         Wandb(config_of(tmp_path, wandb=True), tmp_path, "id")
     assert [kwargs["mode"] for name, _, kwargs in calls if name == "init"] == ["offline", "offline"]
     assert capsys.readouterr().err.count("logging offline") == 1
