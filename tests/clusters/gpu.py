@@ -5,7 +5,8 @@
     train   methods that learn values and whose updates are slow on a CPU, with many seeds, on three data sets, as many runs as fit
 
 Stages run in the order given. A command starts only if the time it is expected to need is left, and is stopped when the time is over; its
-output is in FOLDER/NAME.log. At the end FOLDER/summary.txt says what ran, how long, and with which exit code, and archives are packed. With `--device cpu --toy` the
+output is in FOLDER/NAME.log. At the end FOLDER/summary.txt says what ran, how long, and with which exit code, and archives are packed.
+With `--device cpu --toy` the
 same commands run in miniature on any machine.
 """
 
