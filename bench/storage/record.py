@@ -163,7 +163,7 @@ def _check_reference(path: Path, reference: Row) -> None:
     errors = {f.name: optional(number(0)) for f in fields(Reference) if f.name not in own}
     check_keys(f"{path}: reference", reference, own, errors)
     if extra := [key for key in reference if key not in own | errors]:
-        raise RunError(f"{path}: reference: unknown key '{extra[0]}'; expected {', '.join(own | errors)}")
+        raise RunError(f"{path}: reference: unknown key '{extra[0][:60]}'; expected {', '.join(own | errors)}")
     if reference["random"] >= reference["expert"]:
         numbers = f"random is {reference['random']:g} and expert {reference['expert']:g}"
         raise RunError(f"{path}: reference: {numbers}; expected a smaller return of the random policy")

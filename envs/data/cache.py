@@ -17,6 +17,7 @@ import json
 import math
 import mmap
 import os
+import re
 import sys
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -28,8 +29,12 @@ import torch
 
 from envs.data.references import built_in_table
 from envs.data.trajectories import TENSORS, Trajectories
+from envs.errors import DataError
 from envs.files import scratch_folder, write_atomic
+from envs.untrusted import opened, read_json
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
+INDEX_BYTES = 16 << 20
 CHECKED = 2 * 2**30  # bytes of arrays; checking a larger copy takes as long as reading the data set again
 FORMAT = 6  # raised when the same files are read differently
 # Linux refuses a copy-on-write map larger than memory without this flag, which Python 3.11 does not name. x86, ARM and RISC-V.
@@ -55,9 +60,11 @@ class Cache:
     def find(self, key: str) -> tuple[Trajectories, dict[str, Any]] | None:
         """The data kept under `key`, memory-mapped, and the index entry; None if either is absent or damaged."""
         try:
-            about = json.loads((self.folder / "index" / f"{key}.json").read_text())
+            about = read_json(self.folder, f"index/{key}.json", INDEX_BYTES)
             digest = about["digest"]
-            arrays = [_mapped(self.folder / digest / f"{name}.npy") for name in TENSORS]
+            if not DIGEST.fullmatch(digest):  # it names a folder
+                raise ValueError("digest")
+            arrays = [_mapped(self.folder, f"{digest}/{name}.npy") for name in TENSORS]
             if about.pop("check") != checksum(about):
                 raise ValueError("index")
             trajectories = Trajectories.from_tensors(map(torch.from_numpy, arrays), about["num_actions"])
@@ -65,7 +72,7 @@ class Cache:
                 raise ValueError("arrays")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError):
+        except (OSError, DataError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError):
             print(f"{self.folder}: a copy is damaged; reading the data set again", file=sys.stderr, flush=True)
             return None
         vars(trajectories)["digest"] = digest  # to compute it again would read all data
@@ -80,9 +87,9 @@ class Cache:
             return None
 
 
-def _mapped(path: Path) -> np.ndarray:
-    """The array in .npy file `path`, memory-mapped, copied on write: the file never changes. Raises OSError, ValueError."""
-    with open(path, "rb") as f:
+def _mapped(folder: Path, name: str) -> np.ndarray:
+    """The array in .npy file `name`, memory-mapped, copied on write: the file never changes. Raises OSError, DataError, ValueError."""
+    with opened(folder, name) as file, os.fdopen(file, "rb", closefd=False) as f:
         if np.lib.format.read_magic(f) != (1, 0):
             raise ValueError("a version that the cache does not write")
         shape, _, dtype = np.lib.format.read_array_header_1_0(f)

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from envs.errors import DataError, first_line
 from envs.readers.arrays import data_from_dict, write_arrays
 from envs.readers.steps import REQUIRED, Source
+from envs.untrusted import check_file
 
 SINGLE = {"action": "actions", "reward": "rewards", "terminated": "terminations", "truncated": "truncations"}
 SEVERAL = {"obs": "observations", "action": "actions", "next_obs": "next_observations"}
@@ -31,6 +33,9 @@ EXPECTED = "obs_0, obs_1, ..., action_0, ... (or action), reward, terminated, tr
 def data_from_file(path: Path | str, dataset: str, env: Any = None, **options: Any) -> Path:
     """Write `dataset` from a .npz or .csv file and return its folder. Raises DataError for another kind of file."""
     readers = {".npz": data_from_npz, ".csv": data_from_csv}
+    real = Path(path).resolve()  # the user names the file, so it may be a link
+    with contextlib.suppress(FileNotFoundError):
+        check_file(real.parent, real.name)
     if (reader := readers.get(Path(path).suffix.lower())) is None:
         raise DataError(f"{path}: unknown kind of file; expected {' or '.join(readers)}")
     return reader(path, dataset, env, **options)

@@ -9,7 +9,6 @@ that is as small as the steps within parts, and smaller than to the beginning of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from gymnasium import spaces
 from envs.data.spaces import row_shape
 from envs.errors import DataError
 from envs.readers.episode_files import EpisodeFiles
+from envs.untrusted import read_json
 
 ORDERED = 131_072  # rows of an episode that are written in one part, and so in order: the size of pyarrow's batches
 
@@ -41,8 +41,8 @@ class ArrowFiles(EpisodeFiles):
     def _steps(self, folder: Path, episode: int) -> int:
         name = f"data/{episode}/metadata.json"
         try:
-            steps = json.loads((folder / "metadata.json").read_text())["total_steps"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            steps = read_json(folder, "metadata.json")["total_steps"]
+        except (OSError, DataError, KeyError, TypeError) as error:
             raise self._damaged(name, f"{type(error).__name__}: {error}") from error
         if not isinstance(steps, int) or steps < 0:
             raise self._damaged(name, f"total_steps is {steps!r}")

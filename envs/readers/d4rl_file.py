@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 
 from envs.errors import DataError, first_line
+from envs.readers.hdf5_arrays import MAX_EXPANSION, ElsewhereError, claimed_bytes, open_array, open_file
 
 PIECE = 1 << 20  # bytes of an array read at once
-MAX_EXPANSION = 2000  # ratio of an array's size to its file's: no compression reaches it, so the header is wrong
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 
 
@@ -25,14 +25,18 @@ class Column:
     """Array `name` of an open file. `column[start:stop]` are its rows; rewards and flags of shape [N, 1] become [N]."""
 
     def __init__(self, path: Path, file: Any, name: str) -> None:
-        source = file[name]
-        if not isinstance(source, h5py.Dataset):
-            raise DataError(f"{path}: {name} is a group; expected an array")
+        try:
+            array = open_array(file.id, name)
+        except ElsewhereError as error:
+            raise DataError(f"{path}: {name} cannot be read: {error}; get the file again") from error
+        except (KeyError, OSError, TypeError, ValueError, RuntimeError) as error:
+            raise DataError(f"{path}: {name} is no array ({first_line(error)}); get the file again") from error
+        source, size = h5py.Dataset(array), claimed_bytes(array)
         if source.dtype.kind not in "fiub":
             raise DataError(f"{path}: {name} has type {source.dtype}; expected numbers")
-        if source.nbytes > MAX_EXPANSION * path.stat().st_size:
+        if size > MAX_EXPANSION * path.stat().st_size:
             raise DataError(
-                f"{path}: {name} claims {source.nbytes:,} bytes (shape {source.shape}) in a file of {path.stat().st_size:,}; get it again"
+                f"{path}: {name} claims {size:,} bytes (shape {source.shape}) in a file of {path.stat().st_size:,}; get it again"
             )
         self.path, self.name, self.source, self.dtype = path, name, source, source.dtype
         narrow = name in ("rewards", "terminals", "timeouts") and source.ndim == 2 and source.shape[1] == 1
@@ -123,9 +127,10 @@ class Flat:
 @contextmanager
 def opened(path: Path) -> Iterator[Flat]:
     """Open D4RL file `path` and check all of it. Raises DataError naming file, array, episode and step."""
+    real = path.resolve()  # the user names the file, so it may be a link
     with ExitStack() as stack:
         try:
-            flat = _checked(path, stack.enter_context(h5py.File(path, "r")))
+            flat = _checked(path, stack.enter_context(h5py.File(open_file(real.parent, real.name))))
         except OSError as error:
             reason = "it is missing" if not path.exists() else f"truncated, or no HDF5 file: {first_line(error)}"
             raise DataError(f"{path} cannot be read ({reason}); get the file again") from error
@@ -139,7 +144,7 @@ def check(path: Path) -> None:
 
 
 def _checked(path: Path, file: Any) -> Flat:
-    found = {name: Column(path, file, name) for name in (*REQUIRED, "timeouts", "next_observations") if name in file}
+    found = {name: Column(path, file, name) for name in (*REQUIRED, "timeouts", "next_observations") if file.id.links.exists(name.encode())}
     for name in REQUIRED:
         if name not in found:
             raise DataError(f"{path}: no array '{name}'; it has {', '.join(sorted(file)) or 'nothing'}; expected {', '.join(REQUIRED)}")

@@ -6,7 +6,6 @@ Spaces, environments and versions are left to Minari (`envs.readers.join`).
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from gymnasium import spaces
 
 from envs.data.spaces import flatten_rows, leaves, row_shape, width
 from envs.errors import DataError, first_line
+from envs.untrusted import check_tree, clean, read_json
 
 GET_AGAIN = "record or download it again"
 
@@ -40,17 +40,25 @@ def read_metadata(dataset: str, folder: Path) -> dict[str, Any]:
     """Read metadata.json of the data set in `folder`. Raises DataError if it is absent, no JSON or lacks a key that reading needs."""
     name = "data/metadata.json"
     try:
-        metadata = json.loads((folder / name).read_text())
+        check_tree(folder)
+        metadata = clean_metadata(read_json(folder, name))
     except FileNotFoundError:
         raise damaged(dataset, folder, name, "it is missing") from None
-    except (OSError, ValueError) as error:
-        raise damaged(dataset, folder, name, f"no JSON: {error}" if isinstance(error, ValueError) else error) from error
+    except (OSError, DataError) as error:
+        raise damaged(dataset, folder, name, str(error).removeprefix(f"{folder / name}: ")) from error
     if not isinstance(metadata, dict):
         raise damaged(dataset, folder, name, f"a {type(metadata).__name__} where an object is expected")
     for key, kind in (("total_episodes", int), ("total_steps", int), ("data_format", str), ("minari_version", str)):
         if not isinstance(metadata.get(key), kind):
             raise damaged(dataset, folder, name, f"{key} is {metadata.get(key)!r}; expected {kind.__name__}")
     return metadata
+
+
+def clean_metadata(metadata: Any) -> Any:
+    """metadata.json with its own texts on one printable line each; environments and spaces are JSON texts, which their readers check."""
+    if not isinstance(metadata, dict):
+        return metadata
+    return {k: clean(v) if isinstance(v, str) and not k.endswith(("_spec", "_space")) else v for k, v in metadata.items()}
 
 
 class EpisodeFiles(ABC):

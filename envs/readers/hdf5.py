@@ -15,9 +15,9 @@ from gymnasium import spaces
 
 from envs.errors import DataError
 from envs.readers.episode_files import GET_AGAIN, EpisodeFiles
+from envs.readers.hdf5_arrays import MAX_EXPANSION, ElsewhereError, claimed_bytes, open_array, open_file
 
 FILE = "data/main_data.hdf5"
-MAX_EXPANSION = 2000  # ratio of an array's size to its file's: no compression reaches it, so the header is wrong
 METADATA_CACHE = 1 << 17  # bytes
 
 
@@ -28,7 +28,7 @@ class Hdf5Files(EpisodeFiles):
         path = self.folder / FILE
         try:
             self.size = path.stat().st_size
-            self.file = h5py.h5f.open(str(path).encode(), h5py.h5f.ACC_RDONLY, _small_cache())
+            self.file = open_file(self.folder, FILE, _small_cache())
         except FileNotFoundError:
             raise self._damaged(FILE, "it is missing") from None
         except OSError as error:
@@ -43,7 +43,8 @@ class Hdf5Files(EpisodeFiles):
 
     def _lengths(self) -> np.ndarray:
         claimed = self.metadata["total_episodes"]
-        found = h5py.h5g.open(self.file, b"/").get_num_objs()
+        self.root = h5py.h5g.open(self.file, b"/")
+        found = self.root.get_num_objs()
         if found != claimed:
             raise self._damaged("data/metadata.json", f"it says total_episodes = {claimed}, the file has {found}")
         lengths = np.empty(found, np.int64)
@@ -56,8 +57,10 @@ class Hdf5Files(EpisodeFiles):
 
     def _array(self, episode: int, name: str) -> Any:
         try:
-            return h5py.h5d.open(self.file, f"episode_{episode}/{name}".encode())
-        except (KeyError, OSError, TypeError, ValueError) as error:
+            return open_array(self.root, f"episode_{episode}/{name}")
+        except ElsewhereError as error:
+            raise DataError(f"{self.where(episode)}: {name} cannot be read: {error}; remove {self.folder} and {GET_AGAIN}") from error
+        except (KeyError, OSError, TypeError, ValueError, RuntimeError) as error:
             raise self._absent(episode, name, FILE) from error
 
     def _columns(self, episode: int) -> Callable[[str, spaces.Space | None], np.ndarray]:
@@ -65,8 +68,7 @@ class Hdf5Files(EpisodeFiles):
             source = self._array(episode, name)
             if source.dtype.kind in "OSV":
                 return np.empty(source.shape[:0], source.dtype)  # refused later, for its type
-            size = source.dtype.itemsize * int(np.prod(source.shape, dtype=object))
-            if size > MAX_EXPANSION * self.size:
+            if (size := claimed_bytes(source)) > MAX_EXPANSION * self.size:
                 raise DataError(
                     f"{self.where(episode)}: {name} claims {size:,} bytes (shape {source.shape}) in a file of {self.size:,}; "
                     f"remove {self.folder} and {GET_AGAIN}"
