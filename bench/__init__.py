@@ -12,10 +12,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not typing's: nothing slow is imported before a command can answer signals
 if TYPE_CHECKING:
+    from typing import Any
+
     from bench.api.data import data_from_arrays, data_from_dict, data_from_file, load_data
     from bench.api.policy import Policy, load_policy
     from bench.api.results import Run, load_run, read_episodes, read_results
@@ -34,6 +34,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"bench.api.{module}"), name)

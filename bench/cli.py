@@ -9,15 +9,19 @@ import ast
 import difflib
 import keyword
 import os
+import signal
 import sys
 import traceback
 from argparse import ArgumentParser, HelpFormatter, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from importlib.resources import files
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from bench import exits
 from bench.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, RunError
+from bench.exits import Terminated
+from bench.output import outlive_readers
 from bench.training.process import prepare_process
 
 HELP = """\
@@ -45,34 +49,49 @@ Keys (KEY=DEFAULT); python -m bench algo=NAME --help shows the keys of a method:
 """
 
 
-def main() -> None:
-    """Run `python -m bench` and exit with its code."""
+def main(blocked: Collection[signal.Signals] = ()) -> None:
+    """Run `python -m bench` and exit with its code. blocked: signals that are delivered when the command can answer them."""
+    exits.exit_on_signals()
+    outlive_readers()
     prepare_process()  # before torch is imported
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:], lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked))
+    exec("pass")  # after a KeyboardInterrupt that passed through an exec(), as imports have, Python would exit by SIGINT
+    sys.exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command line `arguments`; returns the exit code (bench/errors.py)."""
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+def run(arguments: Sequence[str], begin: Callable[[], Any] = lambda: None) -> int:
+    """Call `begin`, then run the command line `arguments`; returns the exit code (bench/errors.py)."""
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"  # training sets it
     try:
-        return dispatch(list(arguments))
-    except SystemExit as stopped:  # a mistake found within Hydra, or a signal after which the state was saved
-        return stopped.code if isinstance(stopped.code, int) else 0
+        begin()
+        code = dispatch(list(arguments))
+    except Terminated as signalled:
+        if not signalled.saved:
+            print(exits.line_of(signalled.number), file=sys.stderr)
+        return exits.code_of(signalled.number)
     except KeyboardInterrupt:
-        print("interrupted; a training command continues from its last checkpoint", file=sys.stderr)
+        print(exits.line_of(signal.SIGINT), file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as stopped:  # a mistake found within Hydra
+        code = stopped.code if isinstance(stopped.code, int) else 0
     except Exception as error:
-        from bench.config.mistakes import MISTAKES, explain
-        from bench.config.redact import redact
+        code = 1 if exits.leaving() else report(error, wants_traceback)
+    if (number := exits.leaving()) is not None:  # its exception was lost, which may be the cause of any other
+        print(exits.line_of(number), file=sys.stderr)
+        return exits.code_of(number)
+    return code
 
-        if isinstance(error, MISTAKES) and not wants_traceback:
-            print(redact(f"error: {explain(error)}"), file=sys.stderr)
-            return EXIT_MISTAKE
-        print(redact(traceback.format_exc()), end="", file=sys.stderr)
-        return 1
+
+def report(error: Exception, wants_traceback: bool = False) -> int:
+    """Print a mistake in one line, or the traceback of a defect; returns the exit code."""
+    from bench.config.mistakes import MISTAKES, explain
+    from bench.config.redact import redact
+
+    if isinstance(error, MISTAKES) and not wants_traceback:
+        print(redact(f"error: {explain(error)}"), file=sys.stderr)
+        return EXIT_MISTAKE
+    print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    return 1
 
 
 def commands() -> dict[str, str]:
@@ -99,8 +118,8 @@ def dispatch(arguments: list[str]) -> int:
         return 0
     first = arguments[0] if arguments else ""
     if not first or first[0] in "-+~" or "=" in first:
-        from bench.launch.train import train
-
+        with exits.importing():
+            from bench.launch.train import train
         train(arguments)
         return 0
     known = commands()
@@ -112,7 +131,8 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def _run_command(name: str, arguments: list[str]) -> int:
-    module = import_module(f"bench.commands.{name}{'_' if keyword.iskeyword(name) else ''}")
+    with exits.importing():
+        module = import_module(f"bench.commands.{name}{'_' if keyword.iskeyword(name) else ''}")
     parser = _Parser(prog=f"python -m bench {name}", description=module.__doc__, formatter_class=_format)
     module.add_arguments(parser)
     return module.run(parser.parse_args(arguments)) or 0

@@ -16,13 +16,15 @@ from tests.helpers.paths import ROOT
 ORDER = {
     "bench": (
         "__main__", "cli", "commands", "bench", "api", "launch", "replay", "speed", "report", "training", "results", "loggers", "storage",
-        "config", "numbers", "errors",
+        "config", "exits", "output", "numbers", "errors",
     ),
     "algos": (
         "registry", "methods", "importance", "learner", "engines", "members", "optimizer", "weights", "batches", "networks", "base",
         "errors", "algos",
     ),
-    "envs": ("inspect", "readers", "recorded", "evaluation", "data", "files", "untrusted", "revision", "cores", "errors", "envs"),
+    "envs": (
+        "inspect", "readers", "recorded", "evaluation", "data", "files", "processes", "untrusted", "revision", "cores", "errors", "envs",
+    ),
 }  # fmt: skip
 LOWER_ROOMS = {"bench": {"algos", "envs"}, "algos": set(), "envs": set()}
 FORBIDDEN = {

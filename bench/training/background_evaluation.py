@@ -10,6 +10,8 @@ import torch
 from algos.base import Algo, Metrics
 from envs.evaluation.rollout import Returns
 
+POLL = 0.1  # seconds
+
 
 class BackgroundEvaluation:
     """The evaluation after `update`: `play` on a frozen copy of `algo`. metrics: training's metrics [P] after that update.
@@ -49,6 +51,8 @@ class BackgroundEvaluation:
         assert self._played is not None
         return self._played
 
-    def wait(self) -> None:
-        """Wait for the evaluation; ignore its error."""
-        self._thread.join()
+    def wait(self, on_poll: Callable[[], None] = lambda: None) -> None:
+        """Wait for the evaluation; ignore its error. `on_poll` is called every POLL seconds; it may raise."""
+        while not self.finished:
+            on_poll()
+            self._thread.join(POLL)

@@ -37,6 +37,10 @@ class Loop(ABC):
     def after_chunk(self) -> None:  # noqa: B027 (optional)
         """Work between two chunks; none by default."""
 
+    def save_at_signal(self) -> None:
+        """Save soon: the process is asked to exit."""
+        self.save()
+
     def save(self) -> None:
         self.write_checkpoint()
         self._saved_at = time.monotonic()
@@ -45,7 +49,7 @@ class Loop(ABC):
         """Do updates up to, not including, number `stop`."""
         first, started, chunk = self.done, time.perf_counter(), 1
         while self.done < stop:
-            signals.exit_if_signalled(self.save)
+            signals.exit_if_signalled(self.save_at_signal)
             if time.monotonic() - self._saved_at >= self._seconds_between_saves:
                 self.save()
             chunk_started, end = time.perf_counter(), min(self.done + chunk, stop)

@@ -25,9 +25,7 @@ from bench.config.schema import Config
 from bench.errors import RunError
 from bench.training.device import cores
 from bench.training.member_groups import MemberGroups, member_slices, out_of_memory
-
-IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that workers ignore: schedulers signal every process of a job, and the parent decides when its workers end."""
+from envs.processes import ignore_signals
 
 
 def processes_for(config: Config, device: torch.device, members: int) -> int:
@@ -125,8 +123,7 @@ def _fork(group: Algo) -> Worker:
 def _serve(group: Algo, pipe: Connection) -> NoReturn:
     """In the worker: train `group` as `pipe` says, until the pipe is closed. Exits without cleaning up what belongs to the parent."""
     try:
-        for number in IGNORED_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         gc.freeze()
         # The parent's pipes and locks: they stay open until every process that has them closes them.
         os.closerange(3, pipe.fileno())

@@ -17,7 +17,7 @@ from bench.training.population import Population, run_dir
 from bench.training.progress import JobCounter, Reporter
 from bench.training.run_progress import kept_of
 from bench.training.shared import Shared
-from bench.training.signals import deferred_signals, exit_if_signalled
+from bench.training.signals import deferred_signals
 
 
 def train_runs(
@@ -64,10 +64,7 @@ def _train_population(
     label = f"{config.algo.name} {config.task}{size}"
     label = jobs.label(label, len(configs)) if jobs else label
     device = device_of(config.device)
-    with (
-        deferred_signals(), Reporter(label) as reporter, current_gpu(device), precision_of(config, device, reporter.say),
-        ExitStack() as locks,
-    ):  # fmt: skip
+    with Reporter(label) as reporter, current_gpu(device), precision_of(config, device, reporter.say), ExitStack() as locks:
         population = Population(configs, shared, reporter)
         folders = population.folders if whole else [part for folder in population.folders for part in _missing(folder, reporter)]
         unfinished, locked = _lock_unfinished(folders, wait, reporter, locks)
@@ -81,7 +78,8 @@ def _train_population(
             if clipped := population.data.clipped:
                 share = f"{clipped:.2%} of action entries"
                 reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
-            population.train(unfinished)
+            with deferred_signals():
+                population.train(unfinished)
     return locked
 
 
@@ -116,7 +114,7 @@ def _lock_unfinished(folders: Sequence[RunDir], wait: bool, reporter: Reporter, 
                     locked[folder.path] = replace(folder.config, force=False)  # the other process does what force=true asks for
                     continue
                 reporter.say(f"{reporter.label}: waiting for {folder.lock.holder()}, which trains it")
-                folder.lock.wait(exit_if_signalled)
+                folder.lock.wait()
                 skip = folder.finished
             locks.callback(folder.lock.release)
             skip = skip or (folder.finished and not folder.config.force)

@@ -21,14 +21,18 @@ from bench.training.progress import Reporter
 from bench.training.run_progress import RunInProgress
 from bench.training.shared import Shared
 from envs.data.logged_data import LoggedData
+from envs.errors import DataError
 from envs.evaluation.rollout import Returns
+
+PATIENCE = 5.0  # seconds that a signal waits for an evaluation in the background
 
 
 class RunLoop(Loop):
     """Trains `runs`, whose members are those of `algo`, to the end; evaluates and saves them every `eval.every` updates.
 
-    A signal interrupts an evaluation, which the next process plays from its beginning. With `eval.overlap` training continues while an
-    evaluation is played, the last one excepted. The state is saved when such an evaluation begins, and next when it has ended.
+    A signal interrupts an evaluation, which the next process plays from its beginning; so does an environment that the signal made fail.
+    With `eval.overlap` training continues while an evaluation is played, the last one excepted. The state is saved when such an evaluation
+    begins, and next when it has ended.
 
     Without an environment (env=none) nothing is played: a stop records the metrics of training alone.
 
@@ -64,6 +68,7 @@ class RunLoop(Loop):
             for stop in [*range(self.evaluated + every, updates, every), *([updates] if self.evaluated < updates else [])]:
                 self._train_unless_all_failed(stop)
                 if self.background is not None:
+                    self.background.wait(lambda: signals.exit_if_signalled(self.save_at_signal))
                     self.save()
                 for member in self._mark_failed():
                     what = f"{member}: parameters are not finite after update {stop}; it counts as failed and the others continue"
@@ -91,6 +96,15 @@ class RunLoop(Loop):
         for run in self.runs:
             run.wall_time += elapsed * run.share
             run.save(self.done, state, metrics)
+
+    def save_at_signal(self) -> None:
+        """Save, unless an evaluation in the background takes longer than PATIENCE: the state before it was saved when it began."""
+        if self.background is not None:
+            deadline = time.monotonic() + PATIENCE
+            while not self.background.finished and time.monotonic() < deadline:
+                time.sleep(0.05)
+        if self.background is None or self.background.finished:
+            self.save()
 
     def after_chunk(self) -> None:
         if self.background is not None and self.background.finished:
@@ -133,7 +147,9 @@ class RunLoop(Loop):
             environments = self.shared.evaluator(self.data.env_spec, self.evaluation.workers)
             try:
                 return play(self.algo, self.data, environments, update, episodes, on_step)
-            except signals.SignalReceivedError:
+            except (signals.SignalReceivedError, DataError):
+                if not signals.signalled():
+                    raise
                 self.shared.close_evaluator()  # its environments are in the middle of episodes
                 signals.exit_if_signalled(self.save)
 

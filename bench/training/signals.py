@@ -1,6 +1,4 @@
-"""Signals that ask the process to exit: SIGTERM and SIGUSR1, which schedulers send before the time limit of a job.
-
-The process saves its state first and then exits with code 75 (EX_TEMPFAIL of sysexits.h): the same command resumes the work.
+"""Signals during training (EXIT_SIGNALS of bench/exits.py): they wait until the state is saved, then the process exits with code 75.
 
 The process may have handlers already, such as submitit's, which puts a job back into SLURM's queue. Such a handler is called after the
 save instead of the exit, also for SIGUSR2, which submitit uses; if it returns, training continues.
@@ -17,19 +15,14 @@ from types import FrameType
 from typing import Any
 
 from bench.errors import EXIT_RETRY
+from bench.exits import EXIT_SIGNALS, Terminated, leave, saved
 
-EXIT_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+__all__ = [
+    "SignalReceivedError", "Terminated", "deferred_signals", "exit_if_signalled", "interrupt_if_signalled", "signalled",
+]  # fmt: skip
 
 _received: list[signal.Signals] = []
 _previous: dict[signal.Signals, Any] = {}  # handlers that were set before `deferred_signals`
-
-
-class Terminated(SystemExit):
-    """Exit after a signal, with the state saved."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        super().__init__(EXIT_RETRY)
-        self.number = number
 
 
 class SignalReceivedError(Exception):
@@ -45,20 +38,27 @@ def deferred_signals() -> Iterator[None]:
     before = {s: signal.getsignal(s) for s in (*EXIT_SIGNALS, signal.SIGUSR2)}
     replaced = {s: h for s, h in before.items() if callable(h) or (s in EXIT_SIGNALS and h is not signal.SIG_IGN)}
     _received.clear()
-    _previous.update({s: h for s, h in replaced.items() if callable(h)})
+    _previous.update({s: h for s, h in replaced.items() if callable(h) and h is not leave})
     for number in replaced:
         signal.signal(number, _receive)
     try:
-        yield
+        try:
+            yield
+        finally:
+            for number, handler in replaced.items():
+                signal.signal(number, handler)
         exit_if_signalled()
     finally:
-        for number, handler in replaced.items():
-            signal.signal(number, handler)
         _previous.clear()
 
 
 def _receive(number: int, frame: FrameType | None) -> None:
     _received.append(signal.Signals(number))
+
+
+def signalled() -> bool:
+    """True if a signal waits for `exit_if_signalled`."""
+    return bool(_received)
 
 
 def interrupt_if_signalled() -> None:
@@ -77,6 +77,6 @@ def exit_if_signalled(save: Callable[[], None] = lambda: None) -> None:
     for number in arrived:
         if number not in _previous:
             print(f"{number.name}: saved; run the same command again to resume (exit code {EXIT_RETRY})", file=sys.stderr, flush=True)
-            raise Terminated(number)
+            raise saved(number)
     for number in arrived:
         _previous[number](number, sys._getframe())

@@ -6,9 +6,10 @@ Every environment plays its own list of episodes, with seeds fixed in advance. T
 from __future__ import annotations
 
 import multiprocessing
-import signal
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ from envs.data.horizon import LIMIT, limit_of, limited
 from envs.data.trust import check_spec
 from envs.errors import DataError
 from envs.evaluation.worker import work
+from envs.processes import signals_blocked
+
+PATIENCE = 5.0  # seconds for processes to end
+ENDED = "an environment process ended unexpectedly (out of memory?)"
 
 
 class Returns(NamedTuple):
@@ -61,13 +66,11 @@ class Evaluator:
             env_spec = limited(spec, LIMIT).to_json()
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
-        self._processes = []
-        # multiprocessing and joblib end a process's children by a signal, which these workers block, and wait for them before `atexit`
+        self._processes: list[BaseProcess] = []
+        # multiprocessing and joblib end a process's children by a signal, which these workers ignore, and wait for them before `atexit`
         # runs. A finalizer with an `exitpriority` runs earlier.
-        Finalize(self, _close_pipes, (self._pipes,), exitpriority=10)
-        # Schedulers signal every process of a job. Workers inherit the blocked signals and serve until the main process has saved.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
-        try:
+        Finalize(self, _end, (self._pipes, self._processes), exitpriority=10)
+        with signals_blocked():
             for _ in range(workers or available_cores()):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=work, args=(theirs, env_spec), daemon=True)
@@ -75,8 +78,6 @@ class Evaluator:
                 theirs.close()
                 self._pipes.append(ours)
                 self._processes.append(process)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def run(
         self,
@@ -93,7 +94,7 @@ class Evaluator:
         busy = [(pipe, rows) for pipe, rows in zip(self._pipes, shares, strict=True) if len(rows)]
         returns, lengths, successes = np.zeros(seeds.shape), np.zeros(seeds.shape, np.int64), np.zeros(seeds.shape)
         for pipe, rows in busy:
-            pipe.send(("start", [seeds[row].tolist() for row in rows]))
+            _send(pipe, ("start", [seeds[row].tolist() for row in rows]))
         observations: np.ndarray | None = None
         while busy:
             running = []
@@ -111,7 +112,7 @@ class Evaluator:
                 assert observations is not None
                 actions = act(observations)
                 for pipe, rows in busy:
-                    pipe.send(("step", actions[rows]))
+                    _send(pipe, ("step", actions[rows]))
             on_step()
         return Returns(returns, lengths, successes)
 
@@ -119,17 +120,15 @@ class Evaluator:
     def _receive(pipe: Connection) -> tuple[Any, Any]:
         try:
             received, results = pipe.recv()
-        except EOFError:
-            raise DataError("an environment process ended unexpectedly (out of memory?)") from None
+        except (EOFError, ConnectionError):
+            raise DataError(ENDED) from None
         if isinstance(received, str):
             raise DataError(f"an environment failed: {received}")
         return received, results
 
     def close(self) -> None:
         """End the processes."""
-        _close_pipes(self._pipes)
-        for process in self._processes:
-            process.join(timeout=5)
+        _end(self._pipes, self._processes)
 
     def __enter__(self) -> Evaluator:
         return self
@@ -138,7 +137,20 @@ class Evaluator:
         self.close()
 
 
-def _close_pipes(pipes: Sequence[Connection]) -> None:
-    """Close the pipes, which ends their processes."""
+def _send(pipe: Connection, message: tuple[str, Any]) -> None:
+    try:
+        pipe.send(message)
+    except ConnectionError:
+        raise DataError(ENDED) from None
+
+
+def _end(pipes: Sequence[Connection], processes: Sequence[BaseProcess]) -> None:
+    """Close the pipes, which ends their processes; kill those whose environment still does not return after PATIENCE seconds."""
     for pipe in pipes:
         pipe.close()
+    deadline = time.monotonic() + PATIENCE
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()

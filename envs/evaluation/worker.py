@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from envs.data.environments import make
 from envs.data.spaces import Flattener
+from envs.processes import ignore_signals
 
 
 class Slot:
@@ -55,7 +55,7 @@ def work(pipe: Connection, env_spec: str) -> None:
     (observations [slots, obs], None), with the (return, length, success) of every episode in place of None after the last one, or
     (error message, None).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process; this one ends with its pipe
+    ignore_signals()  # this process ends with its pipe
     slots: list[Slot] = []
     try:
         while True:

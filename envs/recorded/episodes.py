@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.cores import available_cores
+from envs.errors import DataError
+from envs.processes import serve_parent, signals_blocked
 from envs.recorded import hands, kitchen, pointmaze
 from envs.recorded.policy import BehaviourPolicy, load_snapshot
 
@@ -116,17 +119,25 @@ def _joined(rows: Sequence[Any]) -> Any:
     return {k: _joined([row[k] for row in rows]) for k in rows[0]} if isinstance(rows[0], dict) else np.asarray(rows)
 
 
-def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Iterator[Episode]:
-    """The episodes of `jobs` (possibly endless), in order, on `workers` processes (by default one per core)."""
+def run_episodes(jobs: Iterable[Job], workers: int | None = None) -> Generator[Episode]:
+    """The episodes of `jobs` (possibly endless), in order, on `workers` processes (by default one per core).
+
+    Close the generator to end the processes: at once, but for episodes that are being played.
+    """
     workers = workers or available_cores()
     if workers == 1:
         yield from map(run_episode, jobs)
         return
     jobs = iter(jobs)
-    # Ctrl-C is for the main process; the pool ends with it.
-    with multiprocessing.get_context("spawn").Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        started = deque(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 4 * workers))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), serve_parent)
+    try:
+        with signals_blocked():
+            started = deque(pool.submit(run_episode, job) for job in islice(jobs, 4 * workers))
         while started:
-            episode = started.popleft().get()
-            started.extend(pool.apply_async(run_episode, (job,)) for job in islice(jobs, 1))
+            episode = started.popleft().result()
+            started.extend(pool.submit(run_episode, job) for job in islice(jobs, 1))
             yield episode
+    except BrokenProcessPool:
+        raise DataError("a process that plays episodes ended unexpectedly (out of memory?)") from None
+    finally:
+        pool.shutdown(cancel_futures=True)

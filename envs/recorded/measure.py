@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,9 @@ def _returns(record: dict[str, Any], name: str, counts: Mapping[int, int], start
     """Returns of `counts[snapshot]` episodes of each snapshot, numbered from `start`."""
     jobs = [Job(name, record["settings"]["env"], snapshot, start + i, mean) for snapshot, count in counts.items() for i in range(count)]
     returns: dict[int, list[float]] = {snapshot: [] for snapshot in counts}
-    for episode in track(run_episodes(jobs), f"measuring {name}", len(jobs)):
-        returns[episode.job.snapshot].append(float(episode.rewards.sum()))
+    with closing(run_episodes(jobs)) as played:
+        for episode in track(played, f"measuring {name}", len(jobs)):
+            returns[episode.job.snapshot].append(float(episode.rewards.sum()))
     return returns
 
 

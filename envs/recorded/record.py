@@ -6,7 +6,8 @@ An episode is a function of (snapshot, episode number) alone: a data set does no
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -42,24 +43,26 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
         with Progress(*columns, console=console) as progress:
             if not console.is_terminal:
                 console.print(f"recording {dataset}: {recipe.steps:,} steps from {len(recipe.groups)} group(s) of snapshots")
-            _write(recipe, list(_episodes(recipe, progress, workers)))
+            with closing(_episodes(recipe, progress, workers)) as episodes:
+                _write(recipe, list(episodes))
 
     return publish(dataset, root, write, "recorded")
 
 
-def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Iterator[Episode]:
+def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Generator[Episode]:
     """Rounds of equal numbers of episodes per snapshot, group by group, until the group has its steps."""
     for group in recipe.groups:
         bar = progress.add_task(f"recording {recipe.dataset}", total=recipe.steps)
         # One long stream of jobs keeps every core busy; it ends with the round that reaches the number of steps.
         endless = (recipe.job(s, r * ROUND + i) for r in range(STEPS) for i in range(ROUND) for s in group)
         steps = 0
-        for count, episode in enumerate(run_episodes(endless, workers), 1):
-            yield episode
-            steps += len(episode.rewards)
-            progress.update(bar, completed=min(steps, recipe.steps))
-            if steps >= recipe.steps and count % (ROUND * len(group)) == 0:
-                break
+        with closing(run_episodes(endless, workers)) as played:
+            for count, episode in enumerate(played, 1):
+                yield episode
+                steps += len(episode.rewards)
+                progress.update(bar, completed=min(steps, recipe.steps))
+                if steps >= recipe.steps and count % (ROUND * len(group)) == 0:
+                    break
 
 
 def _write(recipe: Recipe, episodes: list[Episode]) -> None:

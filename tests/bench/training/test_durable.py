@@ -479,6 +479,24 @@ def test_the_command_exits_with_75_and_resumes(tmp_path: Path) -> None:
     assert 30 <= saved[0] < saved[1]
 
 
+def test_a_signal_to_the_group_during_an_evaluation(tmp_path: Path) -> None:
+    """The environments' processes survive the signal: the state before the evaluation is saved."""
+    overrides = [
+        "algo=bc", "seeds=[0]", "algo.hidden=[8]", "algo.updates=2", "algo.warmup=0", f"dataset={ID}", "device=cpu", "eval.every=1",
+        "eval.episodes=5000", "eval.final_episodes=5000", "eval.workers=2",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "bench", *overrides]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if ": training, " in line)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGTERM)
+        said = process.stderr.readlines()
+    assert (process.returncode, said) == (75, ["SIGTERM: saved; run the same command again to resume (exit code 75)\n"])
+    assert list(tmp_path.glob("results/single/runs/*/checkpoint.safetensors"))
+
+
 class Held:
     """Evaluations before the last one begin and then wait for `go`."""
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -92,6 +96,19 @@ def test_an_episode_does_not_depend_on_the_number_of_processes() -> None:
 def test_an_endless_sequence_of_jobs_can_be_cut() -> None:
     endless = (Job("hopper", "Hopper-v5", 0, e) for e in range(10**9))
     assert [e.job.episode for e in islice(run_episodes(endless, workers=2), 5)] == list(range(5))
+
+
+def test_signals_to_the_processes_of_a_recording_do_not_end_it() -> None:
+    """Schedulers signal every process of a job; only the main process decides."""
+    endless = (Job("hopper", "Hopper-v5", 0, e) for e in range(10**9))
+    with closing(run_episodes(endless, workers=2)) as played:
+        next(played)
+        children = [child.pid for child in multiprocessing.active_children()]
+        for child in children:
+            os.kill(child, signal.SIGTERM)
+            os.kill(child, signal.SIGINT)
+        assert [next(played).job.episode for _ in range(12)] == list(range(1, 13))
+    assert not {child.pid for child in multiprocessing.active_children()} & set(children)
 
 
 def test_a_recorded_data_set_has_episodes_densities_and_provenance(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
