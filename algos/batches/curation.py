@@ -15,6 +15,7 @@ from torch import Tensor
 from algos.base import Episodes
 from algos.errors import ConfigError, require
 
+SUMMED_ROWS = 1 << 20  # rewards summed at once
 SCORES: dict[str, Callable[[Episodes], Tensor]] = {
     "return": lambda data: data.returns,
     "length": lambda data: data.lengths.double(),
@@ -76,31 +77,49 @@ def kept(data: Episodes, curation: Curation) -> Kept:
     """The number of trajectories that each filter of `curation` keeps of `data`. Scores must be finite."""
     scores = SCORES[curation.score](data).cpu().numpy()
     found = [best(scores, percentile) for percentile in curation.percentiles]
-    low = -np.inf if curation.min_score is None else curation.min_score
+    low = -np.inf if curation.min_score is None else curation.min_score - rounding(data, curation.score)
     ranks = [len(scores) - _first_rank(len(scores), percentile) for percentile in curation.percentiles]
-    return Kept(list(curation.percentiles), [int((scores[f] >= low).sum()) for f in found], ranks, len(scores))
+    reached = scores >= low
+    return Kept(list(curation.percentiles), [int(reached[f].sum()) for f in found], ranks, len(scores))
 
 
 def curate(data: Episodes, curation: Curation) -> Tensor:
     """The curated multiset: episode numbers [M] with repetition, on the device of `data`. Raises ConfigError as `strata` does."""
     scores = SCORES[curation.score](data).cpu().numpy()
-    return torch.from_numpy(strata(scores, curation.percentiles, curation.min_score)).to(data.observations.device)
+    low = None if curation.min_score is None else curation.min_score - rounding(data, curation.score)
+    return torch.from_numpy(strata(scores, curation.percentiles, low)).to(data.observations.device)
 
 
-def strata(scores: np.ndarray, percentiles: Sequence[float], min_score: float | None = None) -> np.ndarray:
+def rounding(data: Episodes, score: str) -> np.ndarray:
+    """Rounding error [E], at most, of the trajectory scores `score`, whose rewards are single precision: 0.7 is to reach 0.7."""
+    if score == "length":
+        return np.zeros(len(data.lengths))
+    if score == "final_reward":
+        magnitudes = data.rewards[data.offsets[1:] - 1].double().abs()
+    else:
+        magnitudes = torch.zeros(len(data.lengths), dtype=torch.float64, device=data.rewards.device)
+        for start in range(0, len(data.rewards), SUMMED_ROWS):  # in pieces: intermediate tensors are larger than the rewards
+            rewards = data.rewards[start : start + SUMMED_ROWS]
+            steps = torch.arange(start, start + len(rewards), device=rewards.device)
+            magnitudes.index_add_(0, torch.searchsorted(data.offsets, steps, right=True) - 1, rewards.double().abs())
+        magnitudes = magnitudes / data.lengths if score == "mean_reward" else magnitudes
+    return magnitudes.cpu().numpy() * float(np.finfo(np.float32).eps)
+
+
+def strata(scores: np.ndarray, percentiles: Sequence[float], min_score: float | np.ndarray | None = None) -> np.ndarray:
     """Multiset union of nested filters, `best` of each percentile, as episode numbers [M] with repetition, filter by filter.
 
     Ordinal reward R = sum_i 1[S > c_i] (arXiv 2507.12856): with {90, 95, 98} a top-2 % trajectory counts three times, the next 3 %
-    twice, the next 5 % once. Without percentiles every trajectory counts once. Trajectories below `min_score` (of a success flag, say) are
-    dropped. Raises ConfigError for scores that are not finite, and if no trajectory is left.
+    twice, the next 5 % once. Without percentiles every trajectory counts once. Trajectories below `min_score` (of a success flag, say; one
+    number, or one a trajectory [E]) are dropped. Raises ConfigError for scores that are not finite, and if no trajectory is left.
     """
     if not np.isfinite(scores).all():
         raise ConfigError(f"trajectory score of episode {int((~np.isfinite(scores)).argmax())} is not finite: curation needs finite scores")
     kept = np.concatenate([best(scores, percentile) for percentile in percentiles] if len(percentiles) else [np.arange(len(scores))])
     if min_score is not None:
-        kept = kept[scores[kept] >= min_score]
+        kept = kept[(scores >= min_score)[kept]]
     if not len(kept):
-        raise ConfigError(f"no trajectory is left after filtering: the best score is {scores.max():.6g}, min_score is {min_score}")
+        raise ConfigError(f"no trajectory is left after filtering: the best score is {scores.max():.6g}, min_score is {_single(min_score)}")
     return kept
 
 
@@ -119,6 +138,10 @@ def best(scores: np.ndarray, percentile: float) -> np.ndarray:
 def _first_rank(count: int, percentile: float) -> int:
     """The lowest rank, from 0, that reaches `percentile` among `count` scores."""
     return math.ceil((count - 1) * percentile / 100 - 1e-9)  # a rank that is whole but for rounding
+
+
+def _single(min_score: float | np.ndarray | None) -> str:
+    return "None" if min_score is None else f"{float(np.max(min_score)):.6g}"
 
 
 def _listed(values: Sequence[float]) -> str:

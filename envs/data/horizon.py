@@ -55,7 +55,7 @@ def keep_horizon(dataset: str, spec: Any, metadata: dict[str, Any], reference: R
     """
     own, name = limit_of(spec), spec.id
     if (steps := stated_limit(dataset, metadata, reference)) is not None:
-        note = f"evaluated over {steps} steps, as its reference scores are ({name} has {own or 'no limit'})"
+        note = f"evaluated over {steps} steps, its stated time limit ({name} has {own or 'none'})"
     elif (reference is None or own is None) and (steps := _data_limit(data)) is not None and (own is None or steps < own):
         limit = f"has {own}" if own else "states no max_episode_steps"
         note = f"evaluated over {steps} steps, as its episodes are ({name} {limit}; eval.max_episode_steps=N sets another)"

@@ -38,8 +38,12 @@ class Rule:
     def __str__(self) -> str:
         return f"{self.name}:{self.value}"
 
-    def keep(self, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Indices of the episodes to keep, rising; returns [E], lengths [E]."""
+    def keep(self, returns: np.ndarray, lengths: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+        """Indices of the episodes to keep, rising; returns [E], lengths [E], rounding [E] of the returns."""
+        if self.name == "min_return":
+            return np.flatnonzero(returns + rounding >= self.number())
+        if self.name == "max_return":
+            return np.flatnonzero(returns - rounding <= self.number())
         return RULES[self.name](self, returns, lengths)
 
     def number(self) -> float:
@@ -99,24 +103,15 @@ def _top(rule: Rule, returns: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-returns, kind="stable")[: rule.count(len(returns))])
 
 
-def _between(values: Callable[[np.ndarray, np.ndarray], np.ndarray], upper: bool) -> Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]:
-    def keep(rule: Rule, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        found = values(returns, lengths)
-        return np.flatnonzero(found <= rule.number() if upper else found >= rule.number())
-
-    return keep
-
-
 RULES: dict[str, Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]] = {
     "episodes": lambda rule, returns, _: rule.numbers(len(returns)),
     "first": lambda rule, returns, _: np.arange(rule.count(len(returns))),
     "sample": lambda rule, returns, _: np.arange(rule.count(len(returns))) * len(returns) // rule.count(len(returns)),
     "top": lambda rule, returns, _: _top(rule, returns),
-    "min_return": _between(lambda returns, _: returns, upper=False),
-    "max_return": _between(lambda returns, _: returns, upper=True),
-    "min_length": _between(lambda _, lengths: lengths, upper=False),
-    "max_length": _between(lambda _, lengths: lengths, upper=True),
+    "min_length": lambda rule, _, lengths: np.flatnonzero(lengths >= rule.number()),
+    "max_length": lambda rule, _, lengths: np.flatnonzero(lengths <= rule.number()),
 }
+NAMES = (*RULES, "min_return", "max_return")
 
 
 @dataclass(frozen=True)
@@ -127,11 +122,16 @@ class Part:
     remote: str | None
     rules: tuple[Rule, ...]
 
-    def select(self, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Numbers of the episodes that the rules keep, rising; returns [E], lengths [E]. Raises DataError if none is left."""
+    def select(self, returns: np.ndarray, lengths: np.ndarray, rounding: np.ndarray | None = None) -> np.ndarray:
+        """Numbers of the episodes that the rules keep, rising; returns [E], lengths [E]. Raises DataError if none is left.
+
+        rounding: [E], how far each return may be from its true value because rewards are single precision; an episode within it of a
+        bound is kept: a return of 0.7 reaches 0.7.
+        """
+        rounding = np.zeros(len(returns)) if rounding is None else rounding
         kept = np.arange(len(returns))
         for rule in self.rules:
-            kept = kept[rule.keep(returns[kept], lengths[kept])]
+            kept = kept[rule.keep(returns[kept], lengths[kept], rounding[kept])]
             if not len(kept):
                 raise DataError(
                     f"{self.dataset}@{rule}: no episode is left; returns are {returns.min():.6g} to {returns.max():.6g}, "
@@ -161,6 +161,6 @@ def _part(text: str, expression: str) -> Part:
 
 def _rule(text: str, part: str) -> Rule:
     name, colon, value = text.partition(":")
-    if name not in RULES or not colon:
-        raise DataError(f"dataset '{part}': unknown rule '{text}'; expected one of {', '.join(f'{name}:' for name in RULES)}")
+    if name not in NAMES or not colon:
+        raise DataError(f"dataset '{part}': unknown rule '{text}'; expected one of {', '.join(f'{name}:' for name in NAMES)}")
     return Rule(name, value)

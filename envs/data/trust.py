@@ -15,7 +15,7 @@ from typing import Any
 
 from envs.errors import DataError
 
-TRUSTED = ("gymnasium.envs", "gymnasium.wrappers", "gymnasium_robotics")
+TRUSTED = ("gymnasium.envs", "gymnasium.wrappers", "gymnasium_robotics", "envs.evaluation.d4rl_ant")
 ENTRY = re.compile(r"([\w.]+):([A-Z]\w*)")  # a class: functions of these packages can import other packages
 
 

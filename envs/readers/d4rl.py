@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import csv
 import difflib
+import json
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -31,9 +33,12 @@ from envs.data.minari_root import datasets_root, publish
 from envs.data.references import d4rl_row
 from envs.data.selection import ID
 from envs.errors import DataError
-from envs.readers.d4rl_environments import EvaluationEnv, evaluation_env, has_d4rl_rewards
+from envs.readers.d4rl_environments import CONTACT_FREE, ENVIRONMENTS, FORCES, EvaluationEnv, evaluation_env, has_d4rl_rewards
 from envs.readers.d4rl_file import Flat, check, opened
-from envs.readers.download import fetch, verify
+from envs.readers.download import digest_of, fetch, verify
+
+CONVERTER = 2  # raised when a file is converted differently
+WORDS = {"sha256": "the file", "trailing": "--trailing", "breaks": "--breaks", "env": "--env", "converter": "the version of the converter"}
 
 
 @cache
@@ -58,8 +63,7 @@ def obtain(dataset: str) -> Path:
         near = difflib.get_close_matches(name, addresses(), 3, 0.5)
         raise DataError(f"no D4RL data set '{name}'; near names: {', '.join(near) or 'none'}; python -m bench convert --list shows all")
     evaluation_env(name)  # refuse before a long download
-    url = addresses()[name]
-    path = local_folder() / Path(url).name
+    url, path = addresses()[name], _local_file(name)
     if not path.exists():
         try:
             fetch(url, path, check)
@@ -68,32 +72,76 @@ def obtain(dataset: str) -> Path:
             raise DataError(f"data set '{dataset}': {error}; {remedy}") from error
     else:
         verify(path)
-    return convert(path, dataset)
+    return convert(path, dataset, obtained=True)
 
 
-def convert(path: Path, dataset: str, trailing: str = "drop", breaks: str = "refuse", env: str | None = None) -> Path:
-    """Convert D4RL file `path` into Minari data set `dataset` and return its folder; do nothing if it exists.
+def refresh(dataset: str) -> None:
+    """Convert `dataset` (d4rl/NAME) again if D4RL's local file changed since `obtain` converted it, or a later version reads it otherwise.
 
-    trailing: "drop" or "keep". breaks: "refuse" or "cut". env: an environment's id; without it environment and reference scores are
-    those of D4RL's data set named by the last part of `dataset`. Another environment pays other rewards, so it gets no reference scores.
-    Raises DataError.
+    Data sets that `convert` was asked for stay, and so do those whose file is absent. Raises DataError for a file that cannot be used.
+    """
+    name = dataset.removeprefix("d4rl/")
+    if name not in addresses() or not (path := _local_file(name)).exists():
+        return
+    facts = _facts(datasets_root() / dataset) or {}
+    if not facts.get("obtained", "sha256" not in facts) or "file" not in facts:
+        return
+    stat = path.stat()
+    if [facts.get(key) for key in ("bytes", "modified_ns", "converter")] != [stat.st_size, stat.st_mtime_ns, CONVERTER]:
+        verify(path)
+        convert(path, dataset, facts.get("trailing", "drop"), facts.get("breaks", "refuse"), facts.get("env"), obtained=True)
+
+
+def _local_file(name: str) -> Path:
+    """The place of the file of D4RL's data set `name` in its local folder."""
+    return local_folder() / Path(addresses()[name]).name
+
+
+def _facts(folder: Path) -> dict[str, Any] | None:
+    """What `convert` wrote about the data set in `folder`; None for a data set that is no conversion."""
+    try:
+        facts = json.loads((folder / "data" / "metadata.json").read_text()).get("d4rl")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def convert(
+    path: Path, dataset: str, trailing: str = "drop", breaks: str = "refuse", env: str | None = None, obtained: bool = False
+) -> Path:
+    """Convert D4RL file `path` into Minari data set `dataset` and return its folder.
+
+    A conversion of the same file with the same options stays; one of another file or with other options is replaced, with a line. trailing:
+    "drop" or "keep". breaks: "refuse" or "cut". env: an environment's id; without it environment and reference scores are those of D4RL's
+    data set named by the last part of `dataset`. Another environment pays other rewards, so it gets no reference scores. obtained: the
+    conversion follows the file (`refresh`). Raises DataError, also for a data set of this id that is no conversion.
     """
     if not ID.fullmatch(dataset):
         raise DataError(f"'{dataset}' is not a Minari id; expected namespace/name-v0, such as d4rl/hopper-medium-replay-v2")
     root = datasets_root()
-    if (root / dataset / "data" / "metadata.json").exists():
-        return root / dataset
+    options = {"trailing": trailing, "breaks": breaks, "env": env, "converter": CONVERTER}
+    wanted = {"sha256": digest_of(path) if path.is_file() else None} | options  # `opened` refuses a file that is absent
+    exists = (root / dataset / "data" / "metadata.json").exists()
+    if exists:
+        if (before := _facts(root / dataset)) is None:
+            raise DataError(f"data set '{dataset}' exists in {root} and was not converted from a D4RL file; choose another id")
+        changed = [WORDS[key] for key, value in wanted.items() if before.get(key) != value]
+        if not changed:
+            return root / dataset
+        print(f"{dataset}: converting again, because {' and '.join(changed)} changed", file=sys.stderr, flush=True)
     name = dataset.split("/")[-1]
     environment = evaluation_env(name, env)
     with opened(path) as flat:
         starts, stops = flat.episodes(trailing, breaks)
         steps = len(flat.rewards)
         approximate = 0 if flat.next_observations is not None else sum(not flat.flags(stop - 1, stop)[0][0] for stop in stops.tolist())
-        facts = {
-            "file": path.name, "steps_in_file": steps, "trailing": trailing, "trailing_steps": steps - int(stops[-1]), "breaks": breaks,
-            "env": env, "next_observations": "derived" if flat.next_observations is None else "present", "approximate_ends": approximate,
+        stat = path.stat()
+        facts = wanted | {
+            "file": path.name, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, "obtained": obtained, "steps_in_file": steps,
+            "trailing_steps": steps - int(stops[-1]),
+            "next_observations": "derived" if flat.next_observations is None else "present", "approximate_ends": approximate,
         }  # fmt: skip
-        publish(dataset, root, lambda _: _write(flat, starts, stops, dataset, environment, facts), "converted")
+        publish(dataset, root, lambda _: _write(flat, starts, stops, dataset, environment, facts), "converted", overwrite=exists)
     return root / dataset
 
 
@@ -102,8 +150,11 @@ def _write(flat: Flat, starts: np.ndarray, stops: np.ndarray, dataset: str, envi
     import gymnasium
     import minari
 
-    spec, wide = environment.spec(), flat.observations.shape[1]
-    if (row := d4rl_row(dataset.split("/")[-1])) is not None and not facts["env"]:
+    wide = flat.observations.shape[1]
+    if environment == ENVIRONMENTS["ant"] and not any(piece[:, FORCES].any() for _, piece in flat.observations.pieces()):
+        environment = CONTACT_FREE
+    spec = environment.spec()
+    if (row := d4rl_row(dataset.split("/")[-1])) is not None and has_d4rl_rewards(environment.env_id):
         spec.max_episode_steps = int(row["time_limit"])  # pen: 100 steps, where AdroitHandPen has 200
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asks for an e-mail address and a link, and for a newer environment

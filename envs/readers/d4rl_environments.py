@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from envs.data.environments import find_spec
@@ -12,12 +12,16 @@ from envs.errors import DataError
 
 @dataclass(frozen=True)
 class EvaluationEnv:
-    """Environment `env_id` (with `kwargs`), the nearest one to D4RL's `original`. difference: a remark for tables, or empty."""
+    """Environment `env_id` (with `kwargs`), the nearest one to D4RL's `original`. difference: a remark for tables, or empty.
+
+    entry_point: the class of the environment where it is not the registered one.
+    """
 
     env_id: str
     original: str
     kwargs: tuple[tuple[str, Any], ...] = ()
     difference: str = ""
+    entry_point: str = ""
 
     @property
     def note(self) -> str:
@@ -27,6 +31,7 @@ class EvaluationEnv:
         """Gymnasium's spec. Raises DataError for an environment that is not registered."""
         spec = find_spec(self.env_id)
         spec.kwargs.update(self.kwargs)
+        spec.entry_point = self.entry_point or spec.entry_point
         return spec
 
 
@@ -43,6 +48,12 @@ ENVIRONMENTS = {
     "door": EvaluationEnv("AdroitHandDoor-v1", "D4RL's door-v0", difference=HAND_DISTANCE),
     "relocate": EvaluationEnv("AdroitHandRelocate-v1", "D4RL's relocate-v0", difference=HAND_DISTANCE),
 }
+FORCES = slice(27, 111)  # columns of the ant's observations
+CONTACT_FREE = replace(
+    ENVIRONMENTS["ant"],
+    difference=" with contact forces of 0, as in the file",
+    entry_point="envs.evaluation.d4rl_ant:ContactFreeAnt",
+)
 # No environment of Gymnasium has the observations of these: the difference, and a data set of Minari that was recorded again.
 INSTEAD = {
     "maze2d": ("4 numbers, PointMaze's 6 have the goal in them", "D4RL/pointmaze/umaze-v2"),

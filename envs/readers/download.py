@@ -50,7 +50,7 @@ def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
     try:
         with replacing(path) as scratch:
             _download(url, scratch)
-            sha256 = _digest(scratch, "sha256")
+            sha256 = digest_of(scratch)
             _compare(path, sha256, url)
             check(scratch)
         write_atomic(digest_file(path), f"{sha256}  {path.name}\n")
@@ -64,7 +64,7 @@ def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
 def verify(path: Path) -> None:
     """Raise DataError if the file at `path` is not the downloaded one. A file without a digest beside it passes."""
     if digest_file(path).is_file():
-        _compare(path, _digest(path, "sha256"), str(path))
+        _compare(path, digest_of(path), str(path))
 
 
 def digest_file(path: Path) -> Path:
@@ -81,8 +81,8 @@ def _compare(path: Path, sha256: str, what: str) -> None:
         )
 
 
-def _digest(path: Path, algorithm: str) -> str:
-    """Digest (hexadecimal) of the file at `path`."""
+def digest_of(path: Path, algorithm: str = "sha256") -> str:
+    """Digest (hexadecimal) of the file at `path`. Raises OSError."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, lambda: hashlib.new(algorithm, usedforsecurity=algorithm != "md5")).hexdigest()
 
@@ -107,7 +107,7 @@ def _download(url: str, path: Path) -> None:
             raise DataError(f"{url} was cut off after {f.tell():,} of {size:,} bytes; try again")
         digests = _sent_digests(answer.headers)
     for algorithm, sent in digests.items():
-        if (found := _digest(path, algorithm)) != sent:
+        if (found := digest_of(path, algorithm)) != sent:
             raise DataError(f"{url} was damaged on its way: {algorithm} {found[:16]}..., the server says {sent[:16]}...; try again")
 
 

@@ -113,10 +113,11 @@ class EpisodeFiles(ABC):
         """Rewards [T] of an episode, without reading the rest of it."""
         return _checked(self.where(episode), "rewards", self._columns(episode)("rewards", None), int(self.lengths[episode]), ())
 
-    def returns(self) -> np.ndarray:
-        """Raw return of each episode, [E] float64."""
-        rewards = (self.rewards(episode) for episode in range(len(self.lengths)))
-        return np.array([found.astype(np.float32).astype(np.float64).sum() for found in rewards])
+    def returns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Raw return of each episode [E] float64 as `Trajectories` has it, length [E], and its rounding error [E] at most."""
+        rewards = (self.rewards(episode).astype(np.float32).astype(np.float64) for episode in range(len(self.lengths)))
+        returns, magnitudes = np.array([(found.sum(), np.abs(found).sum()) for found in rewards]).reshape(-1, 2).T
+        return returns, self.lengths, magnitudes * np.finfo(np.float32).eps
 
     def _from_zero(self, where: str, actions: np.ndarray) -> np.ndarray:
         """Actions [T, act]; discrete actions [T, 1], counted from 0."""

@@ -53,7 +53,7 @@ def _read(dataset: str, parts: list[Part], allocate: Allocate, choice: EnvChoice
         for part in parts:
             found = open_dataset(part.dataset, datasets_root() / part.dataset, stack, choice)
             if part.rules:
-                found = replace(found, episodes=part.select(found.files.returns(), found.files.lengths))
+                found = replace(found, episodes=part.select(*found.files.returns()))
             opened.append(found)
         return join(dataset, opened, allocate, choice)
 

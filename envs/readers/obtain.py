@@ -29,6 +29,8 @@ def obtain(part: Part) -> None:
     """Find the data set of `part` in Minari's root; else record a built-in one, convert D4RL's, download others. Raises DataError."""
     dataset, root = part.dataset, datasets_root()
     if (root / dataset / "data").exists():
+        if dataset.startswith("d4rl/"):
+            d4rl.refresh(dataset)
         return
     if dataset in recipes():
         record(dataset)

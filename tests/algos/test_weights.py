@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from algos.batches.curation import SCORES, Curation, best, kept, strata
+from algos.batches.curation import SCORES, Curation, best, curate, kept, strata
 from algos.errors import ConfigError
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Adam
@@ -193,6 +193,27 @@ def test_equal_scores_are_said() -> None:
     assert line(lake, [90]) == "equal scores at the cut: percentile 90 keeps 3 of 100 trajectories, not 10"
     assert line(range(100), [90, 95, 98]) is None
     assert line(lake, []) is None
+
+
+@pytest.mark.parametrize(
+    ("score", "rewards", "limit"),
+    [
+        ("return", [0.7], 0.7),
+        ("return", [100, -99.3], 0.7),
+        ("mean_reward", [0.7] * 3, 0.7),
+        ("final_reward", [5, 0.7], 0.7),
+        ("length", [1, 1], 2),
+    ],
+)
+def test_a_trajectory_whose_score_is_min_score_is_kept(score: str, rewards: Sequence[float], limit: float) -> None:
+    """Rewards are single precision: one of 0.7 is 0.69999999."""
+    steps = len(rewards)
+    flags = np.arange(steps) == steps - 1
+    data = from_episodes([(np.zeros((steps + 1, 1)), np.zeros((steps, 1)), np.array(rewards), flags, ~flags & False)])
+    assert curate(data, Curation(score=score, min_score=limit)).tolist() == [0]
+    assert kept(data, Curation([50], score, limit)).kept == [1]
+    with pytest.raises(ConfigError, match="no trajectory is left"):
+        curate(data, Curation(score=score, min_score=limit + 1e-4))
 
 
 def test_no_trajectory_left_is_an_error() -> None:

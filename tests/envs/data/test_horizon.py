@@ -49,7 +49,7 @@ def test_minaris_pen_is_evaluated_over_the_100_steps_of_its_scores() -> None:
     change(path, env_spec=json.dumps(spec), eval_env_spec=json.dumps(spec), ref_min_score=96.262799, ref_max_score=3076.8331017826877)
     data = load("D4RL/pen/human-v2")
     assert limit(data) == 100
-    assert data.remarks == "evaluated over 100 steps, as its reference scores are (AdroitHandPen-v1 has 200)"
+    assert data.remarks == "evaluated over 100 steps, its stated time limit (AdroitHandPen-v1 has 200)"
     assert limit(load("D4RL/pen/human-v2")) == 100  # from the cache
     with Evaluator(data.env_spec, 1) as environments:
         assert environments.run(lambda o: np.zeros((len(o), 24), np.float32), np.array([[0]])).lengths.tolist() == [[100]]
@@ -142,5 +142,3 @@ def test_d4rls_limits_are_those_of_its_environments_here() -> None:
         domain = row["dataset"].split("-")[0]
         steps = ENVIRONMENTS[domain].spec().max_episode_steps
         assert (int(row["time_limit"]), steps) == ((100, 200) if domain == "pen" else (steps, steps))
-    for row in (row for row in table() if row["family"] == "iwsft"):
-        assert int(row["time_limit"]) == find_spec(row["env_id"]).max_episode_steps

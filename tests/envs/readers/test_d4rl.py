@@ -14,9 +14,11 @@ import pytest
 
 from envs.data.references import D4RL, built_in_table, d4rl_row, table
 from envs.errors import DataError
+from envs.evaluation.rollout import Evaluator
 from envs.readers import d4rl
 from envs.readers.d4rl_environments import evaluation_env
 from envs.readers.load import load
+from tests.helpers.logged import ragged, write
 
 N_OBS, N_ACT = 11, 3  # Hopper
 MEDIUM = "d4rl/hopper-medium-v2"
@@ -101,6 +103,81 @@ def test_trailing_steps_are_kept_as_a_truncated_episode(tmp_path):
     assert not bool(data.trajectories.terminated[-1])
 
 
+def test_a_changed_file_and_changed_options_are_converted_again(tmp_path, capsys):
+    path, _ = golden(tmp_path)
+    d4rl.convert(path, MEDIUM)
+    before = os.stat(tmp_path / "minari" / MEDIUM / "data" / "main_data.hdf5").st_ino
+    d4rl.convert(path, MEDIUM)
+    assert os.stat(tmp_path / "minari" / MEDIUM / "data" / "main_data.hdf5").st_ino == before
+    assert capsys.readouterr().err == ""
+    assert load(MEDIUM).trajectories.num_episodes == 4
+    d4rl.convert(path, MEDIUM, trailing="keep")
+    assert capsys.readouterr().err == f"{MEDIUM}: converting again, because --trailing changed\n"
+    assert load(MEDIUM).trajectories.num_episodes == 5
+    save(path, arrays({5: "t"}, 6))
+    d4rl.convert(path, MEDIUM, env="Hopper-v5")
+    assert capsys.readouterr().err == f"{MEDIUM}: converting again, because the file and --trailing and --env changed\n"
+    data = load(MEDIUM)
+    assert data.trajectories.lengths.tolist() == [6]
+    assert '"id": "Hopper-v5"' in data.env_spec
+
+
+def test_a_file_that_became_unusable_leaves_the_conversion(tmp_path):
+    path, _ = golden(tmp_path)
+    d4rl.convert(path, MEDIUM)
+    path.write_bytes(b"no HDF5")
+    with pytest.raises(DataError, match="cannot be read"):
+        d4rl.convert(path, MEDIUM)
+    path.unlink()
+    with pytest.raises(DataError, match="it is missing"):
+        d4rl.convert(path, MEDIUM)
+    assert load(MEDIUM).trajectories.num_episodes == 4
+
+
+def test_a_data_set_that_is_no_conversion_is_not_replaced(tmp_path):
+    path, _ = golden(tmp_path)
+    write("mine/hopper-v0", ragged(0))
+    with pytest.raises(DataError, match=r"'mine/hopper-v0' exists in .* and was not converted from a D4RL file; choose another"):
+        d4rl.convert(path, "mine/hopper-v0", env="Hopper-v4")
+
+
+def test_a_replaced_local_file_is_converted_again(tmp_path, capsys):
+    path, _ = golden(tmp_path)
+    place = d4rl.local_folder() / "hopper_medium-v2.hdf5"
+    place.parent.mkdir(parents=True)
+    path.rename(place)
+    assert load(MEDIUM).trajectories.num_episodes == 4
+    save(place, arrays({5: "t"}, 6))
+    assert load(MEDIUM).trajectories.lengths.tolist() == [6]
+    assert capsys.readouterr().err == f"{MEDIUM}: converting again, because the file changed\n"
+
+
+def test_a_conversion_with_options_stays_when_a_run_uses_it(tmp_path):
+    """Only the file is followed, and only by data sets that were made from D4RL's folder on first use."""
+    path, _ = golden(tmp_path)
+    d4rl.convert(path, MEDIUM, trailing="keep")
+    save(d4rl.local_folder() / "hopper_medium-v2.hdf5", arrays({5: "t"}, 6))
+    assert load(MEDIUM).trajectories.num_episodes == 5
+
+
+@pytest.mark.parametrize("forces", [0.0, 0.5])
+def test_ants_contact_forces_are_0_in_evaluation_where_they_are_in_the_file(tmp_path, forces):
+    rng = np.random.default_rng(0)
+    observations = np.concatenate([rng.normal(size=(50, 27)), np.full((50, 84), forces)], 1)
+    steps = {"observations": observations, "actions": rng.uniform(-1, 1, (50, 8)), "rewards": np.ones(50), "terminals": np.arange(50) == 49}
+    save(tmp_path / "ant.hdf5", steps)
+    d4rl.convert(tmp_path / "ant.hdf5", "d4rl/ant-medium-v2")
+    data = load("d4rl/ant-medium-v2")
+    assert data.reference.expert == 3879.7
+    assert ("with contact forces of 0, as in the file" in data.note) == (forces == 0)
+    played = []
+    with Evaluator(data.env_spec, 1) as environments:
+        environments.run(lambda o: (played.append(o.copy()), np.zeros((len(o), 8), np.float32))[1], np.array([[0]]))
+    seen = np.concatenate(played)
+    assert seen.shape[1] == 111
+    assert bool(seen[:, 27:].any()) == (forces != 0)
+
+
 def test_pen_is_evaluated_over_d4rls_100_steps(tmp_path):
     """AdroitHandPen has 200, in which returns are twice those that the reference scores are of."""
     rng = np.random.default_rng(0)
@@ -168,6 +245,7 @@ GROWTH = """
 import re, sys
 from pathlib import Path
 
+from envs.evaluation.rollout import Evaluator
 from envs.readers import d4rl
 
 def most():

@@ -201,6 +201,22 @@ def test_expressions_that_are_refused(expression, message):
         load(expression)
 
 
+@pytest.mark.parametrize(
+    ("rewards", "limit"),
+    [([0.7], 0.7), ([0.1] * 7, 0.7), ([100, -99.3], 0.7), ([-0.1] * 3, -0.3), ([0.1, 0.2, -0.3], 0), ([1e-9] * 3, 3e-9)],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_episode_whose_return_is_the_bound_is_kept(rewards, limit, dtype):
+    """Rewards are stored in single precision: the sum of one reward of 0.7 is 0.69999999."""
+    off = abs(limit) * 1e-4 + 1e-4 * max(map(abs, rewards))
+    episodes = [episode(np.random.default_rng(0), len(rewards)) | {"rewards": np.array(rewards, dtype)}]
+    far = [e | {"rewards": e["rewards"] + np.array(change, dtype) / len(rewards)} for e in episodes for change in (-off, off)]
+    write("tt/bounds-v0", episodes + far)
+    assert load(f"tt/bounds-v0@min_return:{limit}").trajectories.num_episodes == 2
+    assert load(f"tt/bounds-v0@max_return:{limit}").trajectories.num_episodes == 2
+    assert load(f"tt/bounds-v0@min_return:{limit}@max_return:{limit}").trajectories.num_episodes == 1
+
+
 def test_data_sets_combine_with_their_own_selections():
     a, b = ragged(0), ragged(1)
     write("tt/a-v0", a)
