@@ -30,6 +30,7 @@ HOPPER = "iwsft/hopper/medium-replay-v0"
 MIXED = tuple(f"iwsft/{name}/mixed-v0" for name in ("hopper", "walker2d", "halfcheetah"))
 SHARES = {"iql": 1.0, "td3_bc": 1.0, "rebrac": 0.4, "cql": 0.3}
 """Methods of the stage train, with the share of --updates that each does: updates of the last ones cost several times more."""
+RECORDING = 90.0  # seconds at most for recording a data set; the others are used without it
 AT_ONCE = 4  # processes that share the GPU
 
 
@@ -59,10 +60,10 @@ class Machine:
         with (self.out / f"{name}.log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-m", *words], stdout=log, stderr=log, start_new_session=True)
 
-    def finish(self, name: str, process: subprocess.Popen[bytes], started: float) -> int:
-        """Wait for `process` until the time is over, then ask it to save and stop. Returns its exit code."""
+    def finish(self, name: str, process: subprocess.Popen[bytes], started: float, within: float = float("inf")) -> int:
+        """Wait for `process` until it has run `within` seconds or the time is over, then ask it to save and stop. Returns its exit code."""
         try:
-            process.wait(max(0.0, self.left()))
+            process.wait(max(0.0, min(self.left(), started + within - time.monotonic())))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -214,7 +215,7 @@ def main(words: Sequence[str] | None = None) -> int:
     recording = time.monotonic()
     recorders = [(data, m.start(f"record-{data.replace('/', '-')}", "bench", "inspect", data)) for data in recorded]
     for data, process in recorders:
-        m.finish(f"record {data}", process, recording)
+        m.finish(f"record {data}", process, recording, RECORDING)
     for name in a.stages or STAGES:
         STAGES[name](m)
     (a.out / "summary.txt").write_text("\n".join(m.lines) + "\n")
