@@ -212,8 +212,9 @@ def costs_of(runs: Runs) -> list[list[str]]:
     found: dict[str, list[Row]] = {}
     runs = pooled(runs)
     for (record, episodes), method in zip(runs, method_names([record for record, _ in runs]), strict=True):
-        above = selections(record, episodes)["last"].mean() > record["data_return_mean"]
-        seconds, played = record["wall_time_s"] / len(record["seeds"]), record["final_episodes"] > 0
+        mean = record["data_return_mean"]  # None: of other rewards than the environment's
+        above = mean is not None and selections(record, episodes)["last"].mean() > mean
+        seconds, played = record["wall_time_s"] / len(record["seeds"]), record["final_episodes"] > 0 and mean is not None
         found.setdefault(method, []).append(record | {"seconds": seconds, "above": above, "played": played})
     rows = [["method", "parameters", "updates", "seconds a seed", "sets above the data's mean return"]]
     for method in in_order(list(found)):

@@ -75,8 +75,8 @@ VERSIONS = Check(
 REQUIRED: dict[str, Check] = {
     "suite": NAME, "dataset": NAME, "algo": NAME, "seeds": SEED_LIST, "updates": whole(1), "eval_every": whole(1),
     "eval_episodes": whole(0, EPISODES), "final_episodes": whole(0, EPISODES), "last_k": whole(1), "reference": optional(MAPPING),
-    "data_return_mean": number(), "clipped_actions": number(0, 1), "config_hash": NAME, "dataset_digest": NAME, "code_revision": text(),
-    "device": text(), "parameters": whole(), "versions": VERSIONS, "wall_time_s": number(0),
+    "data_return_mean": optional(number()), "clipped_actions": number(0, 1), "config_hash": NAME, "dataset_digest": NAME,
+    "code_revision": text(), "device": text(), "parameters": whole(), "versions": VERSIONS, "wall_time_s": number(0),
 }  # fmt: skip
 OPTIONAL: dict[str, Check] = {
     "environment": MAPPING, "note": optional(text(10_000)), "pi_ref_dataset": optional(NAME), "precision": text(),

@@ -128,7 +128,7 @@ class RunInProgress:
             "note": "; ".join(filter(None, (data.remarks, _own_environment(config, data)))), "pi_ref_dataset": config.pi_ref.dataset,
             "domain_settings": None if tuned is None else tuned.record(), "curation": None if strata is None else strata._asdict(),
             "strata_coincide": strata is not None and strata.coincide,
-            "data_return_mean": float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
+            "data_return_mean": None if data.other_rewards else float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
             "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
             "dataset_digest": data.trajectories.digest,
             "code_revision": code_revision(),

@@ -36,7 +36,7 @@ from envs.untrusted import opened, read_json
 DIGEST = re.compile(r"[0-9a-f]{64}")
 INDEX_BYTES = 16 << 20
 CHECKED = 2 * 2**30  # bytes of arrays; checking a larger copy takes as long as reading the data set again
-FORMAT = 6  # raised when the same files are read differently
+FORMAT = 7  # raised when the same files are read differently
 # Linux refuses a copy-on-write map larger than memory without this flag, which Python 3.11 does not name. x86, ARM and RISC-V.
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 

@@ -23,7 +23,7 @@ class LoggedData:
     for tables, or empty. own_env: the data set's own environment in words where `env_spec` is another one (envs.data.env_choice); reference
     scores then do not hold and are None. Else empty. horizon: a remark on a
     time limit that is not the environment's own, or empty. unscored: why no reference holds and none is measured, so that returns stay raw;
-    else empty.
+    else empty. other_rewards: the data's rewards are not those of the environment of evaluation, and so are their returns.
     """
 
     dataset: str
@@ -36,6 +36,7 @@ class LoggedData:
     own_env: str = ""
     horizon: str = ""
     unscored: str = ""
+    other_rewards: bool = False
 
     @property
     def remarks(self) -> str:

@@ -19,7 +19,8 @@ from envs.data.references import Reference
 from envs.evaluation.rollout import Evaluator
 from envs.files import write_json
 
-EPISODES = 20  # of the random policy
+EPISODES = 100  # of the random policy
+ENVIRONMENTS = 20  # that play them side by side
 BEST = 0.05  # share of the data's episodes, by return, whose mean is 100
 SEED = 0x5EED  # of the random policy and its episodes
 
@@ -30,25 +31,29 @@ def measured_reference(data: LoggedData, environments: Evaluator) -> Reference |
     environments: an evaluator of data.env_spec. The random policy is measured once and kept in Minari's root. Raises DataError if an
     environment fails.
     """
-    random = _random_return(data, environments)
+    random = _random_returns(data, environments)
     returns = np.sort(data.trajectories.returns.numpy())
     best = float(returns[-max(1, round(BEST * len(returns))) :].mean())
-    return Reference("measured", random, best) if best > random else None
+    mean, error = float(random.mean()), float(random.std(ddof=1) / len(random) ** 0.5)
+    # The best episodes define score 100: their mean is no estimate.
+    return Reference("measured", mean, best, error, 0.0) if best > mean else None
 
 
-def _random_return(data: LoggedData, environments: Evaluator) -> float:
-    """Mean return of the random policy, from the cache in Minari's root if it is there."""
+def _random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
+    """Raw returns [EPISODES] of the random policy, from the cache in Minari's root if they are there."""
     packages = {p: _version(p) for p in ("gymnasium", "gymnasium-robotics", "mujoco")}
     key = hashlib.sha256(json.dumps([data.env_spec, data.units.to_json(), packages, EPISODES, SEED]).encode()).hexdigest()[:32]
     path = datasets_root() / ".cache" / "random" / f"{key}.json"
     try:
-        return float(json.loads(path.read_text())["mean"])
+        found = np.asarray(json.loads(path.read_text())["returns"], np.float64)
+        if found.shape == (EPISODES,) and np.isfinite(found).all():
+            return found
     except (OSError, ValueError, KeyError, TypeError):
         pass
     returns = random_returns(data, environments)
     with contextlib.suppress(OSError):  # a root that cannot be written: measured again next time
-        write_json(path, {"mean": float(returns.mean()), "returns": returns.tolist(), "env_spec": data.env_spec})
-    return float(returns.mean())
+        write_json(path, {"returns": returns.tolist(), "env_spec": data.env_spec})
+    return returns
 
 
 def _version(package: str) -> str | None:
@@ -65,4 +70,4 @@ def random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
     def act(observations: np.ndarray) -> np.ndarray:
         return data.units.random(rng, len(observations))
 
-    return environments.run(act, np.arange(SEED, SEED + EPISODES).reshape(-1, 1)).returns[:, 0]
+    return environments.run(act, np.arange(SEED, SEED + EPISODES).reshape(ENVIRONMENTS, -1)).returns.ravel()

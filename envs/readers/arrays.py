@@ -21,6 +21,7 @@ from envs.data.environments import find_spec
 from envs.data.minari_root import datasets_root, publish
 from envs.data.selection import ID
 from envs.data.spaces import is_image, row_shape
+from envs.data.wrappers import stripped
 from envs.errors import DataError
 from envs.readers.steps import NAMES, REQUIRED, Source, Steps, steps_of
 
@@ -130,6 +131,7 @@ def _spaces(env: Any, steps: Steps) -> tuple[Any, spaces.Space, spaces.Space]:
     if env is None:
         return None, _unbounded(steps.observations, steps.observations.shape[1:] or (1,)), _inferred(steps)
     spec = find_spec(env) if isinstance(env, str) else getattr(env, "spec", env)
+    stripped(steps.source.name, spec)  # refuses wrappers that no evaluation can repeat before anything is written
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a newer version exists
         made = gymnasium.make(spec, disable_env_checker=True)

@@ -120,7 +120,9 @@ def join(dataset: str, opened: list[Opened], allocate: Allocate, choice: EnvChoi
         notes.append(f"action entries {entries} have no bounds near the data's: scaled by the data's smallest and largest values")
     reference = None if played.own_env or choice.without or unscored else reference
     note = "; ".join(dict.fromkeys(notes))
-    return LoggedData(dataset, trajectories, units, played.spec, reference, clipped, note, played.own_env, played.horizon, unscored)
+    return LoggedData(
+        dataset, trajectories, units, played.spec, reference, clipped, note, played.own_env, played.horizon, unscored, bool(played.rewards)
+    )
 
 
 def _scale_actions(data: Trajectories, episodes: np.ndarray, parts: list[ActionUnits], played: ActionUnits, units: ActionUnits) -> float:

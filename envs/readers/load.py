@@ -73,10 +73,19 @@ def _to_index(data: LoggedData) -> dict[str, Any]:
     """All of `data` but its trajectories, for the cache's index."""
     reference = None if data.reference is None else vars(data.reference)
     facts = {"env_spec": data.env_spec, "own_env": data.own_env, "reference": reference, "clipped": data.clipped, "note": data.note}
-    return data.units.to_json() | facts | {"horizon": data.horizon, "unscored": data.unscored}
+    return data.units.to_json() | facts | {"horizon": data.horizon, "unscored": data.unscored, "other_rewards": data.other_rewards}
 
 
 def _from_index(dataset: str, trajectories: Trajectories, index: dict[str, Any]) -> LoggedData:
     reference = None if index["reference"] is None else Reference(**index["reference"])
-    facts = (index["env_spec"], reference, index["clipped"], index["note"], index["own_env"], index["horizon"], index["unscored"])
+    facts = (
+        index["env_spec"],
+        reference,
+        index["clipped"],
+        index["note"],
+        index["own_env"],
+        index["horizon"],
+        index["unscored"],
+        index["other_rewards"],
+    )
     return LoggedData(dataset, trajectories, ActionUnits.from_json(index), *facts)

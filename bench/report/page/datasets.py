@@ -29,7 +29,7 @@ def _facts(record: Row, metadata: Row) -> list[tuple[str, str]]:
     ]
     if isinstance(metadata.get("env_spec"), str):
         facts.append(("environment", str(json.loads(metadata["env_spec"]).get("id", ""))))
-    facts.append(("mean return", spell_return(mean)))
+    facts.append(("mean return", "of other rewards than the environment's" if mean is None else spell_return(mean)))
     if reference is None:
         facts.append(("reference", "none: raw returns are shown"))
     else:

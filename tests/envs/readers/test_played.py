@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 from gymnasium import wrappers
 
+from bench.training.shared import Shared
 from envs.data.logged_data import differences_between
+from envs.data.references import Reference
 from envs.errors import DataError
+from envs.evaluation.measured_reference import measured_reference, random_returns
 from envs.evaluation.rollout import Evaluator
+from envs.readers.arrays import data_from_arrays
 from envs.readers.load import load
+from tests.helpers import toys
 from tests.helpers.logged import write_spec
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*precision lowered by casting", "ignore:.*out of date")
@@ -57,7 +62,7 @@ class Own(gymnasium.RewardWrapper, gymnasium.utils.RecordConstructorArgs):
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    monkeypatch.setenv("IWSFT_TRUSTED_PACKAGES", "tests.envs.readers.test_played")
+    monkeypatch.setenv("IWSFT_TRUSTED_PACKAGES", "tests.envs.readers.test_played,tests.helpers.toys")
     return tmp_path
 
 
@@ -120,7 +125,7 @@ def test_rewards_are_the_environments_own(name: str, metadata: dict[str, float])
     for data in (load("tt/rewards-v0"), load("tt/rewards-v0")):  # read, and from the cache
         assert name not in data.env_spec
         assert f"recorded through {name}" in data.note
-        assert (data.reference, f"recorded through {name}" in data.unscored) == (None, True)
+        assert (data.reference, data.other_rewards, f"recorded through {name}" in data.unscored) == (None, True, True)
     first, again = returns(data.env_spec, data.units, 0.5, times=2)
     assert first == again == pytest.approx(plain_return(0.5), rel=1e-5)
 
@@ -249,3 +254,34 @@ def test_pi_refs_data_are_of_the_same_environment() -> None:
     plain, scaled, heavy = (load(f"tt/{name}-v0") for name in ("plain", "scaled", "heavy"))
     assert differences_between(plain, scaled) == differences_between(scaled, plain) == ""
     assert differences_between(plain, heavy) == "environments Pendulum-v1: g = 'its default' and 20.0"
+
+
+def test_arrays_of_such_observations_are_refused_before_they_are_written(root: Path) -> None:
+    env = pendulum(wrappers.NormalizeObservation)
+    with pytest.raises(DataError, match="NormalizeObservation"):
+        data_from_arrays("mine/x-v0", np.zeros((4, 3)), np.zeros((4, 1)), np.zeros(4), np.arange(4) == 3, env=env)
+    assert not (root / "mine").exists()
+
+
+# Scores.
+
+
+def test_unusable_reference_scores_leave_raw_returns() -> None:
+    record("tt/equal-v0", pendulum(), ref_min_score=1.0, ref_max_score=1.0)
+    for data in (load("tt/equal-v0"), load("tt/equal-v0")):
+        assert (data.reference, data.other_rewards) == (None, False)
+        assert "ref_min_score = 1 is not below ref_max_score = 1" in data.unscored
+        assert data.note == data.unscored
+    with Shared(lambda *_: pytest.fail("no reference is measured")) as shared:
+        assert shared.data("tt/equal-v0").reference is None
+
+
+def test_a_measured_reference_has_an_error() -> None:
+    toys.record("tt/boxed-v0", toys.spec("Boxed", low=[-1.0], high=[1.0]), act=lambda _: np.ones(1, np.float32))  # pays the action
+    data = load("tt/boxed-v0")
+    with Evaluator(data.env_spec, workers=1) as environments:
+        returns = random_returns(data, environments)
+        reference = measured_reference(data, environments)
+    assert len(np.unique(returns)) == len(returns) == 100
+    assert reference == Reference("measured", float(returns.mean()), 5.0, pytest.approx(returns.std(ddof=1) / 10), 0.0)
+    assert measured_reference(data, environments) == reference  # kept: the closed environments are not asked again
