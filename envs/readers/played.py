@@ -17,7 +17,7 @@ from gymnasium import spaces
 from envs.data.actions import ActionUnits, supported
 from envs.data.env_choice import EnvChoice, describe, differences, same_environment
 from envs.data.environments import quiet
-from envs.data.horizon import keep_horizon, limit_of, limited, longest_limit
+from envs.data.horizon import keep_horizon, limit_of, limited, longest_limit, stated_limit
 from envs.data.references import Reference
 from envs.data.spaces import form, width
 from envs.data.trajectories import Trajectories
@@ -84,6 +84,8 @@ def played_in(opened: Sequence[Opened], trajectories: Trajectories, reference: R
         units = _widest(opened) if all(part.inferred for part in opened) else first.declared
         parts = _units_of_parts(opened, owns, units)
         return Played(units, parts, "", "" if own is None else describe(own.spec), "", rewards)
+    if choice.max_episode_steps is None:
+        _check_one_limit(opened, owns, reference)
     chosen = stripped(f"env = {choice.env}", choice.find()).spec if choice.replaces else None
     env = _made(first, own, chosen, choice)
     try:
@@ -151,6 +153,18 @@ def _check_one_environment(first: Opened, first_own: Stripped | None, other: Ope
         raise DataError(f"{names}: their environments differ ({differing})")
     if other_own.rewards != first_own.rewards:
         raise DataError(f"{names}: their rewards were changed by different wrappers ({_listed(other_own)} and {_listed(first_own)})")
+
+
+def _check_one_limit(opened: Sequence[Opened], owns: Sequence[Stripped | None], reference: Reference | None) -> None:
+    """Raise DataError if the data sets have different time limits."""
+    limits = [
+        stated_limit(part.files.dataset, part.files.metadata, reference) or limit_of(own.spec)
+        for part, own in zip(opened, owns, strict=True)
+        if own is not None
+    ]
+    if other := next((k for k, limit in enumerate(limits) if limit != limits[0]), 0):
+        names = f"{opened[other].files.dataset} cannot be combined with {opened[0].files.dataset}"
+        raise DataError(f"{names}: their time limits differ ({limits[other]} and {limits[0]} steps); set one with eval.max_episode_steps=N")
 
 
 def _listed(own: Stripped) -> str:

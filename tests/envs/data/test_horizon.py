@@ -127,6 +127,14 @@ def test_the_limit_can_be_set_and_scores_of_another_are_not_shown() -> None:
             assert shared.data("toy/scored-v0", 1, choice).reference.expert == 40
 
 
+def test_parts_of_different_limits_are_refused() -> None:
+    toys.record("toy/one-v0", toys.spec("Toy", 50, steps=99), max_episode_steps=20)
+    toys.record("toy/two-v0", toys.spec("Toy", 50, steps=99), max_episode_steps=30)
+    with pytest.raises(DataError, match=r"toy/two-v0 cannot be combined with toy/one-v0: their time limits differ \(30 and 20 steps\)"):
+        load("toy/one-v0+toy/two-v0")
+    assert played(load("toy/one-v0+toy/two-v0", choice=EnvChoice(None, 25))) == [25, 25]
+
+
 def test_limits_of_wrappers_count() -> None:
     wrapper = WrapperSpec("TimeLimit", "gymnasium.wrappers.common:TimeLimit", {"max_episode_steps": 7})
     spec = replace(toys.spec("Toy", 50), additional_wrappers=(wrapper,))
