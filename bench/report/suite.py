@@ -12,6 +12,7 @@ from bench.report.render import latex, long_csv, markdown, markdown_rows
 from bench.report.tables import COSTS_NOTE, PUBLISHED_WARNING, Table, costs_of, published_tables, score_tables
 from bench.results import published
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
+from bench.results.pooling import pooled
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
 from bench.results.runs import Runs, no_runs, suite_runs, tables_lock
 from envs.files import remove_scratch, write_atomic
@@ -37,14 +38,15 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
         if not options.mixed:
             remedy = f"python -m bench tables {suite} --mixed writes one table per protocol; suite=NAME puts other runs in another folder"
             refuse_mixed(str(suite), measured_runs(records), remedy)
-        tables, board = score_tables(runs), board_of(suite, runs, options.root)
+        results = pooled(runs)
+        tables, board = score_tables(results), board_of(suite, results, options.root)
         from_papers = published.rows(sorted({r["dataset"] for r in records})) if options.published else []
         papers = published_tables(from_papers)
         text = _markdown(tables, papers)
         files = {
             "table.md": text, "table.tex": latex(tables), "table.csv": long_csv(tables), "scores.csv": scores_csv(runs),
             "leaderboard.csv": board_csv(pd.DataFrame([*board.to_dict("records"), *from_papers], columns=COLUMNS)),
-            "costs.md": "\n".join([COSTS_NOTE, "", *markdown_rows(costs_of(runs)), ""]),
+            "costs.md": "\n".join([COSTS_NOTE, "", *markdown_rows(costs_of(results)), ""]),
         }  # fmt: skip
         for name, content in files.items():
             write_atomic(suite / name, content)

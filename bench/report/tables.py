@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import pandas as pd
+import numpy as np
 
 from bench.numbers import decimals
 from bench.results import published
@@ -215,22 +215,17 @@ def costs_of(runs: Runs) -> list[list[str]]:
         mean = record["data_return_mean"]  # None: of other rewards than the environment's
         above = mean is not None and selections(record, episodes)["last"].mean() > mean
         seconds, played = record["wall_time_s"] / len(record["seeds"]), record["final_episodes"] > 0 and mean is not None
-        found.setdefault(method, []).append(record | {"seconds": seconds, "above": above, "played": played})
+        own = {name: record[name] for name in ("parameters", "updates")}
+        found.setdefault(method, []).append(own | {"seconds": seconds, "above": above, "played": played})
     rows = [["method", "parameters", "updates", "seconds a seed", "sets above the data's mean return"]]
     for method in in_order(list(found)):
-        own = pd.DataFrame(found[method])
-        rows.append(
-            [
-                method,
-                _span(own["parameters"]),
-                _span(own["updates"]),
-                f"{own['seconds'].mean():.0f}",
-                f"{own['above'].sum()} of {own['played'].sum()}",
-            ]
+        parameters, updates, times, above, played = (
+            [r[name] for r in found[method]] for name in ("parameters", "updates", "seconds", "above", "played")
         )
+        rows.append([method, _span(parameters), _span(updates), f"{np.mean(times):.0f}", f"{sum(above)} of {sum(played)}"])
     return rows
 
 
-def _span(values: pd.Series) -> str:
-    low, high = f"{values.min():,}", f"{values.max():,}"
+def _span(values: Sequence[int]) -> str:
+    low, high = f"{min(values):,}", f"{max(values):,}"
     return low if low == high else f"{low} to {high}"

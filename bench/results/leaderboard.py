@@ -115,7 +115,8 @@ def scores_csv(runs: Runs) -> str:
     for record, episodes in runs:
         reference = reference_of(record)
         score = np.nan if reference is None else reference.score(failures_as_random(record, episodes)["return"].to_numpy())
-        tables.append(episodes.assign(score=score, suite=record["suite"], dataset=record["dataset"], algo=record["algo"])[SCORE_COLUMNS])
+        columns = {name: record[name] for name in ("suite", "dataset", "algo")} | dict(episodes.items()) | {"score": score}
+        tables.append(pd.DataFrame({name: columns[name] for name in SCORE_COLUMNS}, episodes.index))
     return pd.concat(tables).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 

@@ -46,6 +46,8 @@ def pooled(runs: Runs) -> list[Run]:
     A seed of several of them counts once: the run with the most seeds has it. The record of a pooled run has the seeds of all, their
     hashes separated by blanks, the sum of their times, and `portions`: what came from which directory.
     """
+    if all("portions" in record for record, _ in runs):  # pooled before
+        return list(runs)
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(method_key(run[0]), []).append(run)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from bench.results.episodes import reference_of
-from bench.storage.rundir import Row
+from bench.storage.layout import Row
 from envs.data.references import Reference
 
 
@@ -17,7 +17,7 @@ def reference_notes(records: Sequence[Row]) -> list[str]:
         reference = reference_of(record)
         if reference is not None and (reference.random_error or reference.expert_error):
             names.setdefault(reference, set()).add(_environment(record))
-    found = sorted((", ".join(sorted(named)), reference) for reference, named in names.items())
+    found = sorted(((", ".join(sorted(named)), reference) for reference, named in names.items()), key=str)
     if not found:
         return []
     errors = "; ".join(f"{named} {_points(reference, 0)} and {_points(reference, 100)}" for named, reference in found)

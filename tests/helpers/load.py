@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 
 from algos.methods.weighted_bc import WeightedBCConfig, Weighting
 from bench.config.schema import Config
-from bench.storage.rundir import EPISODE_COLUMNS, digest_of, to_csv
+from bench.storage.layout import EPISODE_COLUMNS, digest_of
+from bench.storage.rundir import to_csv
 from tests.helpers.suites import REFERENCE
 
 SEEDS, EPISODES, FINAL, STOPS = range(4), 5, 20, 14
@@ -61,13 +62,14 @@ def write_suites(root: Path) -> list[Path]:
 
 
 def measure(suite: Path, page: bool) -> None:
-    """Print seconds and peak memory of one `rebuild`, imports included."""
+    """Print the seconds, those of a core (on a busy machine), and the peak memory of one `rebuild`, imports included."""
     start = time.perf_counter()
     from bench.report.suite import rebuild
 
     rebuild(suite, page=page)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{suite.name:10} {'report' if page else 'table':6} {time.perf_counter() - start:6.1f} s {peak:6.0f} MB", flush=True)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = f"{time.perf_counter() - start:6.1f} s, {used.ru_utime + used.ru_stime:6.1f} s of a core"
+    print(f"{suite.name:10} {'report' if page else 'table':6} {seconds}, {used.ru_maxrss / 1024:6.0f} MB", flush=True)
 
 
 if __name__ == "__main__":
