@@ -15,7 +15,7 @@ from typing import Any
 
 from envs.errors import DataError
 
-TRUSTED = ("gymnasium.envs", "gymnasium.wrappers", "gymnasium_robotics", "envs.evaluation.d4rl_ant")
+TRUSTED = ("gymnasium.envs", "gymnasium.wrappers", "gymnasium_robotics", "envs.evaluation.d4rl_ant", "envs.evaluation.fork")
 ENTRY = re.compile(r"([\w.]+):([A-Z]\w*)")  # a class: functions of these packages can import other packages
 
 

@@ -16,12 +16,18 @@ import numpy as np
 from envs.cores import available_cores
 from envs.errors import DataError
 from envs.processes import serve_parent, signals_blocked
-from envs.recorded import hands, kitchen, pointmaze
+from envs.recorded import fork, hands, kitchen, pointmaze
 from envs.recorded.policy import BehaviourPolicy, load_snapshot
 
 RANDOM = -1  # in place of a snapshot number: actions uniform in the environment's bounds
 SEED = 0  # of every built-in data set
-SCRIPTED: dict[str, Any] = {"PointMaze": pointmaze, "FrankaKitchen": kitchen, "AdroitHand": hands}  # by the beginning of environment ids
+# Scripted behaviours by the beginning of environment ids.
+SCRIPTED: dict[str, Any] = {
+    "PointMaze": pointmaze,
+    "FrankaKitchen": kitchen,
+    "AdroitHand": hands,
+    "iwsft/Fork": fork,
+}  # by the beginning of environment ids
 
 
 class Job(NamedTuple):

@@ -69,7 +69,7 @@ def write_references(name: str, found: dict[str, Any]) -> None:
     """Write `found`, the result of `measure_references` for behaviour `name`, to its record and to the table of references."""
     record = record_of(name) | found
     random, expert = (record["reference"][k] for k in ("random", "expert"))
-    of = f"{'level' if 'pull' in record['settings'] else 'snapshot'} {expert['snapshot']} (envs/recorded/snapshots/{name}.json)"
+    of = f"{'snapshot' if 'snapshot_updates' in record else 'level'} {expert['snapshot']} (envs/recorded/snapshots/{name}.json)"
     row = {
         "name": name, "env_id": record["settings"]["env"],
         "random": random["mean"], "random_error": random["error"], "expert": expert["mean"], "expert_error": expert["error"],
@@ -87,7 +87,7 @@ def write_references(name: str, found: dict[str, Any]) -> None:
 
 def _snapshots(name: str) -> range:
     record = record_of(name)
-    return range(len(record.get("snapshot_updates") or record["settings"]["pull"]))
+    return range(record["settings"].get("levels") or len(record.get("snapshot_updates") or record["settings"]["pull"]))
 
 
 def _returns(record: dict[str, Any], name: str, counts: Mapping[int, int], start: int, mean: bool = False) -> dict[int, list[float]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.data.references import Reference, built_in
-from envs.recorded import hands, kitchen, pointmaze
+from envs.recorded import fork, hands, kitchen, pointmaze
 from envs.recorded.episodes import SEED, Job
 from envs.recorded.policy import record_of
 
@@ -18,6 +18,7 @@ QUALITIES = ("medium", "medium-expert", "medium-replay", "mixed")
 STEPS = 200_000
 MAZE_STEPS = 100_000
 KITCHEN_STEPS, HAND_STEPS = 14_000, 10_000
+FORK_STEPS = 8_000  # 400 episodes
 KITCHENS = {"complete": (4,), "partial": (2, 3), "mixed": (0, 1, 2, 3, 4)}  # levels of noise (envs.recorded.kitchen), 4 the weakest
 
 
@@ -60,6 +61,7 @@ def recipes() -> dict[str, Recipe]:
         found.append(Recipe(f"iwsft/kitchen/{quality}-v0", "kitchen", kitchen.ENVIRONMENT, (levels,), KITCHEN_STEPS))
     for hand, env_id in hands.ENVIRONMENTS.items():
         found.append(Recipe(f"iwsft/{hand}/noise-v0", hand, env_id, (tuple(range(len(hands.NOISE))),), HAND_STEPS))
+    found.append(Recipe("iwsft/fork-v0", "fork", fork.ENVIRONMENT, (tuple(range(fork.LEVELS)),), FORK_STEPS))
     return {recipe.dataset: recipe for recipe in found}
 
 
@@ -97,6 +99,9 @@ def provenance(recipe: Recipe) -> Provenance:
     if recipe.name.startswith("pointmaze"):
         by = f"a waypoint controller with pull {_levels(pointmaze.PULL, recipe)}, equal numbers of episodes from each"
         return Provenance("waypoint controller", by, reference, behaviour)
+    if recipe.name == "fork":
+        by = f"{fork.LEVELS} demonstrators, each with its own side, detour, speed and noise, equal numbers of episodes from each"
+        return Provenance("scripted demonstrators", by, reference, behaviour)
     groups = "; ".join(f"snapshots {', '.join(map(str, g))}" for g in recipe.groups)
     by = f"{groups} of one PPO run (0 is the first), equal numbers of episodes from each snapshot of a group"
     if recipe.mixed:
