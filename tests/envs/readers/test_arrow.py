@@ -61,9 +61,13 @@ def test_parts_out_of_order_are_refused(
             load("tt/long-v0")
 
 
-def test_two_parts_exchanged_are_refused(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scale", [1, 0])
+def test_two_parts_exchanged_are_refused(minari_root: Path, monkeypatch: pytest.MonkeyPatch, scale: int) -> None:
+    """Also where observations do not say: the last row is no padding."""
     monkeypatch.setattr("envs.readers.arrow.ORDERED", 30)
-    rewrite(write("tt/long-v0", [walk(39)], data_format="arrow"), "arrow", [1, 0])
+    found = walk(39)
+    found["observations"] *= scale
+    rewrite(write("tt/long-v0", [found], data_format="arrow"), "arrow", [1, 0])
     with pytest.raises(DataError, match="its 40 rows are in parts"):
         load("tt/long-v0")
 
