@@ -9,7 +9,7 @@ trajectories. If batches are single transitions, a table holds the weights, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
@@ -64,16 +64,30 @@ class Weighting:
     `maximum` and `normalize` to the rule `authors` (`normalize` to probabilities, too).
     """
 
-    kind: Kind = Kind.none
+    kind: Kind = Kind.none  # of the ratio q / pi_ref: none (weight 1) | trajectory | step; probability: of the policy itself
     temperature: float = batchable(10.0)  # the factor of the log-ratios; an upper limit with rule tempered
     minimum: float = batchable(0.0)  # of a step's weight; a trajectory's has no lower clip
-    maximum: float = batchable(1000.0)
+    maximum: float = batchable(1000.0)  # of a weight, a clip
     normalize: bool = True  # scale the weights of a batch to mean 1
-    ema_rate: float = batchable(0.1)
+    ema_rate: float = batchable(0.1)  # at which q follows the policy
     refresh_every: int = 100  # updates between refreshes of the table of trajectory weights
     rule: Rule = Rule.tempered  # tempered | authors
     min_ess: float = batchable(0.2)  # effective sample size at least, as a share of the curated data; 0: no limit
     min_trajectories: float = batchable(0.0)  # the same as a number of distinct trajectories, for trajectory weights; 0: no limit
+
+    def determinants(self) -> dict[str, Any]:
+        """The settings that weights of this kind depend on."""
+        used = {"kind", "temperature"} if self.kind is not Kind.none else set()
+        if self.kind is Kind.probability:
+            used |= {"normalize"}
+        if self.kind.is_ratio:
+            used |= {"rule", "ema_rate"}
+            used |= {"min_ess"} if self.rule is Rule.tempered else {"maximum", "normalize"}
+        if self.kind is Kind.trajectory:
+            used |= {"refresh_every"} | ({"min_trajectories"} if self.rule is Rule.tempered else set())
+        elif self.kind is Kind.step and self.rule is Rule.authors:
+            used |= {"minimum"}
+        return {k: v for k, v in asdict(self).items() if k in used}
 
     def check(self, key: str) -> None:
         """Raise ConfigError for a value that cannot be used."""

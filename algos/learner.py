@@ -108,11 +108,13 @@ class LearnerConfig(MethodConfig):
 
     learning_rate: float = batchable(3e-4)  # of the policy
     critic_learning_rate: float = batchable(3e-4)  # of Q and V
-    schedule: Schedule = Schedule.constant  # of the policy's learning rate
-    discount: float = batchable(0.99)
-    reward_scaling: RewardScaling = RewardScaling.none  # applied first
-    reward_scale: float = 1.0  # factor, applied second
-    reward_shift: float = 0.0  # added last
+    schedule: Schedule = Schedule.constant  # of the policy's learning rate: constant | cosine
+    discount: float = batchable(0.99)  # of future rewards
+    reward_scaling: RewardScaling = (
+        RewardScaling.none
+    )  # of rewards, applied first: none | return_range (times 1000 / largest difference of returns)
+    reward_scale: float = 1.0  # of rewards, a factor, applied second
+    reward_shift: float = 0.0  # of rewards, added last
     normalize_observations: bool = False  # to mean 0 and standard deviation 1 over the data (+ 1e-3)
 
     def check(self, key: str = "algo") -> None:

@@ -9,12 +9,15 @@ import ast
 import difflib
 import keyword
 import os
+import platform
+import shlex
 import signal
 import sys
 import traceback
 from argparse import ArgumentParser, HelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import Any, NoReturn
 
@@ -36,7 +39,7 @@ Commands (python -m bench COMMAND --help):
 {commands}
 
 Examples:
-  python -m bench algo=iw_sft_q dataset=iwsft/hopper/medium-replay-v0 seeds=[0,1,2]
+  python -m bench algo=iw_sft_q dataset=iwsft/hopper/medium-replay-v0 seeds=3
   python -m bench -m algo=bc,sft,iw_sft dataset=iwsft/walker2d/medium-v0
   python -m bench suite=quick
   python -m bench tables results/quick
@@ -44,7 +47,8 @@ Examples:
 Choices (GROUP=NAME):
 {groups}
 
-Keys (KEY=DEFAULT); python -m bench algo=NAME --help shows the keys of a method:
+Keys (KEY=DEFAULT; in quotes where a shell, such as zsh, reads brackets itself).
+python -m bench algo=NAME --help shows those of a method:
 {keys}
 """
 
@@ -112,12 +116,42 @@ def help_text() -> str:
     return HELP.format(commands=listed, groups=groups(), keys=keys())
 
 
+def settings_text(arguments: Sequence[str]) -> str:
+    """The text of `python -m bench KEY=VALUE ... --help`: every key of that run with its value and meaning."""
+    from bench.config.compose import compose
+    from bench.config.help import settings
+
+    given = [a for a in arguments if not a.startswith("-")]
+    command = shlex.join(["python", "-m", "bench", *given])
+    return f"Keys of {command}, their values and meaning:\n\n{settings(compose(given))}\n\npython -m bench --help lists all choices.\n"
+
+
+def version_text() -> str:
+    """This program's version and revision, and those of Python and torch."""
+    from envs.revision import code_revision
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    own = f"iwsft-bench {installed('iwsft-bench')}, revision {code_revision()}"
+    return f"{own}, Python {platform.python_version()}, torch {installed('torch')}"
+
+
 def dispatch(arguments: list[str]) -> int:
     if arguments in (["--help"], ["-h"]):
         print(help_text(), end="")
         return 0
+    if arguments in (["--version"], ["-V"]):
+        print(version_text())
+        return 0
     first = arguments[0] if arguments else ""
     if not first or first[0] in "-+~" or "=" in first:
+        if {"--help", "-h"}.intersection(arguments):
+            print(settings_text(arguments), end="")
+            return 0
         with exits.importing():
             from bench.launch.train import train
         train(arguments)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from torch import Tensor
 
@@ -62,18 +63,23 @@ class AWACConfig(LearnerConfig):
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
     normalize_observations: bool = True
     temperature: float = batchable(1 / 3)  # divides the advantage
-    max_weight: float = batchable(100.0)
-    critics: int = 2
-    samples: int = 1
-    baseline: Baseline = Baseline.mean
-    weight: Weight = Weight.exp
-    next_action: NextAction = NextAction.policy
-    target_rate: float = batchable(0.005)
+    max_weight: float = batchable(100.0)  # of a step, a clip
+    critics: int = 2  # Q networks; their minimum is used
+    samples: int = 1  # actions of the policy that an action is compared with
+    baseline: Baseline = Baseline.mean  # what is subtracted from Q: mean | max over the samples
+    weight: Weight = Weight.exp  # of an advantage: exp | binary (1 where it is positive)
+    next_action: NextAction = NextAction.policy  # in the target of Q, from: policy | target (its target network)
+    target_rate: float = batchable(0.005)  # at which the target networks follow
 
     def check(self, key: str = "algo") -> None:
         super().check(key)
         require_positive(self, key, "temperature", "max_weight", "critics", "samples")
         require_share(self, key, "target_rate")
+
+    def determinants(self) -> dict[str, Any]:
+        """The settings that the result depends on: a binary weight has no temperature and no clip."""
+        unused = ("temperature", "max_weight") if self.weight is Weight.binary else ()
+        return {k: v for k, v in super().determinants().items() if k not in unused}
 
 
 class AWAC(Learner):

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,12 +62,12 @@ class AWRConfig(LearnerConfig):
     name: str = "awr"
     trace: float = batchable(0.95)  # lambda
     temperature: float = batchable(1.0)  # inverse: multiplies the advantage
-    max_weight: float = batchable(20.0)
-    baseline: Baseline = Baseline.refreshed
-    scale: Scale = Scale.standardise
+    max_weight: float = batchable(20.0)  # of a step, a clip
+    baseline: Baseline = Baseline.refreshed  # what is subtracted from the return: refreshed | current (a value network) | none
+    scale: Scale = Scale.standardise  # of the advantage: standardise | running_norm | none
     norm_rate: float = batchable(0.01)  # of running_norm
-    refresh_every: int = 1000
-    actor: Actor = Actor.gaussian
+    refresh_every: int = 1000  # updates between computations of all advantages
+    actor: Actor = Actor.gaussian  # policy: gaussian | deterministic
 
     def check(self, key: str = "algo") -> None:
         super().check(key)
@@ -77,6 +78,12 @@ class AWRConfig(LearnerConfig):
         require(
             standing, f"{key}.scale", self.scale.name, "running_norm or none with baseline=current, whose mean over all data is unknown"
         )
+
+    def determinants(self) -> dict[str, Any]:
+        """The settings that the result depends on: some baselines have no value network, some scales no running norm."""
+        unused = {"critic_learning_rate"} if self.baseline is Baseline.none else set()
+        unused |= set() if self.scale is Scale.running_norm else {"norm_rate"}
+        return {k: v for k, v in super().determinants().items() if k not in unused}
 
 
 class AWR(Learner):

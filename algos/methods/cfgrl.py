@@ -86,8 +86,8 @@ class CFGRLConfig(IQLConfig):
     hidden: list[int] = field(default_factory=lambda: [512, 512, 512])
     expectile: float = 0.9
     unconditional: float = batchable(0.1)  # of the flow without the flag, in the loss
-    steps: int = 32
-    guidance: float = batchable(1.5)
+    steps: int = 32  # of denoising
+    guidance: float = batchable(1.5)  # towards the flow with the flag; evaluation alone uses it
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

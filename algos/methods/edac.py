@@ -32,7 +32,7 @@ class EDACConfig(SACConfig):
     name: str = "edac"
     critics: int = 10  # N
     log_std_min: float = -5.0
-    eta: float = batchable(1.0)
+    eta: float = batchable(1.0)  # of the term that diversifies the critics; 0 is SAC-N
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

@@ -44,13 +44,13 @@ class IQLConfig(LearnerConfig):
     """Implicit Q-learning."""
 
     name: str = "iql"
-    expectile: float = batchable(0.7)
+    expectile: float = batchable(0.7)  # of V among the values of Q
     temperature: float = batchable(3.0)  # inverse: multiplies the advantage
-    max_weight: float = batchable(100.0)
-    critics: int = 2
-    target_rate: float = batchable(0.005)
-    value_used: ValueUsed = ValueUsed.new
-    actor: Actor = Actor.gaussian
+    max_weight: float = batchable(100.0)  # of a step, a clip
+    critics: int = 2  # Q networks; their minimum is used
+    target_rate: float = batchable(0.005)  # at which the target network follows
+    value_used: ValueUsed = ValueUsed.new  # V in weights and targets: new (after its step) | old
+    actor: Actor = Actor.gaussian  # policy: gaussian | deterministic
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

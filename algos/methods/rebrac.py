@@ -35,8 +35,8 @@ class ReBRACConfig(TD3Config):
     learning_rate: float = 1e-3
     critic_learning_rate: float = 1e-3
     layer_norm: bool = True
-    policy_penalty: float = batchable(0.01)
-    critic_penalty: float = batchable(0.01)
+    policy_penalty: float = batchable(0.01)  # of the distance to the data's actions, in the policy's loss
+    critic_penalty: float = batchable(0.01)  # the same, in the target of Q
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

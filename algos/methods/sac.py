@@ -26,12 +26,12 @@ class SACConfig(LearnerConfig):
     """Settings of CQL and EDAC."""
 
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
-    critics: int = 2
-    target_rate: float = batchable(0.005)
-    entropy_learning_rate: float = batchable(3e-4)
-    log_std_min: float = -20.0
-    log_std_max: float = 2.0
-    log_std_offset: float = 0.0
+    critics: int = 2  # Q networks; their minimum is used
+    target_rate: float = batchable(0.005)  # at which the target network follows
+    entropy_learning_rate: float = batchable(3e-4)  # of the entropy's weight
+    log_std_min: float = -20.0  # of the policy's Gaussian, a clip
+    log_std_max: float = 2.0  # of the policy's Gaussian, a clip
+    log_std_offset: float = 0.0  # added to the network's log_std
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

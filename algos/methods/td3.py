@@ -27,12 +27,12 @@ from algos.networks.policies import DeterministicPolicy
 class TD3Config(LearnerConfig):
     """Settings of TD3+BC and ReBRAC."""
 
-    critics: int = 2
+    critics: int = 2  # Q networks; their minimum is used
     layer_norm: bool = False  # in the critics
-    policy_noise: float = batchable(0.2)
-    noise_clip: float = batchable(0.5)
-    policy_delay: int = 2
-    target_rate: float = batchable(0.005)
+    policy_noise: float = batchable(0.2)  # standard deviation, of the next action in the target of Q
+    noise_clip: float = batchable(0.5)  # of that noise
+    policy_delay: int = 2  # updates of Q for each of the policy
+    target_rate: float = batchable(0.005)  # at which the target networks follow
 
     def check(self, key: str = "algo") -> None:
         super().check(key)

@@ -60,21 +60,27 @@ class WeightedBCConfig(MethodConfig):
     updates: int = 10_000
     batch_size: int = 256  # transitions, or whole trajectories, by `sampler`
     hidden: list[int] = field(default_factory=lambda: [256, 256, 256])
-    start: Start = Start.random
-    learning_rate: float = batchable(1e-3)
-    warmup: int = 0  # updates over which the learning rate rises from 0
-    schedule: Schedule = Schedule.constant  # of the learning rate after the warm-up
-    sampler: Sampler = Sampler.transitions
-    length_weighting: LengthWeighting = LengthWeighting.per_step
+    start: Start = Start.random  # policy that training starts from: random | pi_ref
+    learning_rate: float = batchable(1e-3)  # of Adam
+    warmup: float = 0.0  # share of the updates over which the learning rate rises from 0
+    schedule: Schedule = Schedule.constant  # of the learning rate after the warm-up: constant | cosine
+    sampler: Sampler = Sampler.transitions  # of a batch: transitions | trajectories (whole ones)
+    length_weighting: LengthWeighting = LengthWeighting.per_step  # what counts the same: per_step | per_episode
     curation: Curation = field(default_factory=Curation)
     weighting: Weighting = field(default_factory=Weighting)
 
     def check(self, key: str = "algo") -> None:
         super().check(key)
         require_positive(self, key, "learning_rate")
-        require(0 <= self.warmup <= self.updates, f"{key}.warmup", self.warmup, f"0 to {key}.updates = {self.updates}")
+        share = f"a share of the updates, from 0 up to, not including, 1 ({300 / 4500:.4f} is 300 of 4500)"
+        require(0 <= self.warmup < 1, f"{key}.warmup", self.warmup, share)
         self.curation.check(f"{key}.curation")
         self.weighting.check(f"{key}.weighting")
+
+    @property
+    def warmup_updates(self) -> int:
+        """Updates over which the learning rate rises from 0."""
+        return round(self.warmup * self.updates)
 
     @property
     def needs_pi_ref(self) -> bool:
@@ -82,11 +88,9 @@ class WeightedBCConfig(MethodConfig):
 
     def determinants(self) -> dict[str, Any]:
         """The settings that the result depends on, without those that this method does not use."""
-        used = super().determinants()
+        used = super().determinants() | {"weighting": self.weighting.determinants()}
         if not self.curation.percentiles and self.curation.min_score is None:
             used["curation"] = {}
-        if self.weighting.kind is Kind.none:
-            used["weighting"] = {}
         return used
 
 
@@ -107,7 +111,7 @@ class WeightedBC(GradientLearner):
         pi_ref: Callable[[], Mapping[str, Tensor]] | Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(config, data, seeds)
-        self.config, self.schedule, self.warmup = config, config.schedule, config.warmup
+        self.config, self.schedule, self.warmup = config, config.schedule, config.warmup_updates
         self.policy_net = policy_for(data, config.hidden)
         self.curated = curate(data, config.curation)  # [M] episode numbers with repetition
         self.stream = BatchStream(data, self.curated, seeds, config.batch_size, config.sampler, config.length_weighting)

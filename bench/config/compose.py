@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -17,8 +18,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from algos.errors import ConfigError
 from algos.registry import methods
 from bench.config.domains import domain_value
+from bench.config.keys import unknown_key
+from bench.config.overrides import prepare
 from bench.config.schema import Config
 from bench.config.tree import flat
 
@@ -47,7 +51,8 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
     Raises ConfigError, or the errors of Hydra and OmegaConf that `bench.config.mistakes.explain` puts in one line.
     """
-    return to_config(_without_hydra(_loader().load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)))
+    loader = _loader()
+    return to_config(_without_hydra(loader.load_configuration("config", prepare(overrides), RunMode.RUN, from_shell=False)))
 
 
 def compose_job(sweep: DictConfig, overrides: Sequence[str]) -> Config:
@@ -57,6 +62,8 @@ def compose_job(sweep: DictConfig, overrides: Sequence[str]) -> Config:
 
 def to_config(composed: DictConfig) -> Config:
     """The checked configuration of a composed one. Raises ConfigError, or OmegaConf's errors for wrong types."""
+    for key in _extra_keys(composed):
+        raise ConfigError(unknown_key(key))
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
     config.check()
@@ -81,6 +88,17 @@ def difference(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple
     own = flat(config)
     keys = [k for k in {**base, **own} if not k.startswith(RUN_KEYS)]
     return [(k, str(base.get(k, "-")), str(own.get(k, "-"))) for k in keys if base.get(k, "-") != own.get(k, "-")]
+
+
+def _extra_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Keys that the dataclass of `node` or of a group in it does not have; to_object would keep them."""
+    schema = OmegaConf.get_type(node)
+    known = {f.name for f in fields(schema)} if is_dataclass(schema) else set(node)
+    for key in map(str, node):
+        if key not in known:
+            yield prefix + key
+        elif isinstance(child := node._get_node(key), DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _extra_keys(child, f"{prefix}{key}.")
 
 
 @cache

@@ -1,15 +1,19 @@
-"""The keys of the configuration as text for `python -m bench --help`: name, default and comment, read from schema.py.
+"""The keys of the configuration as text: name, value and meaning, which is the comment beside the key in its dataclass.
 
-The source is parsed, not imported: the schema imports torch, which takes seconds.
+For `python -m bench --help` the source of the schema is parsed, not imported: the schema imports torch, which takes seconds.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 import textwrap
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Any
 
 WIDTH = 100  # columns
 INDENT = 40  # of a key's comment
@@ -22,6 +26,49 @@ def keys() -> str:
     return "\n".join(
         entry(f"  {key}={default}", comment) for key, default, comment in _keys("Config", "", classes, source.splitlines()) if key != "algo"
     )
+
+
+def settings(config: Any) -> str:
+    """One entry per key of the configuration `config`: its value there and its meaning; the method's keys first."""
+    found = list(_settings(config, ""))
+    own = [line for key, line in found if key.startswith("algo.")]
+    return "\n".join([*own, "", *(line for key, line in found if not key.startswith("algo."))])
+
+
+def _settings(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    meanings = comments(type(node))
+    for name in (f.name for f in fields(node)):
+        value = getattr(node, name)
+        if is_dataclass(value):
+            yield from _settings(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, entry(f"  {prefix}{name}={_spell(value)}", meanings[name])
+
+
+def comments(schema: type[Any]) -> dict[str, str]:
+    """The comment of every field of a dataclass: that of the class that gives the field its default, or of the bases it derives from."""
+    found: dict[str, str] = {}
+    for cls in reversed([c for c in schema.__mro__ if is_dataclass(c)]):
+        source = inspect.getsource(cls)
+        (node,) = (n for n in ast.parse(source).body if isinstance(n, ast.ClassDef))
+        for field in node.body:
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                found[field.target.id] = _comment(field, source.splitlines()) or found.get(field.target.id, "")
+    return found
+
+
+def _comment(node: ast.AnnAssign, lines: list[str]) -> str:
+    assert node.end_lineno is not None
+    return lines[node.end_lineno - 1].encode()[node.end_col_offset or 0 :].decode().partition("# ")[2]
+
+
+def _spell(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, Enum):
+        return str(value.name)
+    if isinstance(value, list):
+        return f"[{','.join(map(_spell, value))}]"
+    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def groups() -> str:
@@ -49,8 +96,7 @@ def _keys(name: str, prefix: str, classes: dict[str, ast.ClassDef], lines: list[
         if group in classes:
             yield from _keys(group, f"{key}.", classes, lines)
         else:
-            assert node.end_lineno is not None
-            yield key, _default(node.value), lines[node.end_lineno - 1][node.end_col_offset or 0 :].partition("# ")[2]
+            yield key, _default(node.value), _comment(node, lines)
 
 
 def _default(value: ast.expr | None) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import re
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, cast
+from typing import NoReturn
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.config.redact import redact
@@ -51,36 +49,27 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and not isinstance(error, HydraException):  # Hydra has an error that is an OSError, too
         remedy = REMEDIES.get(error.errno or 0)
         return f"{error.filename or 'file system'}: {error.strerror or error}{f'; {remedy}' if remedy else ''}"
+    from bench.config.keys import near_names, unknown_key  # imports torch
+
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
     if missing := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
         group, name = missing.groups()
         options = sorted(set(re.findall(r"^\t([a-z0-9][\w-]*)$", text, re.MULTILINE)))
-        return f"{group}={name}: no such {group}{_near(name, options)}; there are {', '.join(options)}"
+        return f"{group}={name}: no such {group}{near_names(name, options)}; there are {', '.join(options)}"
     if unknown := re.search(r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: (\S+))?", text, re.DOTALL):
-        key = unknown.group(2) or unknown.group(1)
-        if key in _known_keys():
-            return f"{key}: not a key of this method; python -m bench algo=NAME --help lists a method's keys"
-        return f"unknown key '{key}'{_near(key, _known_keys())}; python -m bench --help lists all"
+        return unknown_key(unknown.group(2) or unknown.group(1))
+    if sweep := re.search(r"Ambiguous value for argument '(.+?)'\s*1\. To use it as a list", text, re.DOTALL):
+        return _sweep(sweep.group(1))
     if merging := re.search(r"Error merging override (.+?)(?:\n|$)", text):
         reason = next((line for line in text.splitlines() if line.startswith(("Value ", "Cannot ", "Invalid "))), "wrong type")
         return f"{merging.group(1).strip()}: {reason}"
     return " ".join(line.strip() for line in text.splitlines()[:2] if line.strip())
 
 
-def _near(name: str, options: list[str]) -> str:
-    close = [o for o in options if o.split(".")[-1] == name] + difflib.get_close_matches(name, options, 3, 0.5)
-    return f"; near names: {', '.join(list(dict.fromkeys(close))[:3])}" if close else ""
+def _sweep(given: str) -> str:
+    """The line for several values without -m, where Hydra advises a list, which most keys do not take."""
+    from bench.config.keys import takes_a_list
 
-
-def _known_keys() -> list[str]:
-    """Every key of the configuration and of all methods, by dotted name."""
-    from algos.registry import methods  # imports torch
-    from bench.config.schema import Config
-
-    def walk(node: dict[str, Any], prefix: str) -> list[str]:
-        return [key for k, v in node.items() for key in (prefix + k, *(walk(v, f"{prefix}{k}.") if isinstance(v, dict) else ()))]
-
-    def keys(schema: type, prefix: str) -> list[str]:
-        return walk(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(schema))), prefix)
-
-    return sorted({*keys(Config, ""), *(key for schema in methods().values() for key in keys(schema, "algo."))})
+    key, _, values = given.partition("=")
+    one = f"; one run with this list is '{key}=[{values}]'" if takes_a_list(key) else ""
+    return f"{given}: several values are a sweep, a run for each: python -m bench -m {given}{one}"

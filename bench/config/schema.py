@@ -122,9 +122,11 @@ class FinetuneConfig:
     """Training that starts from pi_ref. conf/algo refers to it, so that a suite sets it for all such methods at once."""
 
     learning_rate: float = 4e-5  # of methods that start from pi_ref
+    warmup: float = 0.0667  # share of their updates over which the learning rate rises from 0: 300 of 4500, as in the paper
 
     def check(self) -> None:
         require_positive(self, "finetune", "learning_rate")
+        require(0 <= self.warmup < 1, "finetune.warmup", self.warmup, "a share of the updates, from 0 up to, not including, 1")
 
 
 @dataclass
@@ -133,9 +135,9 @@ class Config:
 
     algo: MethodConfig = MISSING  # a method's settings (algos/methods/), chosen by algo=NAME
     dataset: str = "iwsft/hopper/medium-replay-v0"  # an id, or a selection such as A@top:5%+B (docs/data.md)
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])  # one member per seed, all trained together
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])  # one member per seed; seeds=3 and seeds=0-2 are 0, 1 and 2
     env: str | None = None  # environment that policies are played in: an id such as Hopper-v5, none, or null for the data set's own
-    suite: str = "single"  # runs and tables go to results_dir/suite
+    suite: str = "single"  # runs and tables go to results_dir/suite; any name, or a choice above
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda | cuda:N, the GPU number N of this machine

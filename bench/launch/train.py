@@ -10,6 +10,7 @@ import hydra
 
 from bench.config.compose import HYDRA_VERSION, register
 from bench.config.mistakes import MISTAKES
+from bench.config.overrides import prepare
 from bench.errors import RunError
 from bench.launch.callbacks import write_partial_tables
 from bench.launch.jobs import job
@@ -23,6 +24,7 @@ def train(arguments: Sequence[str]) -> None:
     Raises the errors of a user's mistakes. If jobs of a sweep failed, the tables of the finished ones are written first.
     """
     register()
+    arguments = prepare(arguments)
     prefer_own_configs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them and exiting
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]

@@ -197,8 +197,8 @@ class IWSFTQ(Trainer):
 
     def _rate(self, t: int) -> float:
         training = self.config
-        rise = min(t / training.warmup, 1.0) if training.warmup else 1.0
-        done = min(max((t - training.warmup) / max(1, training.updates - training.warmup), 0.0), 1.0)
+        rise = min(t / training.warmup_updates, 1.0) if training.warmup_updates else 1.0
+        done = min(max((t - training.warmup_updates) / max(1, training.updates - training.warmup_updates), 0.0), 1.0)
         return rise * 0.5 * (1 + math.cos(math.pi * done))
 
     def start_from(self, parameters: dict[str, Tensor]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
+from algos.base import MethodConfig
 from algos.errors import ConfigError
 from algos.members import batchable_settings, with_settings
 from bench.config.schema import Config
@@ -35,6 +36,8 @@ def expanded(config: Config) -> list[Config]:
         if keys.count(full) > 1:
             raise ConfigError(f"population.{key}: algo.{full} is given twice")
     values = [_values(key, given) for key, given in lists.items()]
+    for full, given in zip(keys, values, strict=True):
+        _check_used(full, given[0], config.algo)
     found = [replace(alone, algo=with_settings(config.algo, dict(zip(keys, point, strict=True)))) for point in product(*values)]
     for run in found:
         run.check()
@@ -50,6 +53,13 @@ def _resolve(key: str, algo: Any) -> str:
     if not fitting:
         raise ConfigError(f"population.{key}: members of {algo.name} cannot differ in it; they can in {', '.join(known)}")
     return fitting[0]
+
+
+def _check_used(key: str, value: float, algo: MethodConfig) -> None:
+    """Raise ConfigError if the result of `algo` does not depend on its setting `key`: members that differ in it alone would be equal."""
+    one, other = (with_settings(algo, {key: v}).determinants() for v in (value, value + 1))
+    if one == other:
+        raise ConfigError(f"population.{key}: {algo.name} does not use algo.{key}, so its members would be equal; leave it out")
 
 
 def _values(key: str, given: Any) -> list[float]:

@@ -77,7 +77,7 @@ def equal_up_to_rounding(a: torch.Tensor, b: torch.Tensor) -> bool:
 def family(kind: Kind, sampler: Sampler, rule: Rule) -> WeightedBCConfig:
     temperature, clips = 1.0 if kind is Kind.probability else 20.0, (0.99, 2.0)  # both clips bind for some weights
     return WeightedBCConfig(
-        "iw", UPDATES, 16, [16, 16], Start.pi_ref, 1e-3, warmup=3, sampler=sampler, curation=Curation([50, 75]),
+        "iw", UPDATES, 16, [16, 16], Start.pi_ref, 1e-3, warmup=0.25, sampler=sampler, curation=Curation([50, 75]),
         weighting=Weighting(kind, temperature, *clips, refresh_every=4, rule=rule, min_ess=0.99999),
     )  # fmt: skip
 

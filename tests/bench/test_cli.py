@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,9 +112,16 @@ def test_help_lists_keys_and_commands_without_torch(capsys: pytest.CaptureFixtur
 
 
 def test_help_of_a_method_shows_its_keys(tmp_path: Path) -> None:
-    text = bench(tmp_path, "algo=iql", "--help").stdout
-    assert "expectile: " in text
+    text = bench(tmp_path, "algo=iql", "eval.every=7", "--help").stdout
+    assert "  algo.expectile=0.7                    of V among the values of Q\n" in text
+    assert "  eval.every=7                          updates between evaluations\n" in text
     assert "percentiles" not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_version_is_this_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+    assert re.fullmatch(r"iwsft-bench \S+, revision \S+, Python 3\.\S+, torch \S+\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("name", list(cli.commands()))

@@ -33,4 +33,4 @@ def small_keys() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def run(workplace: Path) -> bench.Run:
     """iw-SFT(Q), two seeds, trained through the API."""
-    return bench.train("iw_sft_q", PENDULUM, seeds=[3, 1], settings={"hidden": [8], "updates": 40, "warmup": 5}, **SMALL)
+    return bench.train("iw_sft_q", PENDULUM, seeds=[3, 1], settings={"hidden": [8], "updates": 40, "warmup": 0.1}, **SMALL)

@@ -17,7 +17,7 @@ from tests.helpers.episodes import PENDULUM
 
 def test_the_command_finds_the_run_finished(run: bench.Run, workplace: Path) -> None:
     """The same settings name the same run directory, from Python and from the command line."""
-    keys = ["algo.hidden=[8]", "algo.updates=40", "algo.warmup=5", "pi_ref.updates=20", "seeds=[3,1]", "device=cpu"]
+    keys = ["algo.hidden=[8]", "algo.updates=40", "algo.warmup=0.1", "pi_ref.updates=20", "seeds=[3,1]", "device=cpu"]
     evaluation = ["eval.every=20", "eval.episodes=2", "eval.final_episodes=4", "eval.workers=1"]
     done = command(workplace, "algo=iw_sft_q", f"dataset={PENDULUM}", *keys, *evaluation)
     assert "finished before" in done.stderr
@@ -26,7 +26,7 @@ def test_the_command_finds_the_run_finished(run: bench.Run, workplace: Path) -> 
 
 
 def test_dotted_and_nested_settings_are_equal(run: bench.Run, small_keys: dict[str, Any]) -> None:
-    settings = {"hidden": [8], "updates": 40, "warmup": 5}
+    settings = {"hidden": [8], "updates": 40, "warmup": 0.1}
     one, two = (
         bench.train("iw_sft_q", PENDULUM, [3, 1], settings=settings | own, **small_keys)
         for own in ({"weighting.temperature": 3.0}, {"weighting": {"temperature": 3.0}})

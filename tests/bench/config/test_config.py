@@ -83,6 +83,15 @@ def test_suites_set_updates_for_every_method() -> None:
     assert composed("algo=iw_sft").algo.learning_rate == 4e-5
 
 
+def test_the_warm_up_is_a_share_of_the_updates() -> None:
+    """300 of 4,500 updates, as in the paper (arXiv 2507.12856); 300 of the suites' 3,000; a tiny budget has a tiny warm-up."""
+    for overrides in (["algo=sft"], ["algo=iw_sft_q"], ["suite=quick", "algo=iw_sft"], ["suite=baselines", "algo=dft"]):
+        assert composed(*overrides).algo.warmup_updates == 300
+    assert composed("algo=iw_sft", "algo.updates=30").algo.warmup_updates == 2
+    assert composed("algo=iw_sft", "algo.updates=1").algo.warmup_updates == 0
+    assert composed("algo=bc").algo.warmup_updates == 0
+
+
 def test_numbers_on_the_command_line_are_read_as_numbers() -> None:
     config = composed("algo.learning_rate=1e-4", "seeds=[3]")
     assert config.algo.learning_rate == 1e-4
@@ -110,7 +119,8 @@ def test_numbers_on_the_command_line_are_read_as_numbers() -> None:
         ("algo.curation.percentiles=[90,101]", "algo.curation.percentiles = [90.0, 101.0]: expected percentiles from 0 up to"),
         ("algo.curation.percentiles=[95,90]", "algo.curation.percentiles = [95.0, 90.0]: expected rising percentiles"),
         ("algo.curation.score=luck", "algo.curation.score = luck: expected one of return, length"),
-        ("algo.warmup=99999", "algo.warmup = 99999: expected 0 to algo.updates"),
+        ("algo.warmup=300", "algo.warmup = 300.0: expected a share of the updates, from 0 up to, not including, 1 (0.0667 is 300 of 4500)"),
+        ("finetune.warmup=1", "finetune.warmup = 1.0: expected a share of the updates"),
         ("algo.weighting.ema_rate=0", "algo.weighting.ema_rate = 0.0: expected a number above 0"),
         ("algo.weighting.minimum=2000", "algo.weighting.minimum = 2000.0: expected 0 to algo.weighting.maximum"),
         ("algo.hidden=[]", "algo.hidden = []: expected positive layer widths"),

@@ -44,7 +44,7 @@ def train(pendulum_data: Callable[..., Any], tmp_path: Path) -> Callable[..., Pa
 
 METHODS = {
     "filtered_bc": ("algo.curation.score=length", "algo.curation.min_score=5"),
-    "iw_sft_q": ("algo.warmup=2",),
+    "iw_sft_q": ("algo.warmup=0.1",),
     "iql": ("algo.reward_scaling=return_range", "algo.batch_size=16"),
     "td3_bc": ("algo.normalize_observations=true", "algo.batch_size=16"),
     "cfgrl": ("algo.steps=3", "algo.batch_size=16"),

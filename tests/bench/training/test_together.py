@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import Kind, WeightedBC, Weighting
+from bench.config.compose import compose
 from bench.config.schema import Config, PiRefConfig, TrainerConfig
 from bench.storage.rundir import RunDir, read_csv
 from bench.training.grouping import differing_settings, expanded, max_members, population_key, populations, split
@@ -143,8 +145,8 @@ def test_a_run_that_diverges_does_not_stop_another(
 
 
 def test_settings_without_effect_do_not_change_the_run_directory(config: Config, shared: Shared) -> None:
-    config.algo = replace(config.algo, weighting=Weighting(Kind.none))
-    folders = together(expanded(replace(config, population={"temperature": [1, 2]})), shared)
+    settings = [replace(config.algo, weighting=Weighting(Kind.none, temperature)) for temperature in (1.0, 2.0)]
+    folders = together([replace(config, algo=algo) for algo in settings], shared)
     assert folders[0].path == folders[1].path
     assert json.loads((folders[0].path / "run.json").read_text())["population_members"] == 2
 
@@ -171,7 +173,7 @@ def test_values_are_crossed(config: Config) -> None:
     ("population", "line"),
     [
         ({"temprature": [1]}, "population.temprature: members of iw_sft_q cannot differ in it; they can in learning_rate, "),
-        ({"hidden": [8]}, "population.hidden: members of iw_sft_q cannot differ in it; they can in .*, weighting.ema_rate$"),
+        ({"hidden": [8]}, "population.hidden: members of iw_sft_q cannot differ in it; they can in .*, weighting.ema_rate, "),
         ({"temperature": []}, r"population.temperature = \[\]: expected numbers, as in population.temperature=\[1,3,10\]$"),
         ({"temperature": ["hot"]}, r"population.temperature = \['hot'\]: expected numbers"),
         ({"temperature": [1, True]}, "population.temperature = .*: expected numbers"),
@@ -183,6 +185,21 @@ def test_values_are_crossed(config: Config) -> None:
 def test_impossible_populations_are_refused(config: Config, population: dict, line: str) -> None:
     with pytest.raises(ConfigError, match=f"^{line}"):
         expanded(replace(config, population=population))
+
+
+@pytest.mark.parametrize(
+    ("algo", "key"),
+    [
+        ("bc", "weighting.temperature"), ("sft", "weighting.ema_rate"), ("filtered_bc", "weighting.maximum"),
+        ("iw_sft", "weighting.minimum"),
+        ("dft", "weighting.ema_rate"), ("cfgrl", "temperature"), ("rwr", "critic_learning_rate"), ("awr", "norm_rate"),
+    ],
+)  # fmt: skip
+def test_settings_that_a_method_does_not_use_make_no_population(algo: str, key: str) -> None:
+    config = replace(compose([f"algo={algo}"]), population={key: [1, 3]})
+    line = f"population.{key}: {algo} does not use algo.{key}, so its members would be equal; leave it out"
+    with pytest.raises(ConfigError, match=f"^{re.escape(line)}$"):
+        expanded(config)
 
 
 def test_runs_that_can_be_trained_together(config: Config) -> None:

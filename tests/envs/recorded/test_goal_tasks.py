@@ -18,7 +18,7 @@ from tests.helpers.logged import record_random
 
 TINY = [
     "seeds=[0,1]", "algo.hidden=[16]", "pi_ref.updates=4", "pi_ref.batch_size=8", "algo.updates=3",
-    "algo.warmup=1", "algo.batch_size=8", "eval.episodes=1", "eval.final_episodes=2", "eval.every=2", "eval.workers=1",
+    "algo.batch_size=8", "eval.episodes=1", "eval.final_episodes=2", "eval.every=2", "eval.workers=1",
     "device=cpu",
 ]  # fmt: skip
 
