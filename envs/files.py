@@ -28,7 +28,12 @@ def write_atomic(path: Path, content: bytes | str, before: Callable[[], None] = 
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as JSON, as `write_atomic` does."""
-    write_atomic(path, json.dumps(content, indent=1) + "\n")
+    write_atomic(path, to_json(content))
+
+
+def to_json(content: Any) -> str:
+    """The text of a JSON file."""
+    return json.dumps(content, indent=1) + "\n"
 
 
 @contextmanager

@@ -290,11 +290,12 @@ def test_the_report_escapes_text_from_files(where: str, tmp_path: Path, minari_r
     folder = make_run(suite, **record)
     written = json.loads((folder / "run.json").read_text())
     if where in ("dataset", "algo"):
-        (folder / "run.json").write_text(json.dumps(written | {where: script}))
+        _rename(folder, where, script)
     if where == "seed":
         (folder / "run.json").write_text(json.dumps(written | {"code_revision": script, "versions": {script: script}}))
     if where == "config":
-        (folder / "config.yaml").write_text(f"algo: {{name: '{script}', '{script}': '{script}'}}\n")
+        config = (folder / "config.yaml").read_text()
+        (folder / "config.yaml").write_text(config.replace("algo:\n", f"algo:\n  '{script}': '{script}'\n", 1))
     if where == "author":
         (minari_root / written["dataset"] / "data").mkdir(parents=True)
         (minari_root / written["dataset"] / "data" / "metadata.json").write_text(json.dumps({"author": script, "description": script}))
@@ -302,6 +303,15 @@ def test_the_report_escapes_text_from_files(where: str, tmp_path: Path, minari_r
     text = page_of(suite, runs, board_of(suite, runs), score_tables(runs))
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
+
+
+def _rename(folder: Path, key: str, name: str) -> None:
+    """Give the data set or the method of a run the name `name`, in run.json and in config.yaml."""
+    record, config = json.loads((folder / "run.json").read_text()), folder / "config.yaml"
+    old = f"dataset: {record['dataset']}" if key == "dataset" else f"  name: {record['algo']}"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, f"{old.split(':')[0]}: '{name}'", 1))
+    (folder / "run.json").write_text(json.dumps(record | {key: name}))
 
 
 @pytest.mark.parametrize("dataset", ["../../../x-v0", "/x-v0", "x" * 400, "a\0b"])
@@ -317,8 +327,7 @@ def test_figures_stay_in_their_folder(dataset: str, tmp_path: Path) -> None:
 
 def test_figures_escape_text_from_files(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "suite")
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(record | {"algo": "<script>alert(1)</script>"}))
+    _rename(folder, "algo", "<script>alert(1)</script>")
     rebuild(tmp_path / "suite")
     assert "<script>alert" not in (tmp_path / "suite" / "report.html").read_text()
 

@@ -33,6 +33,7 @@ class EvalConfig:
     last_k: int = 3  # evaluations that the selection rule mean_last_k averages
     max_episode_steps: int | None = None  # steps after which an episode is cut off; null: the data set's or the environment's
     workers: int | None = None  # processes that step environments; null: one per core
+    keep_policies: bool = False  # keep the policies of every evaluation, so that `best` and `mean_last_k` can be verified; one file each
     overlap: bool = False  # continue training during an evaluation; for training on a GPU, which leaves the cores free
 
     def check(self) -> None:

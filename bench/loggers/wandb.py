@@ -28,7 +28,7 @@ from bench.storage.rundir import read_csv
 TAG, GROUP = 64, 128  # characters that wandb accepts
 ANSWER = 10  # seconds for a server to answer
 PATIENCE = 30  # seconds for wandb to start, and to finish
-SENT = ("config.yaml", "run.json", "episodes.csv", "curve.csv", "checkpoint.safetensors", "policy.safetensors")
+SENT = ("config.yaml", "run.json", "episodes.csv", "curve.csv", "checkpoint.safetensors", "policy.safetensors", "manifest.json")
 _starting = Lock()  # runs of one process start one after another
 _live: set[str] = set()  # ids of open runs
 _offline: list[str] = []  # reasons for which this process stays offline

@@ -94,22 +94,26 @@ class LoadedRun:
             raise RunError(f"{name}: the environment cannot be made ({first_line(error)})") from error
 
 
-def load_run(folder: Path) -> LoadedRun:
-    """The finished run in `folder`.
+def load_run(folder: Path, whole: bool = True) -> LoadedRun:
+    """The finished run in `folder`; `whole` refuses one of which any file differs from its manifest, the checkpoint's content excepted.
 
     Raises RunError for a directory without a finished run or with damaged files, ConfigError for a configuration that is refused.
     """
-    config, record = load_config(folder), open_run(folder)[0]
+    config, record = load_config(folder), open_run(folder, whole)[0]
     if "environment" not in record:
         raise RunError(f"{folder}/run.json: no key 'environment', an earlier version wrote it; run it again with force=true")
-    path = folder / "policy.safetensors"
+    parameters = read_policy(folder / "policy.safetensors")
+    return LoadedRun(folder, config, record, _environment(record), parameters)
+
+
+def read_policy(path: Path) -> dict[str, Tensor]:
+    """The policies in file `path`, [P, ...] by name. Raises RunError if it is absent or its content does not match its digest."""
     try:
-        parameters, _ = unpack(path)
+        return unpack(path)[0]
     except FileNotFoundError:
-        raise RunError(f"{folder}: no policy.safetensors in it; expected the directory of a finished run") from None
+        raise RunError(f"{path.parent}: no {path.name} in it; expected the directory of a finished run") from None
     except DamagedError as error:
         raise RunError(f"{path} is damaged ({error}); run it again with force=true") from error
-    return LoadedRun(folder, config, record, _environment(record), parameters)
 
 
 def _environment(record: Row) -> LoggedData:

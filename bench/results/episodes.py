@@ -7,6 +7,8 @@ mean_last_k   mean over the last k evaluations
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +16,41 @@ import pandas as pd
 
 from bench.errors import RunError
 from bench.results.csv_files import read_numbers
+from bench.storage.identity import evaluations
 from bench.storage.layout import EPISODE_COLUMNS, SUCCESS, Row
 from envs.data.references import Reference
 
+KEYS = ("update", "seed", "episode")
+AGAIN = "run it again with force=true"
+
 
 def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
-    """Read episodes.csv of a finished run. Raises RunError, naming the row, for missing or repeated episodes and for what is no number.
+    """Read episodes.csv of a finished run: every episode that its protocol expects, once and in order.
 
-    A seed without any final episode is no error here: tables show the number of seeds found. A run without an environment has no episode.
+    Raises RunError, naming the line, for other episodes and for returns that are no finite number; "nan" is a failed episode. A run
+    without an environment has no episode.
     """
-    rows = read_numbers(folder, "episodes.csv", EPISODE_COLUMNS, (SUCCESS,))
-    if (twice := rows.duplicated(["update", "seed", "episode"])).any():
-        row, line = rows[twice].iloc[0], int(twice.to_numpy().argmax()) + 2
-        raise RunError(
-            f"{folder}/episodes.csv, line {line}: repeats update {row['update']:.0f}, seed {row['seed']:.0f}, "
-            f"episode {row['episode']:.0f}; run it again with force=true"
-        )
-    if not record["final_episodes"]:
-        if len(rows):
-            raise RunError(f"{folder}/episodes.csv: has episodes, run.json says that none was played; run it again with force=true")
+    path, rows = folder / "episodes.csv", read_numbers(folder, "episodes.csv", EPISODE_COLUMNS, (SUCCESS,))
+    if not record["final_episodes"] and not len(rows):
         return rows.astype(dict.fromkeys(rows.columns, float))
-    final = rows[rows["update"] == record["updates"]].groupby("seed").size()
-    if not len(final):
-        raise RunError(f"{folder}/episodes.csv: no episode after update {record['updates']}, the last; run it again with force=true")
-    if (final != record["final_episodes"]).any():
-        seed = final.index[final != record["final_episodes"]][0]
-        raise RunError(
-            f"{folder}/episodes.csv: seed {seed} has {final[seed]} of {record['final_episodes']} final episodes; "
-            f"run it again with force=true"
-        )
+    expected = expected_rows(record)
+    for k, (found, other) in enumerate(zip_longest(zip(*(rows[c] for c in KEYS), strict=True), expected)):
+        if found != other:
+            texts = ("the end" if row is None else "update {}, seed {}, episode {}".format(*row) for row in (other, found))
+            raise RunError(f"{path}, line {k + 2}: expected {next(texts)}, found {next(texts)}; {AGAIN}")
+    returns = rows["return"].to_numpy()
+    if (infinite := np.isinf(returns)).any():
+        k = int(infinite.argmax())
+        raise RunError(f"{path}, line {k + 2}: return = {returns[k]}: expected a finite number, or nan for a failed episode; {AGAIN}")
     return rows
+
+
+def expected_rows(record: Row) -> Iterator[tuple[int, int, int]]:
+    """(update, seed, episode) of every row of episodes.csv, in order."""
+    for update, episodes in evaluations(record):
+        for seed in record["seeds"]:
+            for episode in range(episodes):
+                yield update, seed, episode
 
 
 def failed(episodes: pd.DataFrame) -> pd.Series:

@@ -14,6 +14,7 @@ from bench.config.redact import redact
 from bench.config.saved import read_config
 from bench.errors import RunError
 from bench.results.csv_files import read_numbers
+from bench.results.derive import derive, refuse_damage
 from bench.results.episodes import failed, read_episodes
 from bench.storage.layout import Row
 from bench.storage.locks import Lock
@@ -23,7 +24,7 @@ from envs.untrusted import clean
 Run = tuple[Row, pd.DataFrame]
 """A finished run: its record and its evaluation episodes.
 
-The record is run.json with three keys added: `folder`, `config` (config.yaml, empty if it is missing) and `failed_episodes`.
+The record is run.json, derived again where it can be (bench.results.derive), with `folder`, `config` (config.yaml) and `failed_episodes`.
 """
 Runs = Sequence[Run]
 
@@ -42,13 +43,17 @@ class SuiteRuns(NamedTuple):
     left_out: list[LeftOut]
 
 
-def open_run(folder: Path) -> Run:
-    """The finished run in `folder`, checked (`bench.storage.record`, `bench.config.saved`, `bench.results.csv_files`).
+def open_run(folder: Path, whole: bool = True) -> Run:
+    """The finished run in `folder`, checked (`bench.storage.record`, `bench.config.saved`, `bench.results.csv_files`) and derived again
+    where it can be (`bench.results.derive`). `whole` refuses a run of which a file differs from its manifest.
 
     Nothing outside `folder` is read, no value is resolved, and texts are cleaned of what cannot be printed. Raises RunError in one line.
     """
-    record = read_record(folder)
-    episodes, config = read_episodes(folder, record), read_config(folder)
+    record, config = read_record(folder), read_config(folder)
+    if whole:
+        refuse_damage(folder, record)
+    record = derive(folder, config, record)
+    episodes = read_episodes(folder, record)
     return record | {"folder": str(folder), "config": config, "failed_episodes": int(failed(episodes).sum())}, episodes
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from pathlib import Path
 
 import torch
 
+from bench.training.device import cpu_model
 from envs.cores import available_cores
 
 
@@ -17,17 +17,6 @@ def describe(device: str, threads: int) -> str:
     load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
     gpu = "" if device == "cpu" else f"{device_name(device)}; "
     return f"{gpu}{cpu_model()}, cores: {available_cores()}, threads: {threads}, torch {torch.__version__}, load average {load}"
-
-
-def cpu_model() -> str:
-    """The processor's name, with family and model where the system knows them: one name may stand for several processors."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
-    name = fields.get("model name", platform.machine())
-    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if {"cpu family", "model"} <= set(fields) else name
 
 
 def device_name(device: str) -> str:

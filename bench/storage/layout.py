@@ -53,3 +53,14 @@ def _is_film(path: Path) -> bool:
 def episode_columns(rows: Sequence[Row]) -> tuple[str, ...]:
     """The columns of episodes.csv: EPISODE_COLUMNS, and SUCCESS if a row has it."""
     return (*EPISODE_COLUMNS, SUCCESS) if any(SUCCESS in row for row in rows) else EPISODE_COLUMNS
+
+
+def kept_policy(folder: Path, update: int) -> Path:
+    """The policies of the evaluation after `update` updates in run directory `folder`, if they were kept."""
+    return folder / f"policy-{update}.safetensors"
+
+
+def kept_policies(folder: Path) -> dict[int, Path]:
+    """The kept policies of run directory `folder` by update; files with other names, and links, are left out."""
+    found = {re.fullmatch(r"policy-([1-9]\d{0,17})\.safetensors", p.name): p for p in folder.glob("policy-*.safetensors")}
+    return {int(match[1]): path for match, path in found.items() if match and path.is_file() and not path.is_symlink()}

@@ -6,6 +6,8 @@ episodes.csv       raw return and length of every evaluation episode: the primar
 curve.csv          metrics by update and seed
 checkpoint.safetensors   the state of training; until the run is finished, with the checkpoint before it
 policy.safetensors       the final policies, named parameters [seed, ...]
+policy-UPDATE.safetensors   with eval.keep_policies, those of the evaluation after UPDATE updates
+manifest.json      size and digest of every file above, to notice damage
 episode-SEED-NUMBER.webp films of final episodes (python -m bench film)
 
 Only the process that holds the directory's lock, a file in .locks/ beside runs/, writes there.
@@ -30,12 +32,13 @@ from torch import Tensor
 from bench.config.redact import redact, redact_tree
 from bench.config.schema import Config
 from bench.errors import DataError, RunError
+from bench.storage import manifest
 from bench.storage.checkpoints import Checkpoint, Checkpoints
-from bench.storage.layout import Row, digest_of, episode_columns
+from bench.storage.layout import Row, digest_of, episode_columns, kept_policies, kept_policy
 from bench.storage.locks import Lock
 from bench.storage.record import read_status
 from bench.storage.tensors import pack
-from envs.files import remove_scratch, write_atomic, write_json
+from envs.files import remove_scratch, to_json, write_atomic, write_json
 from envs.untrusted import read_bytes, read_text
 
 FORMAT = 2  # raised when equal settings no longer give equal results
@@ -43,11 +46,14 @@ CSV_BYTES = 1 << 30
 METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
 
 
-def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
-    """The hash of everything that determines the result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic."""
+def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None, version: int = FORMAT) -> str:
+    """The hash of everything that determines the result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic.
+
+    version: FORMAT of the program that trained the run.
+    """
     pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
     return digest_of(
-        (FORMAT, config.algo.determinants(), pi_ref, config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
+        (version, config.algo.determinants(), pi_ref, config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
     )
 
 
@@ -140,10 +146,24 @@ class RunDir:
         write_json(self.path / "run.json", redact_tree(record | {"status": "running"}))
 
     def finish(self, record: Row, policy: dict[str, Tensor]) -> None:
-        """Write the policies and, last of all, the record of a finished run."""
+        """Write the policies, the manifest of all files and, last of all, the record of a finished run, whose digest the manifest has."""
         write_atomic(self.path / "policy.safetensors", pack(policy))
         self.checkpoints.discard_previous()
-        write_json(self.path / "run.json", redact_tree(record | {"status": "finished"}))
+        text = to_json(redact_tree(record | {"manifest": True, "status": "finished"}))
+        manifest.sign(self.path, {"run.json": text})
+        write_atomic(self.path / "run.json", text)
+
+    def keep_policy(self, update: int, policy: dict[str, Tensor]) -> None:
+        """Write the policies that the evaluation after `update` plays, so that it can be played again."""
+        write_atomic(kept_policy(self.path, update), pack(policy))
+
+    def damage(self) -> list[str]:
+        """One line for each damaged file of a finished run (bench.storage.manifest); empty for a run of a version without manifests."""
+        try:
+            signed = json.loads((self.path / "run.json").read_text()).get("manifest")
+        except (OSError, ValueError, AttributeError):
+            return []
+        return manifest.damage(self.path) if signed else []
 
     def save(
         self,
@@ -216,8 +236,10 @@ class RunDir:
     def clear(self) -> None:
         """Remove the run's results. If interrupted, the run still counts as finished or has no checkpoint."""
         self.checkpoints.clear()
-        for name in ("policy.safetensors", "run.json", "episodes.csv", "curve.csv"):
+        for name in ("policy.safetensors", "run.json", "episodes.csv", "curve.csv", manifest.NAME):
             (self.path / name).unlink(missing_ok=True)
+        for path in kept_policies(self.path).values():
+            path.unlink(missing_ok=True)
 
 
 def _last(rows: Sequence[Row]) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +29,22 @@ def cores() -> int:
         return max(1, int(float(os.environ["OMP_NUM_THREADS"])))  # a share of a core is one thread
     except (KeyError, ValueError):
         return available_cores()
+
+
+def cpu_model() -> str:
+    """The processor's name, with family and model where the system knows them: one name may stand for several processors."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
+    name = fields.get("model name", platform.machine())
+    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if {"cpu family", "model"} <= set(fields) else name
+
+
+def processor() -> str:
+    """The processor and the widest instructions that torch uses on it: equal ones round alike."""
+    return f"{cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def device_of(name: str) -> torch.device:

@@ -106,7 +106,7 @@ def _lock_unfinished(folders: Sequence[RunDir], wait: bool, reporter: Reporter, 
     for folder in folders:
         if folder.path in unfinished or folder.path in locked:
             continue
-        skip = folder.finished and not folder.config.force
+        skip = _is_complete(folder, reporter)
         if not skip:
             if not folder.lock.take():
                 if not wait:
@@ -117,11 +117,28 @@ def _lock_unfinished(folders: Sequence[RunDir], wait: bool, reporter: Reporter, 
                 folder.lock.wait()
                 skip = folder.finished
             locks.callback(folder.lock.release)
-            skip = skip or (folder.finished and not folder.config.force)
+            skip = skip or _is_complete(folder, reporter, repair=True)
         if skip:
             reporter.say(f"{reporter.label}: finished before, see {folder.path} (force=true runs it again)")
             continue
-        if folder.finished:
+        if folder.finished and folder.config.force:
             folder.clear()
         unfinished[folder.path] = folder
     return list(unfinished.values()), list(locked.values())
+
+
+def _is_complete(folder: RunDir, reporter: Reporter, repair: bool = False) -> bool:
+    """True if the run is finished, its files are those that it wrote, and it need not be trained again.
+
+    With `repair`, the caller has the lock: say which file of a finished run is damaged. Training then continues from the checkpoint, which
+    writes the other files again, or starts over if the checkpoint or a kept policy is damaged.
+    """
+    if not folder.finished or folder.config.force:
+        return False
+    if not (damaged := folder.damage()):
+        return True
+    if repair:
+        reporter.say(f"{reporter.label}: {damaged[0]}; completing the run again")
+        if any("policy-" in line for line in damaged):
+            folder.clear()
+    return False

@@ -73,6 +73,9 @@ class RunLoop(Loop):
                 for member in self._mark_failed():
                     what = f"{member}: parameters are not finite after update {stop}; it counts as failed and the others continue"
                     self.reporter.say(f"{what}; a lower learning rate may help")
+                if self.evaluation.keep_policies and stop < updates:  # the last ones are policy.safetensors
+                    for run in self.runs:
+                        run.keep_policy(stop, self.algo.policy())
                 metrics = self.metrics | self.algo.diagnostics()
                 if self.evaluation.overlap and stop < updates and self.plays:
                     self.save()

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from algos.base import Algo, Metrics, State
 from algos.batches.curation import Curation, Kept, kept
 from bench.config.compose import defaults
 from bench.config.domains import tuned_settings
+from bench.config.redact import redact_tree
 from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
+from bench.storage.identity import identity
 from bench.storage.layout import Row
-from bench.storage.rundir import RunDir, settings_hash
+from bench.storage.rundir import FORMAT, RunDir, settings_hash
 from bench.training.device import precision_on
 from bench.training.evaluate import episode_rows
+from bench.training.record import data_facts, machine_facts
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.evaluation.rollout import Returns
 from envs.revision import code_revision
-
-PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari")
 
 
 class RunInProgress:
@@ -96,6 +94,10 @@ class RunInProgress:
         """The run's part of the population's `policy`."""
         return {name: self._own(value) for name, value in policy.items()}
 
+    def keep_policy(self, update: int, policy: State) -> None:
+        """Write the run's part of the population's `policy`, which the evaluation after `update` plays."""
+        self.folder.keep_policy(update, self.policy(policy))
+
     def finish(self, policy: State, summary: Row) -> None:
         """Write the run's `policy` and mark the run as finished."""
         finished_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -113,32 +115,17 @@ class RunInProgress:
 
     def _record(self, algo: Algo, data: LoggedData, set_up_time: float) -> Row:
         """The content of run.json: everything that tables and `bench.replay` need beside the rows."""
-        config, reference, device = self.config, data.reference, algo.device
+        config = self.config
         tuned, strata = tuned_settings(config), kept_of(config, data)
-        episodes = (0, 0) if config.env_choice.without else (config.eval.episodes, config.eval.final_episodes)
         return {
-            "suite": config.suite, "dataset": config.task, "algo": config.algo.name, "seeds": list(config.seeds),
-            "updates": algo.updates, "eval_every": config.eval.every, "eval_episodes": episodes[0],
-            "final_episodes": episodes[1], "last_k": config.eval.last_k,
-            "reference": None if reference is None else {k: v for k, v in asdict(reference).items() if v is not None},
-            "environment": {
-                "spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width,
-                **data.units.to_json(),
-            },
-            "note": "; ".join(filter(None, (data.remarks, _own_environment(config, data)))), "pi_ref_dataset": config.pi_ref.dataset,
+            **identity(redact_tree(asdict(config))), **data_facts(config, data), **machine_facts(algo.device),
             "domain_settings": None if tuned is None else tuned.record(), "curation": None if strata is None else strata._asdict(),
             "strata_coincide": strata is not None and strata.coincide,
-            "data_return_mean": None if data.other_rewards else float(data.trajectories.returns.mean()), "clipped_actions": data.clipped,
             "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
-            "dataset_digest": data.trajectories.digest,
-            "code_revision": code_revision(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            "precision": precision_on(device, config.trainer.precision), "parameters": algo.parameters,
+            "format": FORMAT, "pi_ref_digest": self.folder.identity[2], "code_revision": code_revision(),
+            "precision": precision_on(algo.device, config.trainer.precision), "parameters": algo.parameters,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
-            "mixed": config.report.mixed, "published": config.report.published,
-            "configs_tried": config.report.configs_tried.get(config.algo.name, 1),
             "default_updates": defaults(config.algo.name).get("algo.updates"),
-            "versions": {"python": sys.version.split()[0], **{p: version(p) for p in PACKAGES}},
         }  # fmt: skip
 
 
@@ -146,10 +133,3 @@ def kept_of(config: Config, data: LoggedData) -> Kept | None:
     """The trajectories that the filters of a run's curation keep; None for a method without filters."""
     curation = getattr(config.algo, "curation", None)
     return kept(data.trajectories, curation) if isinstance(curation, Curation) and curation.percentiles else None
-
-
-def _own_environment(config: Config, data: LoggedData) -> str:
-    """The remark on a run that was not evaluated in the data set's own environment; empty for others."""
-    if config.env_choice.without:
-        return "trained without an environment (env=none), so that no episode was played"
-    return f"the data set's own environment is {data.own_env}; its reference scores do not hold here" if data.own_env else ""

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envs.data.references import D4RL, Reference, table
-from envs.data.trajectories import Trajectories
 from envs.errors import DataError
+
+if TYPE_CHECKING:
+    from envs.data.trajectories import Trajectories  # loads torch, which tables do not need
 
 LIMIT = 1000  # steps of an episode that nothing else limits
 STATED = ("max_episode_steps", "time_limit")  # keys of metadata.json

@@ -10,9 +10,10 @@ references.csv has D4RL's references, built_in_references.csv those of the built
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,10 @@ class Reference:
             for mean, error in ((self.random, self.random_error), (self.expert, self.expert_error))
         )
         return f"{self.name}: random {random}, expert {expert}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that are known, by name."""
+        return {k: v for k, v in asdict(self).items() if v is not None}
 
     def score(self, returns: np.ndarray) -> np.ndarray:
         """Normalised scores x 100 of raw returns, of any shape."""

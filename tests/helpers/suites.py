@@ -16,6 +16,13 @@ from bench.storage.layout import digest_of, episode_columns
 from bench.storage.rundir import to_csv
 
 REFERENCE = {"name": "iwsft", "random": 0.0, "expert": 1000.0}  # score = return / 10
+EVALUATION = (
+    ("every", "eval_every", 100),
+    ("episodes", "eval_episodes", 2),
+    ("final_episodes", "final_episodes", 4),
+    ("last_k", "last_k", 3),
+)
+"""Key of `eval`, key of run.json, default."""
 
 
 def make_run(
@@ -27,16 +34,22 @@ def make_run(
     change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda rows: rows,
     **record: Any,
 ) -> Path:
-    """A finished run of `algo` whose seeds return about `level`; `change` edits its episode rows, `record` its run.json."""
+    """A finished run of `algo` whose seeds return about `level`.
+
+    change: edits its episode rows. record: changes its run.json, and the keys of config.yaml that determine them.
+    """
     rng = np.random.default_rng(int(digest_of([algo, dataset]), 16) % 2**32)
-    settings = {"every": 100, "episodes": 2, "final_episodes": record.get("final_episodes", 4)}
-    algo_config = WeightedBCConfig(algo, weighting=Weighting(temperature=record.pop("temperature", 10.0)))
+    settings = {name: record.get(key, value) for name, key, value in EVALUATION}
+    report = {key: record.get(key, False) for key in ("mixed", "published")}
+    report["configs_tried"] = {algo: record["configs_tried"]} if "configs_tried" in record else {}
+    algo_config = WeightedBCConfig(algo, record.get("updates", 200), weighting=Weighting(temperature=record.pop("temperature", 10.0)))
     config = Config(algo_config, dataset, seeds=list(seeds))
     tree = OmegaConf.to_container(OmegaConf.structured(config))
     assert isinstance(tree, dict)
-    tree["eval"] |= settings
+    tree |= {"eval": tree["eval"] | settings, "report": report, "env": None if settings["final_episodes"] else "none"}
     name = digest_of([algo, dataset, list(seeds), record, tree])
     method = digest_of([algo, dataset, record, {k: v for k, v in tree.items() if k != "seeds"}])
+    tree["suite"] = suite.name
     rows = [
         {"update": update, "seed": seed, "episode": e, "return": level * update / 200 + 20 * seed + rng.normal(0, 5), "length": 100}
         for update, episodes in ((100, 2), (200, settings["final_episodes"]))

@@ -159,7 +159,7 @@ def test_the_objective_is_the_score_of_the_table(tmp_path: Path) -> None:
 
 def test_a_missing_seed_has_no_objective(tmp_path: Path) -> None:
     run: Any = _Folder(make_run(tmp_path / "suite", change=lambda rows: [r for r in rows if r["seed"] != 1]))
-    with pytest.raises(RunError, match="a seed has no final episode"):
+    with pytest.raises(RunError, match="expected update 100, seed 1, episode 0"):
         tuning.objective(Config(seeds=[0, 1, 2]), run)
 
 

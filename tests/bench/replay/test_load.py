@@ -15,6 +15,7 @@ from algos.errors import ConfigError
 from bench.config.compose import compose
 from bench.errors import RunError
 from bench.replay.load import load_run
+from bench.storage import manifest
 from bench.training.evaluate import evaluate
 from bench.training.run import train_run
 from bench.training.shared import Shared
@@ -79,21 +80,27 @@ def test_damaged_runs_are_refused_in_one_line(train: Callable[..., Path]) -> Non
             load_run(folder)
 
     policy.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused("policy.safetensors is damaged .its content is not what manifest.json recorded .*; run it again with force=true")
+    manifest.sign(folder)
     refused("policy.safetensors is damaged .its content does not match its digest.; run it again with force=true")
     policy.unlink()
-    refused("no policy.safetensors in it")
+    refused("policy.safetensors is missing; manifest.json lists it")
     policy.write_bytes(whole)
     record.write_text(content.replace('"finished"', '"running"'))
     refused("the run is not finished; its own command completes it")
     record.write_text(json.dumps({k: v for k, v in json.loads(content).items() if k != "environment"}))
+    manifest.sign(folder)
     refused("no key 'environment', an earlier version wrote it")
     record.write_text(content[:-3])
     refused("is not JSON")
     record.unlink()
     refused("no run.json in it")
     record.write_text(content)
+    manifest.sign(folder)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("- 8", "- 9"))
+    refused(r"config.yaml is damaged .its content is not what manifest.json recorded at the end of the run.; run it again with force=true")
+    manifest.sign(folder)
     with pytest.raises(RunError, match=r"0\.weight has shape \(2, 4, 8\), config\.yaml asks for \(2, 4, 9\)"):
         load_run(folder).population()
 
@@ -104,6 +111,7 @@ def test_an_environment_of_an_unknown_package_is_not_made(train: Callable[..., P
     spec = json.loads(record["environment"]["spec"])
     record["environment"]["spec"] = json.dumps(spec | {"entry_point": "os:System"})
     (folder / "run.json").write_text(json.dumps(record))
+    manifest.sign(folder)
     with pytest.raises(DataError, match="would run 'os:System'"):
         load_run(folder).make_env()
 

@@ -23,8 +23,10 @@ from bench.training.shared import Shared
 
 def copy_of(run: Path, to: Path, change: float = 0.0) -> Path:
     """A copy of the run with `change` added to the parameters of its policy."""
-    for name in ("config.yaml", "run.json", "episodes.csv"):
+    for name in ("config.yaml", "episodes.csv"):
         (to / name).write_bytes((run / name).read_bytes())
+    record = {k: v for k, v in json.loads((run / "run.json").read_text()).items() if k != "manifest"}
+    (to / "run.json").write_text(json.dumps(record))
     policy, metadata = unpack(run / "policy.safetensors")
     (to / "policy.safetensors").write_bytes(pack({name: value + change for name, value in policy.items()}, metadata))
     return to

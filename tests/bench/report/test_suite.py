@@ -80,7 +80,7 @@ def test_a_run_may_allow_several_protocols(tmp_path: Path) -> None:
 
 def test_a_damaged_run_leaves_no_tables(tmp_path: Path) -> None:
     make_run(tmp_path, change=lambda rows: rows[:-1])
-    with pytest.raises(RunError, match="seed 2 has 3 of 4 final episodes"):
+    with pytest.raises(RunError, match="line 19: expected update 200, seed 2, episode 3, found the end"):
         rebuild(tmp_path)
     assert not list(tmp_path.glob("[a-z]*.*"))
 

@@ -100,8 +100,8 @@ def test_settings_that_differ_between_data_sets_are_a_note(tmp_path: Path) -> No
     assert table_of(tmp_path).notes == ["iw_sft: settings that differ between data sets: algo.weighting.temperature."]
 
 
-def test_missing_seeds_and_failed_episodes_are_flags(tmp_path: Path) -> None:
-    make_run(tmp_path, "bc", change=lambda rows: [r for r in rows if r["seed"] != 1])
+def test_fewer_seeds_and_failed_episodes_are_flags(tmp_path: Path) -> None:
+    make_run(tmp_path, "bc", seeds=[0, 2])
     make_run(tmp_path, "sft", change=lambda rows: [r | {"return": math.nan} if r["seed"] == 0 and r["update"] == 200 else r for r in rows])
     table = table_of(tmp_path)
     assert {method: cell.flag for method, cell in table.lines[0].cells.items()} == {"bc": "2 of 3 seeds", "sft": "4 failed"}

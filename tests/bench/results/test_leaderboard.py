@@ -123,11 +123,6 @@ def test_failures_without_references_leave_no_number(tmp_path: Path) -> None:
     assert np.isnan(board(tmp_path).query("selection == 'last'")["return_mean"]).all()
 
 
-def test_a_missing_seed_is_not_among_the_seeds(tmp_path: Path) -> None:
-    make_run(tmp_path, change=lambda rows: [r for r in rows if r["seed"] != 1])
-    assert set(board(tmp_path)["seeds"]) == {"0 2"}
-
-
 def test_configurations_in_the_suites_beside_it_count(tmp_path: Path) -> None:
     """Those further away count if a root is given; seeds are no configuration."""
     make_run(tmp_path / "results" / "final", "iw_sft", temperature=3.0)

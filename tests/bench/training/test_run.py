@@ -30,7 +30,7 @@ def rows(folder: RunDir) -> list[dict]:
 def test_the_files_and_rows_of_a_run(config: Config, shared: Shared) -> None:
     folder = train_run(config, shared)
     assert sorted(p.name for p in folder.path.iterdir()) == [
-        "checkpoint.safetensors", "config.yaml", "curve.csv", "episodes.csv", "policy.safetensors", "run.json",
+        "checkpoint.safetensors", "config.yaml", "curve.csv", "episodes.csv", "manifest.json", "policy.safetensors", "run.json",
     ]  # fmt: skip
     episodes = rows(folder)
     counted = {(r["update"], r["seed"]): sum(q["update"] == r["update"] and q["seed"] == r["seed"] for q in episodes) for r in episodes}
@@ -138,6 +138,32 @@ def test_seeds_run_in_portions_are_not_trained_again(config: Config, shared: Sha
     forced = replace(config, seeds=[1, 3], force=True)
     train_runs([forced], shared)
     assert seeds() == [[1], [1, 3], [3], [3, 1], [3, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "starts_over"),
+    [
+        ("policy.safetensors", False), ("manifest.json", False), ("config.yaml", False), ("run.json", False),
+        ("checkpoint.safetensors", True), ("episodes.csv", True), ("curve.csv", True), ("policy-15.safetensors", True),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_of_a_finished_run_is_named_and_written_again(
+    config: Config, shared: Shared, capsys: pytest.CaptureFixture[str], name: str, starts_over: bool
+) -> None:
+    config.eval.keep_policies = True
+    folder = train_run(config, shared)
+    files = {p.name: p.read_bytes() for p in folder.path.iterdir()}
+    content = bytearray(files[name])
+    content[content.rindex(b"1") if b"1" in content else -1] ^= 1
+    (folder.path / name).write_bytes(content)
+    capsys.readouterr()
+    assert train_run(config, shared).damage() == []
+    said = capsys.readouterr().err
+    assert f"{name} is damaged" in said
+    assert ("update 15/40" in said) is starts_over
+    for path in folder.path.iterdir():
+        if path.name not in ("run.json", "manifest.json", "checkpoint.safetensors"):  # they hold times
+            assert path.read_bytes() == files[path.name], path.name
 
 
 def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:

@@ -1,0 +1,64 @@
+"""The record of a run as tables show it: derived from its configuration and its data set, never believed.
+
+run.json repeats the identity and the protocol that config.yaml determines, and the reference scores that the data set states. A reader
+takes these from their sources. The other entries of run.json (device, wall time, versions, code revision) are statements of the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.errors import RunError
+from bench.storage import manifest
+from bench.storage.identity import env_choice, identity, on_the_way
+from bench.storage.layout import Row, kept_policies
+from envs.errors import DataError
+from envs.readers.stated_references import stated_reference
+
+UNREAD = ("checkpoint.safetensors",)  # the large file that no reader of results opens: its size alone is compared
+AGAIN = "run it again with force=true"
+
+
+def derive(folder: Path, config: dict[str, Any], record: Row) -> Row:
+    """The record of the finished run in `folder` with all that can be derived derived again.
+
+    config: config.yaml as plain data. Adds `references_checked` (False if the data set is not on this machine and in no table) and
+    `kept_policies` (True if the policies of all evaluations are there, so that every selection rule can be verified). Raises RunError if
+    run.json disagrees with config.yaml.
+    """
+    if not config:
+        raise RunError(f"{folder}: no config.yaml in it; expected the directory of a finished run")
+    try:
+        own = identity(config)
+        updates, found = on_the_way(own), kept_policies(folder)
+        kept = len(updates) <= len(found) and all(update in found for update in updates)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder}/config.yaml: no configuration of a run ({type(error).__name__}: {error}); {AGAIN}") from error
+    for key, value in own.items():
+        if record.get(key, value) != value:
+            raise RunError(f"{folder}/run.json: {key} = {record[key]}, but config.yaml has {value}; the files are of two runs; {AGAIN}")
+    reference, checked = None, True
+    if record["reference"] is not None and not env_choice(config).without:  # raw returns hold everywhere
+        reference, checked = reference_here(config["dataset"], record["reference"])
+    return record | own | {"reference": reference, "references_checked": checked, "kept_policies": kept}
+
+
+def refuse_damage(folder: Path, record: Row) -> None:
+    """Raise RunError if a file of the run in `folder` differs from its manifest. A run of an earlier version has none."""
+    if record.get("manifest") and (damaged := manifest.damage(folder, UNREAD)):
+        raise RunError(f"{damaged[0]}; {AGAIN}")
+
+
+def reference_here(dataset: str, recorded: Row) -> tuple[Row | None, bool]:
+    """The reference scores of `dataset`, and True if they are known here; else the recorded ones.
+
+    A data set that states none has a measured reference, which only its steps and rollouts give again (`verify`).
+    """
+    try:
+        stated = stated_reference(dataset)
+    except (KeyError, DataError):
+        return recorded, False
+    if stated is not None:
+        return stated.to_json(), True
+    return (recorded, False) if recorded["name"] == "measured" else (None, True)
