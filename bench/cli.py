@@ -13,7 +13,6 @@ import platform
 import shlex
 import signal
 import sys
-import traceback
 from argparse import ArgumentParser, HelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
@@ -22,7 +21,7 @@ from importlib.resources import files
 from typing import Any, NoReturn
 
 from bench import exits
-from bench.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, RunError
+from bench.errors import EXIT_INTERRUPTED, RunError
 from bench.exits import Terminated
 from bench.output import outlive_readers
 from bench.training.process import prepare_process
@@ -65,7 +64,7 @@ def main(blocked: Collection[signal.Signals] = ()) -> None:
 
 def run(arguments: Sequence[str], begin: Callable[[], Any] = lambda: None) -> int:
     """Call `begin`, then run the command line `arguments`; returns the exit code (bench/errors.py)."""
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"  # training sets it
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         begin()
         code = dispatch(list(arguments))
@@ -79,23 +78,17 @@ def run(arguments: Sequence[str], begin: Callable[[], Any] = lambda: None) -> in
     except SystemExit as stopped:  # a mistake found within Hydra
         code = stopped.code if isinstance(stopped.code, int) else 0
     except Exception as error:
-        code = 1 if exits.leaving() else report(error, wants_traceback)
+        code = 1 if exits.leaving() else _report(error, wants_traceback)
     if (number := exits.leaving()) is not None:  # its exception was lost, which may be the cause of any other
         print(exits.line_of(number), file=sys.stderr)
         return exits.code_of(number)
     return code
 
 
-def report(error: Exception, wants_traceback: bool = False) -> int:
-    """Print a mistake in one line, or the traceback of a defect; returns the exit code."""
-    from bench.config.mistakes import MISTAKES, explain
-    from bench.config.redact import redact
+def _report(error: Exception, wants_traceback: bool) -> int:
+    from bench.config.mistakes import report
 
-    if isinstance(error, MISTAKES) and not wants_traceback:
-        print(redact(f"error: {explain(error)}"), file=sys.stderr)
-        return EXIT_MISTAKE
-    print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    return 1
+    return report(error, wants_traceback)
 
 
 def commands() -> dict[str, str]:

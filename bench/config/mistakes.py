@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -22,22 +21,24 @@ REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space, or choose an
 REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose another folder")
 
 
-def stop(error: BaseException) -> NoReturn:
-    """Print the line and exit with EXIT_MISTAKE: Hydra turns other exceptions of callbacks into warnings."""
-    print(redact(f"error: {explain(error)}"), file=sys.stderr)
-    sys.exit(EXIT_MISTAKE)
+def report(error: Exception, wants_traceback: bool = False) -> int:
+    """Print a mistake in one line, or the traceback of a defect (or if `wants_traceback`); returns the exit code."""
+    sys.stdout.flush()  # the error comes last, also where both go to one file
+    if isinstance(error, MISTAKES) and not wants_traceback:
+        print(redact(f"error: {explain(error)}"), file=sys.stderr)
+        return EXIT_MISTAKE
+    print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    return 1
 
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Wrap code that Hydra calls: exit with a mistake's line or a defect's traceback, which Hydra would turn into a warning."""
+    """Wrap code that Hydra calls: report an error and exit, since Hydra adds lines to errors of jobs and turns those of callbacks into
+    warnings."""
     try:
         yield
-    except MISTAKES as error:
-        stop(error)
-    except Exception:
-        print(redact(traceback.format_exc()), end="", file=sys.stderr)
-        sys.exit(1)
+    except Exception as error:
+        sys.exit(report(error))
 
 
 def explain(error: BaseException) -> str:

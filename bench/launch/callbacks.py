@@ -5,8 +5,8 @@ Hydra turns an exception in a callback into a warning, so mistakes exit through 
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,18 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
 from bench.config.extras import REPORT, missing_package
-from bench.config.mistakes import MISTAKES, exit_on_error
+from bench.config.mistakes import exit_on_error
 from bench.config.redact import redact
 from bench.launch import launchers, tuning
 from bench.launch.jobs import runs_of
 from bench.launch.preflight import preflight
 from bench.launch.session import session
-from envs.files import write_atomic
+from bench.launch.tables import write_tables
 
 
 class Preflight(Callback):
@@ -38,6 +39,7 @@ class Preflight(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with exit_on_error():
             launchers.check_extras(config)
+            _use_writable_folder(config)
             session().start_sweep(config, self._check(config))
             _note_missing_report()
 
@@ -60,6 +62,16 @@ class Preflight(Callback):
         return total
 
 
+def _use_writable_folder(config: DictConfig) -> None:
+    """Let Hydra write its own files of the sweep to a folder that is removed at the end if results_dir is read only."""
+    folder = Path(config.hydra.sweep.dir)
+    existing = next(p for p in [folder.absolute(), *folder.absolute().parents] if p.exists())
+    if existing.is_dir() and not os.access(existing, os.W_OK):
+        with read_write(config):
+            config.hydra.sweep.dir = session().scratch()
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={config.hydra.sweep.dir}")  # from which Hydra composes the jobs
+
+
 def overrides(config: DictConfig) -> list[Override]:
     """The overrides of the suite and of the command line, parsed; ranges and choices are not expanded."""
     loader = GlobalHydra.instance().config_loader()
@@ -76,33 +88,18 @@ class Tables(Callback):
     """Write tables, figures and report page of the suite at the end, and print table.md."""
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        job: JobReturn = kwargs["job_return"]
+        if job.status is JobStatus.FAILED:
+            return  # its error is raised next
         with exit_on_error():
-            _write_tables(config)
+            write_tables(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         with exit_on_error():
             session().end_sweep()
-            _write_tables(config)
+            write_tables(config)
             if tuning.is_tuning(config.hydra):
                 print(f"\n{tuning.advice(config)}", end="")
-
-
-def write_partial_tables() -> None:
-    """Write tables for the jobs that finished, even if others failed: Hydra then calls no `on_multirun_end`."""
-    if (sweep := session().sweep) is not None:
-        with suppress(*MISTAKES):  # no run is finished, or one is damaged
-            _write_tables(sweep)
-
-
-def _write_tables(config: DictConfig) -> None:
-    from bench.report.suite import TABLES, rebuild  # imports pandas, which delays the start of a command
-    from bench.results.protocol import TableOptions
-
-    folder = Path(config.results_dir) / config.suite
-    page = missing_package(*REPORT) is None
-    print(rebuild(folder, TableOptions(config.report.mixed, config.report.published), page), end="")
-    files = [name for name in ("report.html", *TABLES, "figures/") if (folder / name).exists()]
-    print(f"\nwritten to {folder}: {', '.join(files)}")
 
 
 def _note_missing_report() -> None:
@@ -123,4 +120,4 @@ class Secrets(Callback):
         path = Path(config.hydra.sweep.dir) / "multirun.yaml"
         with exit_on_error():
             if path.is_file() and (text := path.read_text()) != (clean := redact(text)):
-                write_atomic(path, clean)
+                path.write_text(clean)  # as Hydra wrote it: a process that is killed leaves no scratch file

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
 from bench.config.compose import compose_job, register, to_config
-from bench.config.mistakes import MISTAKES, explain, stop
-from bench.config.redact import redact
+from bench.config.mistakes import MISTAKES, explain, report
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.launch.launchers import enter_job, errors_are_returned
 from bench.launch.preflight import preflight
 from bench.launch.session import session
+from bench.launch.tables import write_partial_tables
 from bench.launch.tuning import is_tuning, objective
 from bench.training.grouping import expanded
 from bench.training.run import train_run
@@ -28,14 +27,13 @@ def job(composed: DictConfig) -> float | None:
     hydra_config = enter_job()
     try:
         return _train(expanded(to_config(composed)), is_tuning(hydra_config))
-    except MISTAKES as error:
+    except Exception as error:
         if not errors_are_returned(hydra_config):
-            stop(error)
-        print(redact(f"error: {explain(error)}"), file=sys.stderr, flush=True)
-        raise RunError(explain(error)) from None  # other types may not survive pickling
-    except Exception:
-        if errors_are_returned(hydra_config):
-            print(redact(traceback.format_exc()), end="", file=sys.stderr, flush=True)  # tracebacks are not pickled
+            write_partial_tables()
+            sys.exit(report(error))  # Hydra would add lines
+        report(error)  # tracebacks are not pickled
+        if isinstance(error, MISTAKES):
+            raise RunError(explain(error)) from None  # other types may not survive pickling
         raise
 
 

@@ -59,6 +59,7 @@ def _yaml_files(folder: Traversable, path: tuple[str, ...]) -> Iterator[tuple[st
 
 def check_extras(config: DictConfig) -> None:
     """Raise RunError, with the command to install it, if the launcher or sweeper of `config` is a plugin that is not installed."""
+    check_groups(config)
     for group in ("launcher", "sweeper"):
         namespace, _, rest = config.hydra[group]._target_.partition(".")
         package = rest.partition(".")[0]
@@ -69,8 +70,16 @@ def check_extras(config: DictConfig) -> None:
             raise RunError(f"hydra/{group}={choice}: the package {name} is not installed; pip install {install}")
 
 
+def check_groups(config: DictConfig) -> None:
+    """Raise RunError for hydra.launcher=NAME, which replaces the launcher's settings by a text; hydra/launcher=NAME chooses one."""
+    for group in ("launcher", "sweeper"):
+        if not isinstance(found := config.hydra[group], DictConfig) or "_target_" not in found:
+            raise RunError(f"hydra.{group}={found}: use hydra/{group}={found}, with a slash, to choose a {group}")
+
+
 def check_single(config: DictConfig) -> None:
     """Raise RunError if a launcher or sweeper is chosen without -m: a single run uses neither."""
+    check_groups(config)
     for group in ("launcher", "sweeper"):
         if (choice := config.hydra.runtime.choices[f"hydra/{group}"]) != "basic":
             raise RunError(f"hydra/{group}={choice}: a single run has no {group}; add -m to make it a sweep")

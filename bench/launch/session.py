@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
@@ -25,6 +26,7 @@ class Session:
         self.sweep: DictConfig | None = None
         self.jobs: JobCounter | None = None
         self.locked: list[Config] = []
+        self._scratch: TemporaryDirectory[str] | None = None
 
     def start_sweep(self, sweep: DictConfig, jobs: int | None) -> None:
         """Begin a sweep of `jobs` jobs, None if the number is not known."""
@@ -41,9 +43,17 @@ class Session:
             train_runs([self.locked.pop(0)], self.shared)
         self.sweep = None
 
+    def scratch(self) -> str:
+        """A folder that is removed at the end of the session."""
+        if self._scratch is None:
+            self._scratch = TemporaryDirectory(prefix="iwsft-bench-")
+        return self._scratch.name
+
     def close(self) -> None:
         """Close the environments."""
         self.shared.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
 
 @cache

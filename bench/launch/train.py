@@ -12,34 +12,33 @@ from bench.config.compose import HYDRA_VERSION, register
 from bench.config.mistakes import MISTAKES
 from bench.config.overrides import prepare
 from bench.errors import RunError
-from bench.launch.callbacks import write_partial_tables
 from bench.launch.jobs import job
 from bench.launch.launchers import lost_job, prefer_own_configs
 from bench.launch.session import session
+from bench.launch.tables import write_partial_tables
 
 
 def train(arguments: Sequence[str]) -> None:
     """Train the run or the sweep that `arguments` describe, and write its tables.
 
-    Raises the errors of a user's mistakes. If jobs of a sweep failed, the tables of the finished ones are written first.
+    Raises the error of a run. If jobs of a sweep failed, the tables of the finished ones are written first.
     """
     register()
     arguments = prepare(arguments)
     prefer_own_configs()
+    wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them and exiting
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
         hydra.main(version_base=HYDRA_VERSION, config_path="pkg://conf", config_name="config")(job)()
         session().end_sweep()  # where the callback that writes tables, and ends the sweep, is switched off
-    except MISTAKES:
-        write_partial_tables()
-        raise
     except Exception as error:
-        if (line := lost_job(error)) is None:
-            raise
         write_partial_tables()
+        if isinstance(error, MISTAKES) or (line := lost_job(error)) is None:
+            raise
         raise RunError(line) from error
     finally:
         session().close()
         session.cache_clear()
         sys.argv = before
+        os.environ["HYDRA_FULL_ERROR"] = wanted

@@ -22,6 +22,7 @@ from envs.files import write_atomic
 WIDTH = 240  # pixels
 FRAMES = 300  # at most, of the longest episode; longer ones have fewer frames per second
 QUALITY = 40  # of 100, WebP; a film of 250 frames takes about 0.3 MB
+RENDERERS = ("egl", "osmesa", "glfw")
 REMEDY = "install a renderer that needs no screen (apt-get install libegl1 libgl1-mesa-dri, or libosmesa6 with MUJOCO_GL=osmesa)"
 
 
@@ -36,7 +37,9 @@ class Film(NamedTuple):
 
 def choose_renderer() -> None:
     """Set MUJOCO_GL to an installed renderer that needs no screen, unless MUJOCO_GL or DISPLAY is set. Call before MuJoCo is imported."""
-    if os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY"):
+    if (name := os.environ.get("MUJOCO_GL")) and name not in RENDERERS:
+        raise RunError(f"MUJOCO_GL = {name}: expected {', '.join(RENDERERS[:-1])} or {RENDERERS[-1]} to render films; {REMEDY}")
+    if name or os.environ.get("DISPLAY"):
         return
     found = next((name for name, library in (("egl", "EGL"), ("osmesa", "OSMesa")) if find_library(library)), None)
     if found is None:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from envs.data.renderer import check_renderer
 from envs.data.trust import check_spec, entry_points, own_packages
 from envs.errors import DataError, first_line
 
@@ -45,6 +46,7 @@ def make(env_spec: str, **kwargs: Any) -> Any:
     from gymnasium.envs.registration import EnvSpec
 
     check_spec("environment", env_spec)
+    check_renderer()
     import_packages(env_spec)
     with quiet():
         return gymnasium.make(EnvSpec.from_json(env_spec), disable_env_checker=True, **kwargs)
