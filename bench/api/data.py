@@ -40,7 +40,8 @@ def data_from_arrays(
         observations: [N, obs]; [N + E, obs], with the one after each episode's last step; or a list of E arrays.
         actions: [N, act] in the environment's units, or [N] whole numbers for discrete actions.
         rewards, terminations, truncations: [N]; no truncations means none.
-        env: the environment to evaluate in: an id such as "Hopper-v5", a Gymnasium spec or environment. Without it there is no evaluation.
+        env: the environment to evaluate in: an id such as "Hopper-v5", a Gymnasium spec or environment. Without it give env=ID, or
+            env="none", when you train.
         next_observations: [N, obs], where observations do not have the one after each last step.
         overwrite: replace a data set of this id.
         clip: clip actions to the environment's bounds instead of refusing those outside.

@@ -19,7 +19,7 @@ from pathlib import Path
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a .npz or .csv file")
     parser.add_argument("dataset", metavar="ID", help="id of the new data set, such as mine/hopper-v0")
-    parser.add_argument("--env", help="Gymnasium environment, such as Hopper-v5; without it policies cannot be evaluated")
+    parser.add_argument("--env", help="Gymnasium environment, such as Hopper-v5; without it give env=ID, or env=none, when you train")
     parser.add_argument("--clip", action="store_true", help="clip actions to the environment's bounds instead of refusing those outside")
     parser.add_argument("--overwrite", action="store_true", help="overwrite the data set if it exists")
 

@@ -104,7 +104,7 @@ def _table(one: Grid, two: Grid, pair: Pair) -> list[str]:
 def verdict(c: Comparison, p: float) -> str:
     """The comparison in words, at level 0.05."""
     if np.isnan(c.difference):
-        return "not comparable: failed episodes and no reference scores"
+        return "not comparable: no episodes, or failed ones without reference scores"
     if c.difference == 0 and (np.isnan(p) or p == 1):
         return "equal"
     if np.isnan(p):

@@ -55,7 +55,7 @@ def _overview(facts: Facts, data: LoggedData) -> None:
     facts.add(section, "actions", f"{t.num_actions}, discrete" if t.num_actions else f"{data.action_width} wide")
     facts.add(section, "environment", json.loads(data.env_spec)["id"] if data.env_spec else "none")
     if not data.env_spec:
-        facts.flags.append("no environment: policies trained on these data cannot be evaluated")
+        facts.flags.append("no environment: train with env=ID to play policies in one, or with env=none")
     if data.remarks:
         facts.add(section, "note", data.remarks)
     facts.add(section, "digest", t.digest)

@@ -50,7 +50,8 @@ def data_from_arrays(
     All are flat, or all are lists with an array per episode. The last step ends an episode, truncated if no flag is set there.
 
     env: an id such as "Hopper-v5", a Gymnasium spec or environment. Without it observations have no bounds, actions are bounded by
-    their largest magnitude, at least 1, and evaluation is refused. clip: clip actions to the bounds instead of refusing those outside.
+    their largest magnitude, at least 1, and training needs env=ID or env=none. clip: clip actions to the bounds instead of refusing those
+    outside.
 
     Raises DataError naming array, row, episode and step for arrays that do not fit together or the environment, numbers that are not
     finite, an id that is built in, or taken (unless `overwrite`).
