@@ -78,13 +78,13 @@ def clean(text: str, limit: int = TEXT) -> str:
     return shown if shown.isprintable() else "".join(c if c.isprintable() else " " for c in shown)
 
 
-def clean_tree(value: Any) -> Any:
+def clean_tree(value: Any, limit: int = TEXT) -> Any:
     """Plain data with every text cleaned, keys as texts. Nesting is at most DEPTH (`check_depth`)."""
     if isinstance(value, dict):
-        return {clean(str(key)): clean_tree(item) for key, item in value.items()}
+        return {clean(str(key)): clean_tree(item, limit) for key, item in value.items()}
     if isinstance(value, list):
-        return [clean_tree(item) for item in value]
-    return clean(value) if isinstance(value, str) else value
+        return [clean_tree(item, limit) for item in value]
+    return clean(value, limit) if isinstance(value, str) else value
 
 
 @contextmanager

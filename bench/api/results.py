@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.config.saved import read_yaml
+from bench.config.saved import read_config
 from bench.errors import RunError
 from bench.results.episodes import reference_of, selections
 from bench.results.leaderboard import board_of, read_board, scores_csv
-from bench.results.runs import runs_at, suite_runs
+from bench.results.runs import read_curve, runs_at, suite_runs
 
 if TYPE_CHECKING:
     from bench.api.policy import Policy
@@ -35,12 +35,12 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """config.yaml: the resolved configuration."""
-        return read_yaml(self.path / "config.yaml")
+        return read_config(self.path)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row per evaluation and seed: update, seed, return_mean, loss and the method's other metrics."""
-        return pd.read_csv(self.path / "curve.csv")
+        return read_curve(self.path)
 
     @property
     def scores(self) -> pd.DataFrame:

@@ -14,9 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.config.redact import redact
 from bench.errors import EXIT_MISTAKE, USER_ERRORS
+from envs.untrusted import clean
 
 MISTAKES = (*USER_ERRORS, OSError, HydraException, OmegaConfBaseException)
 """Errors that a user can correct; any other error is a defect of this program and shows its traceback."""
+LINE = 4000  # characters of an error line, which may quote a file
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space, or choose another folder")
 REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose another folder")
 
@@ -25,7 +27,7 @@ def report(error: Exception, wants_traceback: bool = False) -> int:
     """Print a mistake in one line, or the traceback of a defect (or if `wants_traceback`); returns the exit code."""
     sys.stdout.flush()  # the error comes last, also where both go to one file
     if isinstance(error, MISTAKES) and not wants_traceback:
-        print(redact(f"error: {explain(error)}"), file=sys.stderr)
+        print(clean(redact(f"error: {explain(error)}"), LINE), file=sys.stderr)
         return EXIT_MISTAKE
     print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     return 1

@@ -13,12 +13,12 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from bench.config.limits import CRITICS, EPISODES, LAYERS, ROWS, SEEDS, WIDEST
 from bench.errors import RunError, first_line
 from envs.errors import DataError
 from envs.untrusted import DEPTH, clean_tree, read_text
 
 BYTES = 2 << 20  # 100,000 seeds, one a line
-LAYERS, WIDEST = 32, 1 << 16  # of a network
 OTHER_VERSION = "another version of this suite wrote the run"
 AGAIN = "give its command again, which trains it anew"
 SECTIONS = ("algo", "eval", "logger", "population", "pi_ref", "finetune", "trainer", "report")
@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: cannot be read ({_reason(error)})") from error
     if not isinstance(found, dict):
         raise RunError(f"{path}: contains no configuration; expected the keys of python -m bench --help")
-    return clean_tree(found)
+    return clean_tree(found, BYTES)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -54,6 +54,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         return {}
     if wrong := next((key for key in SECTIONS if not isinstance(found.get(key, {}), dict)), None):
         raise RunError(f"{path}: {wrong} is no mapping; expected the keys of python -m bench --help")
+    if not isinstance(found.get("results_dir", ""), str):
+        raise RunError(f"{path}: results_dir is no text; expected a folder")
     return found
 
 
@@ -94,10 +96,18 @@ def _schema(path: Path, algo: dict[str, Any]) -> type[Any]:
 
 
 def _check_sizes(path: Path, config: Config) -> None:
-    """Raise RunError for networks that no method has: building them would exhaust the memory."""
-    hidden = config.algo.hidden
+    """Raise RunError for numbers of networks, seeds or episodes that no run has: to build or play them would exhaust the machine."""
+    hidden, algo, seeds = config.algo.hidden, config.algo, config.seeds
     if len(hidden) > LAYERS or any(width > WIDEST for width in hidden):
         raise RunError(f"{path}: algo.hidden: expected at most {LAYERS} layers of at most {WIDEST} units")
+    for name in ("critics", "samples", "steps"):
+        if getattr(algo, name, 0) > CRITICS:
+            raise RunError(f"{path}: algo.{name} = {getattr(algo, name)}: expected at most {CRITICS}")
+    if len(seeds) > SEEDS or any(seed >= 2**63 for seed in seeds):
+        raise RunError(f"{path}: seeds: expected at most {SEEDS} of less than 2^63")
+    for name in ("episodes", "final_episodes"):
+        if (value := getattr(config.eval, name)) > EPISODES or value * len(seeds) > ROWS:
+            raise RunError(f"{path}: eval.{name} = {value}: expected at most {EPISODES} a seed and {ROWS} in all")
 
 
 # YAML.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.data.trajectories import Trajectories
 from envs.errors import DataError
+
+COPIES = 4  # of each parameter: its value, a target's, two moments of Adam
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +107,7 @@ def load_run(folder: Path, whole: bool = True) -> LoadedRun:
     if "environment" not in record:
         raise RunError(f"{folder}/run.json: no key 'environment', an earlier version wrote it; run it again with force=true")
     parameters = read_policy(folder / "policy.safetensors")
+    _check_memory(folder / "policy.safetensors", config, record, parameters)
     return LoadedRun(folder, config, record, _environment(record), parameters)
 
 
@@ -114,6 +119,21 @@ def read_policy(path: Path) -> dict[str, Tensor]:
         raise RunError(f"{path.parent}: no {path.name} in it; expected the directory of a finished run") from None
     except DamagedError as error:
         raise RunError(f"{path} is damaged ({error}); run it again with force=true") from error
+
+
+def _check_memory(path: Path, config: Config, record: Row, parameters: Mapping[str, Tensor]) -> None:
+    """Raise RunError if config.yaml asks for larger networks than the policy file has, or for more critics than memory holds.
+
+    The method is built with its critics before the policy is put into it.
+    """
+    widths = [record["environment"]["observation_width"], *config.algo.hidden]
+    smallest = len(config.seeds) * sum(a * b for a, b in pairwise(widths))
+    found = sum(value.numel() for value in parameters.values())
+    if smallest > found:
+        raise RunError(f"{path}: has {found:,} numbers; seeds and algo.hidden of config.yaml ask for at least {smallest:,}")
+    needed = COPIES * 4 * found * (1 + getattr(config.algo, "critics", 0))
+    if needed > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+        raise RunError(f"{path}: its method needs about {needed:,} bytes of memory; this machine has {memory:,}")
 
 
 def _environment(record: Row) -> LoggedData:

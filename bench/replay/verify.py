@@ -34,14 +34,16 @@ class Verdict(NamedTuple):
     message: str
 
 
-def verify(folder: Path, workers: int | None = None) -> Verdict:
+def verify(folder: Path, workers: int | None = None, download: bool = False) -> Verdict:
     """Play the final episodes of the run in `folder` again, with `workers` processes (default: one per core).
+
+    download: data sets that are not on this machine may be downloaded; the run names them, and may be a stranger's.
 
     Raises RunError for a run that cannot be played, or whose files or data do not belong together.
     """
     run = load_run(folder)
     env_spec = run.env_spec
-    check_identity(run)
+    check_identity(run, download)
     record, seeds = run.record, run.config.seeds
     algo = run.population(device=device_of("cpu" if record["device"] == "cpu" else "auto"))
     with Evaluator(env_spec, workers or cores()) as environments:
@@ -50,10 +52,10 @@ def verify(folder: Path, workers: int | None = None) -> Verdict:
     return compare(folder, before, again, run.environment.reference)
 
 
-def check_identity(run: LoadedRun) -> None:
+def check_identity(run: LoadedRun, download: bool = False) -> None:
     """Raise RunError unless run.json, config.yaml and the data, those of pi_ref included, belong together."""
     folder, config, record = run.folder, run.config, run.record
-    with Shared() as shared:
+    with Shared(download=download) as shared:
         other, digest = shared.pi_ref_data(config), shared.run_data(config).trajectories.digest
     if record["dataset_digest"] != digest:
         digests = f"digest {record['dataset_digest'][:12]}, here {digest[:12]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html as escaping
-import io
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.tables import NOT_PLAYED, Cell, Line, Table
+from bench.results.csv_files import to_csv
 
 PAGE = 9  # columns of methods that fit the width of a web page
 PAPER = 5  # columns of methods that fit an upright page of paper
@@ -46,7 +46,12 @@ def _layout(table: Table, cell: Callable[[Line, str], T]) -> tuple[list[str], li
 
 def markdown_row(cells: Sequence[str]) -> str:
     """One row of a Markdown table; a pipe or a line break in a cell does not end it."""
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in cells) + " |"
+    return "| " + " | ".join(markdown_text(cell).replace("|", r"\|") for cell in cells) + " |"
+
+
+def markdown_text(text: str) -> str:
+    """`text` on one line of Markdown, without HTML, links and pictures."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split())).replace("](", r"]\(")
 
 
 def markdown_rows(rows: Sequence[Sequence[str]], align: str = "---:") -> list[str]:
@@ -68,7 +73,8 @@ def markdown(table: Table) -> str:
 
     head, rows = _layout(table, cell)
     lines = markdown_rows([head, *([name, *cells] for name, cells in rows)])
-    return "\n".join([table.caption, "", *lines, *(text for note in table.notes for text in ("", note)), ""])
+    notes = (text for note in table.notes for text in ("", markdown_text(note)))
+    return "\n".join([markdown_text(table.caption), "", *lines, *notes, ""])
 
 
 # HTML.
@@ -123,9 +129,7 @@ def long_csv(tables: Sequence[Table]) -> str:
         }
         for table in tables for line in table.lines for method, cell in line.cells.items()
     ]  # fmt: skip
-    out = io.StringIO()
-    pd.DataFrame(rows).to_csv(out, index=False, float_format="%.6g", lineterminator="\n")
-    return out.getvalue()
+    return to_csv(pd.DataFrame(rows))
 
 
 # LaTeX.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from bench.results import published
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
 from bench.results.pooling import pooled
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
-from bench.results.runs import Runs, no_runs, suite_runs, tables_lock
+from bench.results.runs import LeftOut, Runs, no_runs, read_suite, report_left_out, tables_lock
 from envs.files import remove_scratch, write_atomic
 
 DEFAULT = TableOptions()
@@ -32,14 +33,15 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
         raise no_runs(suite)
     with tables_lock(suite).held():
         remove_scratch(suite)
-        runs = suite_runs(suite)
+        runs, left_out = read_suite(suite)
+        report_left_out(left_out)
         records = [record for record, _ in runs]
         options = options.of_runs(records)
         if not options.mixed:
             remedy = f"python -m bench tables {suite} --mixed writes one table per protocol; suite=NAME puts other runs in another folder"
             refuse_mixed(str(suite), measured_runs(records), remedy)
         results = pooled(runs)
-        tables, board = score_tables(results), board_of(suite, results, options.root)
+        tables, board = _marked(score_tables(results), left_out), board_of(suite, results, options.root)
         from_papers = published.rows(sorted({r["dataset"] for r in records})) if options.published else []
         papers = published_tables(from_papers)
         text = _markdown(tables, papers)
@@ -53,6 +55,12 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
         if page:
             _write_page(suite, runs, board, tables, papers)
         return text
+
+
+def _marked(tables: list[Table], left_out: Sequence[LeftOut]) -> list[Table]:
+    """`tables` with a note below the first one for each run that cannot be read."""
+    notes = [f"Left out: {left.reason}" for left in left_out]
+    return [tables[0]._replace(notes=[*tables[0].notes, *notes]), *tables[1:]]
 
 
 def _write_page(suite: Path, runs: Runs, board: pd.DataFrame, tables: list[Table], papers: list[Table]) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bench.config.limits import EPISODES
 from bench.errors import DataError, RunError, first_line
-from bench.storage.record import EPISODES, LARGEST, WHOLE
+from bench.storage.record import LARGEST, WHOLE
 from envs.untrusted import read_bytes
 
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]\S")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-?inf|-?nan", re.IGNORECASE)
 BYTES = 1 << 30
 COLUMNS = 1000
 HEADER = 1 << 16  # characters of the first line
@@ -44,6 +48,19 @@ def read_numbers(folder: Path, name: str, columns: Sequence[str], optional: Sequ
     for column in table:
         _check(path, str(column), table[column])
     return table
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """`table` as CSV text, numbers with six digits; a text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    safe = table.copy(deep=False)
+    for column in safe:
+        if safe[column].dtype.kind not in "iufb":
+            safe[column] = [_no_formula(v) if isinstance(v, str) else v for v in safe[column]]
+    return safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
 def _check_header(content: bytes) -> None:

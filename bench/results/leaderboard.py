@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,14 +18,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.errors import RunError, first_line
+from bench.errors import DataError, RunError, first_line
+from bench.results.csv_files import to_csv
 from bench.results.episodes import failures_as_random, reference_name, reference_of, selections, success_shares
 from bench.results.pooling import pooled
 from bench.results.protocol import measured_rows, refuse_mixed
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
 from bench.storage.layout import Row
+from envs.untrusted import read_json, read_text
 
+BYTES = 256 << 20
 SCHEMA = 3  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
     "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "evaluations", "updates",
@@ -103,8 +105,8 @@ def _started(folders: Sequence[Path], root: Path | None) -> set[tuple[str, str, 
     paths |= set(root.glob("**/runs/*/run.json")) if root else set()
     found = set()
     for path in {path.resolve() for path in paths if path.is_file()}:
-        with contextlib.suppress(ValueError, KeyError, TypeError, OSError, RecursionError):  # another process may restart the run meanwhile
-            record = json.loads(path.read_text())
+        with contextlib.suppress(DataError, KeyError, TypeError, OSError):  # another process may restart the run meanwhile
+            record = read_json(path.parent, path.name)
             found.add((str(record["dataset"]), str(record["algo"]), str(record.get("settings_hash", record["config_hash"]))))
     return found
 
@@ -117,13 +119,13 @@ def scores_csv(runs: Runs) -> str:
         score = np.nan if reference is None else reference.score(failures_as_random(record, episodes)["return"].to_numpy())
         columns = {name: record[name] for name in ("suite", "dataset", "algo")} | dict(episodes.items()) | {"score": score}
         tables.append(pd.DataFrame({name: columns[name] for name in SCORE_COLUMNS}, episodes.index))
-    return pd.concat(tables).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return to_csv(pd.concat(tables))
 
 
 def board_csv(board: pd.DataFrame) -> str:
     """The leaderboard as CSV, sorted, numbers with six digits: two versions differ only where their results do."""
     ordered = board.sort_values(["dataset", "algo", "selection", "config_hash", "citation"], kind="stable", ignore_index=True)
-    return ordered[COLUMNS].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return to_csv(ordered[COLUMNS])
 
 
 # From files.
@@ -131,8 +133,14 @@ def board_csv(board: pd.DataFrame) -> str:
 
 def read_board(path: Path) -> pd.DataFrame:
     """The checked rows of `path`. Raises RunError naming file and line, OSError if it cannot be opened."""
-    text = path.read_text()
-    header = next(csv.reader(io.StringIO(text)), [])
+    real = path.resolve()  # the user names the file, so it may be a link
+    try:
+        text = read_text(real.parent, real.name, BYTES)
+        header = next(csv.reader(io.StringIO(text)), [])
+    except FileNotFoundError:
+        raise
+    except (DataError, csv.Error) as error:
+        raise RunError(f"{path}: cannot be read as a table ({first_line(error)})") from error
     rebuild = "rebuild it with python -m bench tables FOLDER"
     if "schema" not in header:
         raise RunError(f"{path}: no column 'schema', so an older version of this program wrote it; {rebuild}")

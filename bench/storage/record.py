@@ -8,18 +8,17 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.config.limits import EPISODES, ROWS, SEEDS
 from bench.errors import DataError, RunError
 from bench.storage.layout import Row
 from envs.data.references import Reference
 from envs.untrusted import TEXT, clean_tree, read_json
 
 LARGEST = 1e50  # of a return: a mean of larger ones may leave the range of numbers
-EPISODES = 1_000_000  # of a seed at one evaluation
-ROWS = 20_000_000  # final episodes of all seeds
 WHOLE = 2**53  # whole numbers up to here are exact in every reader
-SEEDS = 100_000
 WIDTH = 1_000_000  # columns of an observation
 DTYPES = ("float16", "float32", "float64", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+LONG = 10_000  # characters of an expression of data sets, and of a note
 SPEC = 1_000_000  # characters of an environment's specification
 
 
@@ -73,13 +72,13 @@ VERSIONS = Check(
 )
 
 REQUIRED: dict[str, Check] = {
-    "suite": NAME, "dataset": NAME, "algo": NAME, "seeds": SEED_LIST, "updates": whole(1), "eval_every": whole(1),
+    "suite": NAME, "dataset": text(LONG), "algo": NAME, "seeds": SEED_LIST, "updates": whole(1), "eval_every": whole(1),
     "eval_episodes": whole(0, EPISODES), "final_episodes": whole(0, EPISODES), "last_k": whole(1), "reference": optional(MAPPING),
     "data_return_mean": optional(number()), "clipped_actions": number(0, 1), "config_hash": NAME, "dataset_digest": NAME,
     "code_revision": text(), "device": text(), "parameters": whole(), "versions": VERSIONS, "wall_time_s": number(0),
 }  # fmt: skip
 OPTIONAL: dict[str, Check] = {
-    "environment": MAPPING, "note": optional(text(10_000)), "pi_ref_dataset": optional(NAME), "precision": text(),
+    "environment": MAPPING, "note": optional(text(LONG)), "pi_ref_dataset": optional(text(LONG)), "precision": text(),
     "population_members": whole(1), "set_up_time_s": number(0), "mixed": FLAG, "published": FLAG, "finished_at": text(100),
     "failed_seeds": SEEDS_OR_NONE, "method_hash": optional(NAME), "settings_hash": optional(NAME), "configs_tried": whole(1),
     "default_updates": optional(whole()),
@@ -111,7 +110,7 @@ def read_record(folder: Path) -> Row:
         _check_reference(path, record["reference"])
     if (rows := len(record["seeds"]) * record["final_episodes"]) > ROWS:
         raise RunError(f"{path}: seeds and final_episodes make {rows:,} final episodes; expected at most {ROWS:,}")
-    cleaned = clean_tree(record)
+    cleaned = clean_tree(record, LONG)
     if spec is not None:
         cleaned["environment"]["spec"] = spec  # JSON, never shown; bench.replay checks it before it is used
     return cleaned

@@ -20,11 +20,12 @@ KEPT = 2  # data sets: a run's own and the one that its pi_ref is trained on
 class Shared:
     """Loads each data set once and keeps its environments open. Use as a context manager, or call `close`.
 
-    `open_evaluator` (Gymnasium's JSON of an environment, processes) opens the environments.
+    `open_evaluator` (Gymnasium's JSON of an environment, processes) opens the environments. download: data sets that are absent may be
+    downloaded.
     """
 
-    def __init__(self, open_evaluator: Callable[[str, int], Evaluator] = Evaluator) -> None:
-        self.open_evaluator = open_evaluator
+    def __init__(self, open_evaluator: Callable[[str, int], Evaluator] = Evaluator, download: bool = True) -> None:
+        self.open_evaluator, self.download = open_evaluator, download
         self._data: dict[tuple[str, EnvChoice], LoggedData] = {}
         self._evaluator: tuple[tuple[str, int | None], Evaluator] | None = None
 
@@ -38,7 +39,7 @@ class Shared:
     def data(self, dataset: str, workers: int | None = None, choice: EnvChoice = OWN) -> LoggedData:
         """Data set `dataset`, with the environment of `choice`. If its environment has no reference scores, they are measured in `workers`
         processes; in another environment than its own, returns stay raw. Raises DataError."""
-        data = self._data.get((dataset, choice)) or load(dataset, choice=choice)
+        data = self._data.get((dataset, choice)) or load(dataset, choice=choice, download=self.download)
         measurable = data.reference is None and not (data.own_env or data.unscored or choice.without)
         if (dataset, choice) not in self._data and measurable:
             data = replace(data, reference=measured_reference(data, self.evaluator(data.env_spec, workers)))

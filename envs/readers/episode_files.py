@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 from envs.data.spaces import flatten_rows, leaves, row_shape, width
 from envs.errors import DataError, first_line
-from envs.untrusted import check_tree, clean, read_json
+from envs.untrusted import check_tree, clean, parse_json, read_text
 
 GET_AGAIN = "record or download it again"
 
@@ -41,9 +41,11 @@ def read_metadata(dataset: str, folder: Path) -> dict[str, Any]:
     name = "data/metadata.json"
     try:
         check_tree(folder)
-        metadata = clean_metadata(read_json(folder, name))
+        metadata = clean_metadata(parse_json(read_text(folder, name)))
     except FileNotFoundError:
         raise damaged(dataset, folder, name, "it is missing") from None
+    except ValueError as error:
+        raise damaged(dataset, folder, name, f"no JSON: {error}") from error
     except (OSError, DataError) as error:
         raise damaged(dataset, folder, name, str(error).removeprefix(f"{folder / name}: ")) from error
     if not isinstance(metadata, dict):

@@ -25,8 +25,11 @@ def ensure(dataset: str) -> None:
         obtain(part)
 
 
-def obtain(part: Part) -> None:
-    """Find the data set of `part` in Minari's root; else record a built-in one, convert D4RL's, download others. Raises DataError."""
+def obtain(part: Part, download: bool = True) -> None:
+    """Find the data set of `part` in Minari's root; else record a built-in one, convert D4RL's, download others. Raises DataError.
+
+    Without `download` no network is used: a data set that is not on this machine and not a built-in one is refused.
+    """
     dataset, root = part.dataset, datasets_root()
     if (root / dataset / "data").exists():
         if dataset.startswith("d4rl/"):
@@ -37,7 +40,9 @@ def obtain(part: Part) -> None:
     elif dataset.startswith("iwsft/"):
         raise DataError(f"no data set '{dataset}'{_near(dataset, root)}")
     elif dataset.startswith("d4rl/"):
-        d4rl.obtain(dataset)
+        d4rl.obtain(dataset, download)
+    elif not download:
+        raise DataError(f"data set '{dataset}' is not in {root}; get it first: minari download {part.dataset}, or --allow-download")
     else:
         missing, near = f"is not in {root}", _near(dataset, root)
         publish(dataset, root, lambda _: _download(part, missing, near), "downloaded")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from bench.report.figures.style import WIDTH, Look, canvas, file_name, legend, looks, short
 from bench.results.best_of_k import expected_best, expected_chosen
@@ -71,6 +71,7 @@ def tuning(runs: Runs) -> dict[str, Figure]:
                 spent.plot(counts * episodes, scores, **look)
         tried.set(xlabel="configurations tried", ylabel="expected score of the chosen one")
         spent.set(xlabel="episodes spent", xscale="log")
+        spent.xaxis.set_major_formatter(LogFormatter())
         tried.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(short(dataset), fontsize=9)
         legend(figure, tried)

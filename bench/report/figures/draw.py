@@ -14,6 +14,8 @@ from bench.results.grid import grids
 from bench.results.runs import Runs
 from envs.files import write_atomic
 
+PLAIN = RC | {"text.parse_math": False}  # a name with a $ is a name, not a formula
+
 CAPTIONS = {
     "intervals": "Aggregate metrics with 95 % intervals (stratified bootstrap over seeds)",
     "profile": f"Performance profile: share of runs above a score, with pointwise 95 % bands (for at most {MANY} methods)",
@@ -28,7 +30,7 @@ CAPTIONS = {
 
 def figures(runs: Runs) -> dict[str, Figure]:
     """Every figure that the runs allow, by name. With several protocols, only the largest group of comparable runs is drawn."""
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(PLAIN):
         grid = grids(runs)[0]
         look = looks(grid.methods)
         found = aggregates.intervals(grid, look) | aggregates.profile(grid, look) | aggregates.improvement(grid)
@@ -39,7 +41,7 @@ def figures(runs: Runs) -> dict[str, Figure]:
 def svg_of(figure: Figure) -> str:
     """The figure as SVG text; equal figures give equal text."""
     out = io.StringIO()
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(PLAIN):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
@@ -52,7 +54,7 @@ def draw(suite: Path, runs: Runs) -> dict[str, str]:
         write_atomic(suite / "figures" / f"{name}.svg", found[name])
         figure.set_layout_engine("none")  # keeps the layout of the SVG
         png = io.BytesIO()
-        with matplotlib.rc_context(RC):
+        with matplotlib.rc_context(PLAIN):
             figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
         write_atomic(suite / "figures" / f"{name}.png", png.getvalue())
     return found
