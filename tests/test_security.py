@@ -19,6 +19,7 @@ import pytest
 
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import WeightedBCConfig
+from bench.config.compose import compose
 from bench.config.redact import SHOWN, redact, redact_tree
 from bench.config.saved import read_yaml
 from bench.config.schema import Config
@@ -348,14 +349,60 @@ OTHER = "correct-horse-battery-staple"
         f"{{'password': '{OTHER}'}}",
         f"api-key: {OTHER}",
         f'{{"token": "its {OTHER} has spaces"}}',
+        f"postgres://bob:{OTHER}@host/db", f"postgres://bob:{OTHER}/{OTHER}@host", f"redis://:{OTHER}@host:6379",
+        f"results_dir=s3:/bob:{OTHER}@host/x",
+        f"https://{OTHER}@host/x.git", f"https://host/x?api_key={OTHER}&y=1", f"https://host/x?a=1&X-Amz-Signature={OTHER}",
+        f"Authorization: Bearer {OTHER}", f"DB_PASSWD={OTHER}", f"apikey: {OTHER}", f"logger.entity={KEY}",
+        f"logger:\n  project: '{KEY}'\n",
     ],
-)
+)  # fmt: skip
 def test_secrets_are_redacted(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     found = redact(text)
     assert SHOWN in found
     for secret in (KEY, OTHER):
         assert secret not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("error: dataset 'postgres://bob:pw@host' is", "error: dataset 'postgres://bob:<redacted>@host' is"),
+        ("mysql://bob:p@w@host", "mysql://bob:<redacted>@host"),
+        ("password=pw seeds=3", "password=<redacted> seeds=3"),
+        ("https://host/x?sig=ab", "https://host/x?sig=<redacted>"),
+    ],
+)
+def test_short_passwords_in_urls_are_redacted(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "hf_" + "aB3" * 10, "ghp_" + "aB3" * 12, "github_pat_" + "aB3_" * 8, "glpat-" + "aB3-" * 5, "sk-proj-" + "aB3" * 8,
+        "xoxb-" + "123-" * 6, "AKIA" + "ABCD2345" * 2, "AIza" + "aB3" * 12, "wandb_v1_" + "aB3" * 10,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.c2lnbmF0dXJl",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "npm_" + "aB3" * 12, "pypi-" + "aB3" * 12,
+    ],
+)  # fmt: skip
+def test_tokens_are_redacted_by_their_shape(token: str) -> None:
+    assert redact(f"x '{token}', y") == f"x '{SHOWN}', y"
+    assert redact_tree({"note": [f"a {token}"]}) == {"note": [f"a {SHOWN}"]}
+
+
+def test_a_key_as_a_loggers_name_is_refused_and_not_shown() -> None:
+    line = r"^logger\.(entity|project) = <redacted>: expected a name; a key belongs into the environment"
+    for key in (f"logger.entity={KEY}", f"logger.project={KEY}", "logger.entity=hf_" + "aB3" * 10):
+        with pytest.raises(ConfigError, match=line) as caught:
+            compose([key])
+        assert key.partition("=")[2] not in str(caught.value)
+    assert redact_tree({"entity": KEY, "project": "mine", "code_revision": KEY}) == {
+        "entity": SHOWN,
+        "project": "mine",
+        "code_revision": KEY,
+    }
 
 
 def test_text_without_secrets_is_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,6 +415,9 @@ def test_text_without_secrets_is_not_redacted(monkeypatch: pytest.MonkeyPatch) -
         OmegaConf.to_yaml(OmegaConf.structured(config)), "see /somewhere/token-file, short",
         "dataset iwsft/hopper/medium-v0 (digest " + "a" * 64,
         "results/quick/runs/x-bc-0123456789ab: return 12.0, score -0.2, 3 s", "http://host:8080/path",
+        "dataset=hf://owner/D4RL/kitchen/complete-v2@top:5%+iwsft/x/y-v0@first:3@min_return:1", "http://host:8080/a@b", "ssh://git@host/x",
+        "code revision 0123456789abcdef0123456789abcdef01234567", "logger: {entity: my-team, project: iwsft-bench}",
+        "task-learned-3d-long-name-2024",
         "unknown key 'token'; near names: x", "key: algo.updates", "expected key=value with a key of the method",
     ):  # fmt: skip
         assert redact(text) == text
@@ -406,7 +456,7 @@ def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_
     command = [
         sys.executable, "-m", "bench", "-m", "algo=bc", "logger=[wandb,tensorboard,jsonl]", "seeds=[0]", "algo.hidden=[8]",
         "algo.updates=10", "eval.every=10", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1", f"dataset={ID}",
-        "device=cpu", f"+hydra.job.env_set.SERVICE_PASSWORD={OTHER}", f"logger.project={KEY}",
+        "device=cpu", f"+hydra.job.env_set.SERVICE_PASSWORD={OTHER}", f"logger.project=of-{KEY}",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -415,7 +465,7 @@ def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_
     assert SHOWN in (suite / ".hydra" / "multirun.yaml").read_text()
     (run,) = (suite / "runs").iterdir()
     assert SHOWN in (run / "run.json").read_text()
-    assert f"project: {SHOWN}" in (run / "config.yaml").read_text().replace("'", "")
+    assert f"project: of-{SHOWN}" in (run / "config.yaml").read_text().replace("'", "")
     assert list(run.glob("wandb/offline-run-*/run-*.wandb"))
     assert list(run.glob("tensorboard/events*"))
     assert holding(tmp_path, KEY, OTHER, "b" * 34) == []

@@ -15,6 +15,7 @@ from algos.base import MethodConfig
 from algos.batches.sampling import LengthWeighting, Sampler
 from algos.errors import require, require_positive
 from algos.methods.weighted_bc import WeightedBCConfig
+from bench.config.redact import SHOWN, is_key
 from envs.data.env_choice import EnvChoice
 
 ENV_ID = re.compile(r"[\w:./-]{1,200}")  # of Gymnasium: [module:][namespace/]name[-vN]
@@ -57,6 +58,13 @@ class LoggerConfig:
     project: str = "iwsft-bench"  # project at wandb
     entity: str | None = None  # user or team at wandb; null: the account's default
     artifact: bool = True  # send checkpoint and policies to wandb
+
+    def check(self) -> None:
+        for name in ("project", "entity"):
+            value = getattr(self, name)
+            require(
+                value is None or not is_key(value), f"logger.{name}", SHOWN, "a name; a key belongs into the environment: WANDB_API_KEY"
+            )
 
 
 @dataclass
@@ -164,6 +172,7 @@ class Config:
         self.pi_ref.check()
         self.finetune.check()
         self.eval.check()
+        self.logger.check()
         self.trainer.check()
         self.report.check()
         self.algo.check("algo")

@@ -99,7 +99,7 @@ class Tables(Callback):
             session().end_sweep()
             write_tables(config)
             if tuning.is_tuning(config.hydra):
-                print(f"\n{tuning.advice(config)}", end="")
+                print(redact(f"\n{tuning.advice(config)}"), end="")
 
 
 def _note_missing_report() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bench.config.extras import REPORT, missing_package
+from bench.config.redact import redact
 from bench.launch.session import session
 
 
@@ -36,4 +37,4 @@ def write_tables(config: DictConfig) -> None:
         return
     print(text, end="")
     files = [name for name in ("report.html", *TABLES, "figures/") if (folder / name).exists()]
-    print(f"\nwritten to {folder}: {', '.join(files)}")
+    print(redact(f"\nwritten to {folder}: {', '.join(files)}"))
