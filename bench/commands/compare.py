@@ -20,5 +20,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     from bench.report.compare import compare
+    from bench.report.render import aligned
 
-    print(compare(arguments.a, arguments.b, arguments.mixed))
+    print(aligned(compare(arguments.a, arguments.b, arguments.mixed)))

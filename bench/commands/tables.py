@@ -22,7 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
+    from bench.report.render import aligned
     from bench.report.suite import rebuild
     from bench.results.protocol import TableOptions
 
-    print(rebuild(arguments.suite, TableOptions(arguments.mixed, arguments.published, arguments.root)), end="")
+    print(aligned(rebuild(arguments.suite, TableOptions(arguments.mixed, arguments.published, arguments.root))), end="")

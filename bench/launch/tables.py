@@ -22,6 +22,7 @@ def write_partial_tables() -> None:
 
 def write_tables(config: DictConfig) -> None:
     """Write the tables of the suite, and print table.md; in a folder that is read only, print the one that is there."""
+    from bench.report.render import aligned
     from bench.report.suite import TABLES, rebuild  # imports pandas, which delays the start of a command
     from bench.results.protocol import TableOptions
 
@@ -32,9 +33,9 @@ def write_tables(config: DictConfig) -> None:
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES) or not (folder / "table.md").is_file():
             raise
-        print((folder / "table.md").read_text(), end="")
+        print(aligned((folder / "table.md").read_text()), end="")
         print(f"\n{folder} cannot be written ({error.strerror}): the table is the one that was there")
         return
-    print(text, end="")
+    print(aligned(text), end="")
     files = [name for name in ("report.html", *TABLES, "figures/") if (folder / name).exists()]
     print(redact(f"\nwritten to {folder}: {', '.join(files)}"))

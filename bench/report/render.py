@@ -5,7 +5,7 @@ from __future__ import annotations
 import html as escaping
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise, zip_longest
 from math import ceil
 from typing import TypeVar
 
@@ -57,6 +57,27 @@ def markdown_text(text: str) -> str:
 def markdown_rows(rows: Sequence[Sequence[str]], align: str = "---:") -> list[str]:
     """The lines of a Markdown table; `rows[0]` is its head, the first column is aligned left, the others by `align`."""
     return [markdown_row(rows[0]), markdown_row(["---", *[align] * (len(rows[0]) - 1)]), *map(markdown_row, rows[1:])]
+
+
+def aligned(text: str) -> str:
+    """Markdown with the columns of its tables padded, for a terminal."""
+    found: list[str] = []
+    for is_row, lines in groupby(text.split("\n"), lambda line: line.startswith("| ") and line.endswith(" |")):
+        if not is_row:
+            found += lines
+            continue
+        rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+        rule = rows[1] if len(rows) > 1 else []
+        widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+        for row in rows:
+            cells = zip(row, widths, rule + [""] * len(row), strict=False)
+            padded = (_dashes(r, w) if row is rule else cell.rjust(w) if r.endswith(":") else cell.ljust(w) for cell, w, r in cells)
+            found.append(f"| {' | '.join(padded)} |")
+    return "\n".join(found)
+
+
+def _dashes(rule: str, width: int) -> str:
+    return "-" * (width - 1) + ":" if rule.endswith(":") else "-" * width
 
 
 def markdown(table: Table) -> str:

@@ -75,8 +75,12 @@ def _write_page(suite: Path, runs: Runs, board: pd.DataFrame, tables: list[Table
 
 
 def _markdown(tables: list[Table], papers: list[Table]) -> str:
-    """table.md: a table for each protocol, then those of papers under a warning."""
-    parts = [markdown(table) for table in tables]
+    """table.md: a table for each protocol, then those of papers under a warning. A note stands below the first table that has it."""
+    seen: set[str] = set()
+    parts = []
+    for table in tables:
+        parts.append(markdown(table._replace(notes=[note for note in table.notes if note not in seen])))
+        seen.update(table.notes)
     if papers:
         parts += [f"## Published\n\n{PUBLISHED_WARNING}\n", *(markdown(table) for table in papers)]
     return "\n".join(parts)

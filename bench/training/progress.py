@@ -1,12 +1,15 @@
-"""Progress of training on standard error: a bar on a terminal, otherwise a line per evaluation."""
+"""Progress of training on standard error: a line per evaluation, and a bar on a terminal."""
 
 from __future__ import annotations
 
 import sys
+import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from bench.config.redact import redact
 
@@ -23,17 +26,29 @@ class JobCounter:
         return f"[{first if jobs == 1 else f'{first}-{self.started}'}/{self.total}] {text}"
 
 
-class Reporter:
-    """The progress of one population, on stderr. Use as a context manager."""
+class Clock(ProgressColumn):
+    """The time since the bar was made, over all its stages. (Rich's own column stops when a stage is complete.)"""
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = time.monotonic()
+
+    def render(self, task: Task) -> Text:
+        return Text(str(timedelta(seconds=int(time.monotonic() - self.started))), style="progress.elapsed")
+
+
+class Reporter:
+    """The progress of one population, on stderr. Use as a context manager. noted: notes that were printed before."""
+
+    def __init__(self, label: str, noted: set[str] | None = None) -> None:
+        self.label, self.noted = label, set() if noted is None else noted
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         columns = (
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(20),
             TextColumn("{task.completed:.0f}/{task.total:.0f} updates", markup=False),
-            TimeElapsedColumn(),
+            Clock(),
+            TextColumn("left", markup=False),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
@@ -50,7 +65,7 @@ class Reporter:
 
     def stage(self, name: str, updates: int, done: int = 0) -> None:
         """Begin a stage of `updates` updates, of which `done` are done."""
-        self.bar.update(self.task, total=updates, completed=done, note=name)
+        self.bar.reset(self.task, total=updates, completed=done, note=name)  # forgets the speed of the stage before
         if not self.console.is_terminal:
             self.say(f"{self.label}: {name}, {updates} updates")
 
@@ -62,3 +77,9 @@ class Reporter:
         """Print a line above the bar."""
         self.console.print(redact(line))
         sys.stderr.flush()
+
+    def note(self, line: str) -> None:
+        """Print a line above the bar, unless it was printed before."""
+        if line not in self.noted:
+            self.noted.add(line)
+            self.say(line)

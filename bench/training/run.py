@@ -64,20 +64,22 @@ def _train_population(
     label = f"{config.algo.name} {config.task}{size}"
     label = jobs.label(label, len(configs)) if jobs else label
     device = device_of(config.device)
-    with Reporter(label) as reporter, current_gpu(device), precision_of(config, device, reporter.say), ExitStack() as locks:
+    with (
+        Reporter(label, shared.noted) as reporter, current_gpu(device), precision_of(config, device, reporter.note), ExitStack() as locks,
+    ):  # fmt: skip
         population = Population(configs, shared, reporter)
         folders = population.folders if whole else [part for folder in population.folders for part in _missing(folder, reporter)]
         unfinished, locked = _lock_unfinished(folders, wait, reporter, locks)
         if unfinished:
             if (tuned := tuned_settings(config)) is not None:
-                reporter.say(tuned.line())
+                reporter.note(tuned.line())
             if (strata := kept_of(config, population.data)) is not None and (line := strata.line()) is not None:
-                reporter.say(f"{config.algo.name} {config.dataset}: {line}")
+                reporter.note(f"{config.algo.name} {config.dataset}: {line}")
             if remarks := population.data.remarks:
-                reporter.say(f"{config.dataset}: {remarks}")
+                reporter.note(f"{config.dataset}: {remarks}")
             if clipped := population.data.clipped:
                 share = f"{clipped:.2%} of action entries"
-                reporter.say(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
+                reporter.note(f"{config.dataset}: {share} lie outside the environment's bounds and were clipped")
             with deferred_signals():
                 population.train(unfinished)
     return locked

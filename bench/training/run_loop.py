@@ -169,10 +169,9 @@ class RunLoop(Loop):
         for run in self.runs:
             run.add_evaluation(update, played, metrics)
         self.evaluated = update
-        if not self.reporter.console.is_terminal:
-            found = [run.summary(update, self.data.reference) for run in self.runs]
-            mean = {k: float(np.mean([summary[k] for summary in found])) for k in found[0]}
-            self.reporter.say(f"{self.reporter.label}: update {update}/{self.algo.updates}, {spell(mean)}")
+        found = [run.summary(update, self.data.reference) for run in self.runs]
+        mean = {k: float(np.mean([summary[k] for summary in found])) for k in found[0]}
+        self.reporter.say(f"{self.reporter.label}: update {update}/{self.algo.updates}, {spell(mean)}")
 
 
 def spell(summary: Row) -> str:

@@ -21,11 +21,12 @@ class Shared:
     """Loads each data set once and keeps its environments open. Use as a context manager, or call `close`.
 
     `open_evaluator` (Gymnasium's JSON of an environment, processes) opens the environments. download: data sets that are absent may be
-    downloaded.
+    downloaded. noted: notes about data and settings, which are printed once for all runs.
     """
 
     def __init__(self, open_evaluator: Callable[[str, int], Evaluator] = Evaluator, download: bool = True) -> None:
         self.open_evaluator, self.download = open_evaluator, download
+        self.noted: set[str] = set()
         self._data: dict[tuple[str, EnvChoice], LoggedData] = {}
         self._evaluator: tuple[tuple[str, int | None], Evaluator] | None = None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
+from bench.report.render import aligned
 from bench.results.leaderboard import read_board
 from tests.helpers.suites import make_run, make_suite
 
@@ -21,7 +22,7 @@ def test_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--mixed" in error
     assert not list(tmp_path.glob("[a-z]*.*"))
     assert cli.run(["tables", str(tmp_path), "--mixed"]) == 0
-    assert capsys.readouterr().out == (tmp_path / "table.md").read_text()
+    assert capsys.readouterr().out == aligned((tmp_path / "table.md").read_text())
     assert (tmp_path / "report.html").is_file()
 
 

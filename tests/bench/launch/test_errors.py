@@ -13,6 +13,7 @@ from algos.methods.weighted_bc import WeightedBC
 from bench import cli
 from bench.launch import callbacks, preflight
 from bench.report import suite
+from bench.report.render import aligned
 from tests.helpers.cli import TINY
 
 BC = ["algo=bc", *TINY]
@@ -100,7 +101,7 @@ def test_a_finished_run_on_a_read_only_disk(folder: Path, monkeypatch: pytest.Mo
         assert cli.run([*arguments, *BC, "seeds=[0]"]) == 0
         out, err = capfd.readouterr()
         assert "finished before" in err
-        assert out.startswith(table)
+        assert out.startswith(aligned(table))
         assert "cannot be written (Read-only file system)" in out
     assert {p: p.stat().st_mtime_ns for p in (folder / "results").rglob("*")} == before
     assert cli.run([*BC, "results_dir=results/new"]) == 2

@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.report.render import aligned
 from bench.training.device import cores
 from tests.helpers.cli import TINY, bench
 from tests.helpers.episodes import random_episodes, write_minari
@@ -68,7 +69,7 @@ def assert_sweep_equals(root: Path, alone: Path, name: str, *arguments: str) -> 
     results = root / name
     assert policies(results) == policies(alone)
     pd.testing.assert_frame_equal(measured(results), measured(alone))
-    assert (results / "single" / "table.md").read_text() in done.stdout
+    assert aligned((results / "single" / "table.md").read_text()) in done.stdout
     logs = done.stderr + "".join(p.read_text() for p in results.glob("single/.hydra/.submitit/*/*.err"))
     assert logs.count("training pi_ref") == 1
     assert len(list((results / ".pi_ref").glob("*.safetensors"))) == 1

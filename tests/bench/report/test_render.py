@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from bench.report.render import html, latex, long_csv, markdown, markdown_rows
+from bench.report.render import aligned, html, latex, long_csv, markdown, markdown_rows
 from bench.report.tables import NAN, Cell, Line, Table
 
 SMALL = Table(
@@ -150,3 +150,17 @@ def test_a_method_without_results_in_a_piece_has_no_row_there() -> None:
 
 def test_markdown_rows() -> None:
     assert markdown_rows([["a", "b"], ["1", "2"]]) == ["| a | b |", "| --- | ---: |", "| 1 | 2 |"]
+
+
+def test_columns_are_aligned_for_a_terminal() -> None:
+    rows = markdown_rows([["name", "x"], ["a|b", "1.0"], ["c", "-10.25"]])
+    assert aligned("\n".join(["Caption.", "", *rows, "", "Note."])).splitlines() == [
+        "Caption.",
+        "",
+        "| name |      x |",
+        "| ---- | -----: |",
+        r"| a\|b |    1.0 |",
+        "| c    | -10.25 |",
+        "",
+        "Note.",
+    ]
