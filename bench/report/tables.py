@@ -27,6 +27,10 @@ PUBLISHED_WARNING = (
 )
 
 
+WEIGHT_FAULTS = {
+    "saturated": "90 % of the importance weights were at a clip, so that the method is SFT there",
+    "collapsed": "the effective sample size was below 5 % or three trajectories, so that a few trajectories decide",
+}
 LABELS = {"mean": "", "mean return": " (raw return)", "success": " (success rate, %)"}
 """What follows the name of a data set in the heading of a row, by statistic."""
 
@@ -35,7 +39,7 @@ class Cell(NamedTuple):
     """A mean (or IQM) with its 95 % interval.
 
     half: the number behind +-. bold: the best mean of its line. tied: not told apart from the best. flag: missing seeds, failed episodes,
-    coinciding strata.
+    coinciding strata, weights that are saturated or collapsed.
     """
 
     value: float
@@ -121,7 +125,8 @@ def _dataset_line(grid: Grid, dataset: str, statistic: str) -> Line:
             s = summarise(values)
             record = grid.records[dataset, method]
             played, coincide = record["final_episodes"] > 0, record.get("strata_coincide") is True
-            flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), coincide) if played else NOT_PLAYED
+            marks_of = ["strata coincide"] * coincide + weight_faults(record)
+            flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), marks_of) if played else NOT_PLAYED
             half = (s.high - s.low) / 2
             cells[method] = Cell(s.mean, half, s.low, s.high, s.std, len(values), mark == "best", flag, mark == "tied")
     return Line("data set", dataset, statistic, cells)
@@ -131,9 +136,14 @@ def _aggregate_cell(e: Estimate, grid: Grid, mark: str) -> Cell:
     return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, mark == "best", "", mark == "tied")
 
 
-def _flag(seeds: int, expected: int, failures: int, coincide: bool) -> str:
+def _flag(seeds: int, expected: int, failures: int, marks: Sequence[str]) -> str:
     flags = [f"{seeds} of {expected} seeds"] * (seeds < expected) + [f"{failures} failed"] * (failures > 0)
-    return ", ".join([*flags, *["strata coincide"] * coincide])
+    return ", ".join([*flags, *marks])
+
+
+def weight_faults(record: Row) -> list[str]:
+    """The faults of a run's importance weights: "weights saturated", "weights collapsed"."""
+    return [f"weights {fault}" for fault in WEIGHT_FAULTS if fault in record.get("weights", {})]
 
 
 def _caption(grid: Grid) -> str:
@@ -175,6 +185,9 @@ def _notes(grid: Grid) -> list[str]:
         notes.append(
             "Strata coincide: equal scores make two percentile filters keep the same trajectories, so quality weighting has fewer levels."
         )
+    for fault, meaning in WEIGHT_FAULTS.items():
+        if cells := [f"{r['algo']} on {r['dataset']}" for r in records if fault in r.get("weights", {})]:
+            notes.append(f"Weights {fault}: {meaning} ({', '.join(cells)}; at any evaluation of any seed; docs/methods.md).")
     notes += reference_notes(records)
     for dataset in grid.datasets:
         if len({r["dataset_digest"] for r in records if r["dataset"] == dataset}) > 1:

@@ -4,6 +4,8 @@ source        ours (computed from raw runs) or published (from a paper, with its
 evaluations   number of evaluations that the value was chosen from (best) or averaged over (mean_last_k)
 configs_tried number of the method's configurations tried on the data set: all runs of the results folder, finished or not, or more if the
               configuration says so (report.configs_tried)
+weight_ess    effective sample size of the importance weights after the last update, as a share of the curated data; weight_clipped: the
+              share of them at a clip. Means over seeds, empty for methods without such weights
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ from bench.storage.layout import Row
 from envs.untrusted import read_json, read_text
 
 BYTES = 256 << 20
-SCHEMA = 3  # raised when a column is added, removed or changes its meaning
+SCHEMA = 4  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
     "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "evaluations", "updates",
     "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
     "return_ci_low", "return_ci_high", "success_rate",
     "config_hash", "dataset_digest", "code_revision", "device", "wall_time_s",
-    "score_iqm", "configs_tried", "source", "citation", "schema",
+    "score_iqm", "configs_tried", "weight_ess", "weight_clipped", "source", "citation", "schema",
 ]  # fmt: skip
 TEXT = {"suite", "dataset", "algo", "selection", "reference", "seeds", "config_hash", "dataset_digest", "code_revision", "device"}
 TEXT |= {"source", "citation"}
@@ -66,7 +68,7 @@ def board_of(suite: Path, runs: Runs, root: Path | None = None) -> pd.DataFrame:
 
 def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
     """One row for each selection rule."""
-    reference = reference_of(record)
+    reference, weights = reference_of(record), record.get("weights", {})
     stops = episodes["update"].nunique()
     evaluations = {"last": min(1, stops), "best": stops, "mean": min(record["last_k"], stops)}
     for selection, values in selections(record, episodes).items():
@@ -84,6 +86,7 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "score_mean": score.mean, "score_std": score.std, "std_ddof": 1, "score_ci_low": score.low, "score_ci_high": score.high,
             "return_mean": raw.mean, "return_std": raw.std, "return_ci_low": raw.low, "return_ci_high": raw.high,
             "success_rate": np.nan if shares is None else float(shares.mean()),
+            "weight_ess": weights.get("ess", np.nan), "weight_clipped": weights.get("clipped", np.nan),
             "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "source": "ours", "citation": "", "schema": SCHEMA,
         }  # fmt: skip
 

@@ -78,7 +78,18 @@ def _joined(group: Runs) -> Run:
         "code_revision": " ".join(_values(records, "code_revision")),
         "failed_episodes": int(failed(rows).sum()),
         "portions": [Portion(record["folder"], seeds) for record, _, seeds in parts],
+        **_weights(records),
     }, rows
+
+
+def _weights(records: Sequence[Row]) -> Row:
+    """The entry `weights` of a pooled run: means weighted by seeds, the first updates of the faults; nothing unless all have one."""
+    if not all("weights" in record for record in records):
+        return {}
+    seeds = [len(record["seeds"]) for record in records]
+    found = {key: sum(n * r["weights"][key] for n, r in zip(seeds, records, strict=True)) / sum(seeds) for key in ("ess", "clipped")}
+    faults = {key: [r["weights"][key] for r in records if key in r["weights"]] for key in ("saturated", "collapsed")}
+    return {"weights": found | {key: min(updates) for key, updates in faults.items() if updates}}
 
 
 def _values(records: Sequence[Row], key: str) -> list[str]:

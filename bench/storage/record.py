@@ -71,6 +71,14 @@ VERSIONS = Check(
     "at most 100 versions by package",
 )
 
+WEIGHT_KEYS = {"ess": number(0, 1), "clipped": number(0, 1), "saturated": whole(), "collapsed": whole()}
+WEIGHTS = Check(
+    lambda v: (
+        isinstance(v, dict) and {"ess", "clipped"} <= set(v) <= set(WEIGHT_KEYS) and all(WEIGHT_KEYS[k].holds(x) for k, x in v.items())
+    ),
+    "ess and clipped from 0 to 1, and perhaps updates saturated and collapsed",
+)
+
 REQUIRED: dict[str, Check] = {
     "suite": NAME, "dataset": text(LONG), "algo": NAME, "seeds": SEED_LIST, "updates": whole(1), "eval_every": whole(1),
     "eval_episodes": whole(0, EPISODES), "final_episodes": whole(0, EPISODES), "last_k": whole(1), "reference": optional(MAPPING),
@@ -84,6 +92,7 @@ OPTIONAL: dict[str, Check] = {
     "default_updates": optional(whole()),
     "manifest": FLAG, "format": whole(), "pi_ref_digest": optional(NAME), "processor": text(), "system": text(), "threads": whole(1),
     "curation": optional(MAPPING), "domain_settings": optional(MAPPING), "strata_coincide": FLAG,
+    "weights": WEIGHTS,
 }  # fmt: skip
 ENVIRONMENT: dict[str, Check] = {
     "spec": text(SPEC), "observation_width": whole(1, WIDTH), "action_width": whole(0, WIDTH), "num_actions": whole(0, WIDTH),

@@ -99,6 +99,8 @@ class Population:
                 run.finish(own, summary)
                 settings = run.settings and f"{run.settings}: "
                 self.reporter.say(f"{self.reporter.label}: {settings}{spell(summary)}, {run.wall_time:.0f} s")
+                if (weights := run.weights()) is not None and weights.warning:
+                    self.reporter.say(f"{self.reporter.label}: {settings}{weights.warning}")
 
     def _runs(self, folders: Sequence[RunDir]) -> list[RunInProgress]:
         """The runs with their members, which come in the order of `folders`."""

@@ -23,6 +23,7 @@ from bench.storage.rundir import FORMAT, RunDir, settings_hash
 from bench.training.device import precision_on
 from bench.training.evaluate import episode_rows
 from bench.training.record import data_facts, machine_facts
+from bench.training.weight_check import WeightCheck, check_weights
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.evaluation.rollout import Returns
@@ -102,9 +103,15 @@ class RunInProgress:
         """Write the run's `policy` and mark the run as finished."""
         finished_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         end = {"wall_time_s": round(self.wall_time, 2), "finished_at": finished_at, "failed_seeds": self.failed}
+        if (weights := self.weights()) is not None:
+            end["weights"] = weights.record()
         self.folder.finish(self.record | end, policy)
         if self.logger is not None:
             self.logger.finish(summary)
+
+    def weights(self) -> WeightCheck | None:
+        """The check of the run's importance weights; None for a method without ratios. Failed seeds are left out."""
+        return check_weights([row for row in self.curve if int(row["seed"]) not in self.failed])
 
     def _own(self, value: Tensor) -> Tensor:
         own = value if value.ndim == 0 else value[self.members]

@@ -169,3 +169,17 @@ def test_coinciding_strata_are_marked(tmp_path: Path) -> None:
     table = table_of(tmp_path)
     assert {name: cell.flag for name, cell in table.lines[0].cells.items()} == {"sft": "", "sft_q": "strata coincide"}
     assert [note for note in table.notes if note.startswith("Strata coincide: equal scores")]
+
+
+@pytest.mark.parametrize("fault", ["saturated", "collapsed"])
+def test_weights_that_do_not_do_their_work_are_marked_and_explained(tmp_path: Path, fault: str) -> None:
+    make_run(tmp_path, "sft")
+    make_run(tmp_path, "iw_sft", weights={"ess": 0.5, "clipped": 0.95, fault: 400})
+    table = score_tables(suite_runs(tmp_path))[0]
+    assert f"weights {fault}" in table.lines[0].cells["iw_sft"].flag
+    assert "weights" not in table.lines[0].cells["sft"].flag
+    (note,) = [note for note in table.notes if note.startswith(f"Weights {fault}")]
+    assert "iw_sft on" in note
+    board = board_of(tmp_path, suite_runs(tmp_path)).set_index(["algo", "selection"])
+    assert board.loc[("iw_sft", "last"), ["weight_ess", "weight_clipped"]].tolist() == [0.5, 0.95]
+    assert board.loc[("sft", "last"), "weight_ess"] != board.loc[("sft", "last"), "weight_ess"]  # empty
