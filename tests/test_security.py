@@ -379,6 +379,18 @@ def test_short_passwords_in_urls_are_redacted(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url", ["postgres://bob:pw@host", "postgres://bob:p+w@host/db", "hf://bob:pw@host/x-v0", "iwsft/a/b-v0+x://b:pw@h"]
+)
+def test_a_url_as_a_data_set_does_not_show_its_password(url: str) -> None:
+    with pytest.raises(DataError, match=" is not a Minari id") as caught:
+        parse(url)
+    line = redact(str(caught.value))
+    assert f":{SHOWN}@" in line
+    assert "pw" not in line
+    assert "p+w" not in line
+
+
+@pytest.mark.parametrize(
     "token",
     [
         "hf_" + "aB3" * 10, "ghp_" + "aB3" * 12, "github_pat_" + "aB3_" * 8, "glpat-" + "aB3-" * 5, "sk-proj-" + "aB3" * 8,

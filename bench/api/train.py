@@ -24,7 +24,7 @@ from envs.evaluation.rollout import Evaluator
 def train(
     algo: str = "iw_sft_q",
     dataset: str = "iwsft/hopper/medium-replay-v0",
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Sequence[int] | int = (0, 1, 2),
     *,
     settings: Mapping[str, Any] | None = None,
     **keys: Any,
@@ -37,14 +37,16 @@ def train(
     Arguments:
         algo: a method's name, a file of conf/algo.
         dataset: an id, or an expression of ids.
-        seeds: one member per seed.
+        seeds: one member per seed; a number N is seeds 0 to N - 1.
         settings: the method's settings, nested or dotted: {"updates": 3000, "weighting.temperature": 3}.
         keys: other keys of the configuration, groups as mappings: suite="mine", device="cpu", eval={"every": 500, "episodes": 5}.
 
     Raises ConfigError for a key or value that cannot be used, DataError for such data, RunError for a run that cannot continue.
     """
     keep_freed_memory()
-    config = config_of({"algo": algo, "dataset": dataset, "seeds": list(seeds), **keys}, settings or {})
+    config = config_of(
+        {"algo": algo, "dataset": dataset, "seeds": seeds if isinstance(seeds, int) else list(seeds), **keys}, settings or {}
+    )
     if config.population:
         raise ConfigError("population: bench.train trains one setting; use one call a setting, or the command's population.KEY=[...]")
     with Shared() as shared:

@@ -64,7 +64,8 @@ def values_of(override: Override) -> list[Any]:
 
 def _algos(overrides: Iterable[Override]) -> list[str]:
     """The methods that the command names; all where a suite may sweep over several."""
-    named = [str(v) for o in overrides if o.key_or_group == "algo" for v in values_of(o)]
+    values = [v for o in overrides if o.key_or_group == "algo" for v in values_of(o)]
+    named = [str(name) for v in values for name in (v if isinstance(v, list) else [v])]
     swept = any(o.key_or_group == "suite" for o in overrides)
     return named or (list(schemas()) if swept else [DEFAULT_ALGO])
 
@@ -90,7 +91,7 @@ def _check(override: Override, algos: Sequence[str]) -> None:
     if key not in (*known, *_groups()) and not free and not elsewhere:
         raise ConfigError(unknown_key(key, algos if len(algos) <= 3 else ()))
     many = [v for v in values_of(override) if isinstance(v, list)]
-    if many and key != "logger" and not free and not isinstance(known.get(key), list):
+    if many and key in (*known, *_groups()) and key != "logger" and not free and not isinstance(known.get(key), list):
         raise ConfigError(_one_value(key, many[0]))
     for value in values_of(override) if key in _groups() else ():
         if not isinstance(value, str | list) and not override.is_sweep_override() and key != "suite":

@@ -148,9 +148,10 @@ def parse(expression: str) -> list[Part]:
 def _part(text: str, expression: str) -> Part:
     dataset, *rules = text.split("@")
     if not ID.fullmatch(dataset):
-        where = "" if text == expression else f" (in '{expression}')"
+        whole = "://" in expression  # may hold a password, which is recognised in a whole URL alone
+        shown = f"'{expression}'" if whole else f"'{dataset}'" + ("" if text == expression else f" (in '{expression}')")
         example = "expected namespace/name/variant-v0, such as iwsft/hopper/medium-v0"
-        raise DataError(f"dataset '{dataset}'{where} is not a Minari id; {example}")
+        raise DataError(f"dataset {shown} is not a Minari id; {example}")
     remote = None
     if "://" in dataset:
         scheme, rest = dataset.split("://")

@@ -9,6 +9,7 @@ import pytest
 from algos.batches.curation import Curation
 from algos.errors import ConfigError
 from algos.importance import Weighting
+from bench.api.keys import config_of
 from bench.config.compose import compose
 from bench.config.help import comments
 from bench.config.keys import common_keys, near, schemas
@@ -54,6 +55,7 @@ def test_the_configuration_has_the_seeds() -> None:
         ("-m seeds=range(3)", "seeds=range(3): list the seeds of each run, as in -m 'seeds=[0],[1]'"),
         ("algo=[bc,iw_sft]", "algo=[bc,iw_sft]: a run has one algo; to train each: python -m bench -m algo=bc,iw_sft"),
         ("-m algo=[bc,iw_sft]", "algo=[bc,iw_sft]: a run has one algo; to train each: python -m bench -m algo=bc,iw_sft"),
+        ("algo.hidden=[8] algo=[bc,iw_sft]", "algo=[bc,iw_sft]: a run has one algo; to train each: "),
         ("algo=[bc]", "algo=[bc]: a run has one algo; to train it: python -m bench algo=bc"),
         ("dataset=[a/x-v0,b/y-v0]", "dataset=[a/x-v0,b/y-v0]: a run has one dataset; to train on each: "
          "python -m bench -m dataset=a/x-v0,b/y-v0; on all as one: dataset=a/x-v0+b/y-v0"),
@@ -143,3 +145,7 @@ def test_brackets_in_documents_are_quoted_for_zsh() -> None:
         )
         for command in re.findall(r"^(?:\$ )?((?:\S+=\S+ )*\S*python .*)$", blocks, re.MULTILINE):
             assert "[" not in re.sub(r"'[^']*'|\"[^\"]*\"", "", command.split("  # ")[0]), f"{path.name}: {command}"
+
+
+def test_a_number_of_seeds_from_python() -> None:
+    assert config_of({"algo": "bc", "seeds": 2}, {}).seeds == [0, 1]
