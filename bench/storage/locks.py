@@ -36,8 +36,9 @@ class Lock:
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(file, 0)
-            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            holder = f"process {os.getpid()} on {socket.gethostname()}\n".encode()
+            os.pwrite(file, holder, 0)
+            os.ftruncate(file, len(holder))  # afterwards: a process killed in between leaves no empty file
         except OSError as error:
             os.close(file)
             if error.errno in HELD:

@@ -22,7 +22,6 @@ from algos.base import Algo, Episodes
 from algos.members import joined, part
 from algos.registry import build
 from bench.config.schema import Config
-from bench.errors import RunError
 from bench.storage.checkpoints import Checkpoint, Checkpoints
 from bench.storage.layout import digest_of
 from bench.storage.locks import Lock
@@ -58,7 +57,7 @@ def publisher(config: Config, dataset_digest: str, device: torch.device) -> Iter
     wait for that policy.
     """
     path = _path(config, dataset_digest, device) if _is_reference(config) else None
-    if path is None or path.exists() or not (lock := _lock(path)).take():
+    if path is None or _whole(path) or not (lock := _lock(path)).take():
         yield lambda policy: None
         return
     try:
@@ -72,7 +71,8 @@ def find_or_train(
 ) -> dict[str, Tensor]:
     """Parameters [P, ...] by name of the reference policies of all members of `configs`.
 
-    Runs with the same reference policy share it. Those that are missing are trained as one population, in `groups` groups of members.
+    Runs with the same reference policy share it. Those that are missing or damaged are trained as one population, in `groups` groups of
+    members.
     """
     paths = [_path(config, dataset_digest, device) for config in configs]
 
@@ -80,13 +80,15 @@ def find_or_train(
         reporter.say(f"{reporter.label}: waiting for pi_ref, which {holder} trains")
 
     with ExitStack() as locks:
-        for path in sorted({p for p in paths if not p.exists()}):  # all processes in one order: otherwise two could wait for each other
+        for path in sorted(
+            {p for p in paths if not _whole(p, reporter)}
+        ):  # in one order: two could wait for each other
             locks.enter_context(_lock(path).held(on_wait, exit_if_signalled))
-        missing = {path: config for path, config in zip(paths, configs, strict=True) if not path.exists()}
+        missing = {path: config for path, config in zip(paths, configs, strict=True) if not _whole(path)}
         if missing:
             algo = _build(list(missing.values()), data, device, reporter, groups)
             PiRefLoop(algo, missing, reporter).run()
-    found = {path: _load(path, device) for path in dict.fromkeys(paths)}
+    found = {path: {name: value.to(device) for name, value in unpack(path)[0].items()} for path in dict.fromkeys(paths)}
     return {name: torch.cat([found[path][name] for path in paths]) for name in found[paths[0]]}
 
 
@@ -141,9 +143,14 @@ class PiRefLoop(Loop):
             self.algo.state = {k: v.to(self.algo.device) for k, v in joined([states[self.done] for states in found]).items()}
 
 
-def _load(path: Path, device: torch.device) -> dict[str, Tensor]:
+def _whole(path: Path, reporter: Reporter | None = None) -> bool:
+    """True if `path` is a policy as it was written. `reporter` reports a damaged one, which is trained again."""
     try:
-        policy, _ = unpack(path)
+        unpack(path)
+    except FileNotFoundError:
+        return False
     except DamagedError as error:
-        raise RunError(f"{path} cannot be read ({error}); remove it and run again") from error
-    return {name: value.to(device) for name, value in policy.items()}
+        if reporter is not None and path.exists():
+            reporter.say(f"{reporter.label}: {path} is damaged ({error}); pi_ref is trained again")
+        return False
+    return True

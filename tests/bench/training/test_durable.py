@@ -271,6 +271,24 @@ def test_a_damaged_checkpoint_is_skipped(
         assert said[-1].endswith("; starting over")
 
 
+@pytest.mark.parametrize("how", ["a bit flips", "cut"])
+def test_a_damaged_pi_ref_is_trained_again(
+    config: Config, whole: dict, how: str, capsys: pytest.CaptureFixture[str], shared: Shared
+) -> None:
+    train_run(config, shared)
+    (path,) = (Path(config.results_dir) / ".pi_ref").glob("*.safetensors")
+    undamaged = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(undamaged[:50])
+    else:
+        damage(path)
+    capsys.readouterr()
+    config.force = True
+    assert content_of(train_run(config, shared)) == whole
+    assert [line for line in capsys.readouterr().err.splitlines() if f"{path} is damaged (" in line and "trained again" in line]
+    assert path.read_bytes() == undamaged
+
+
 def poison(algo: WeightedBC) -> None:
     """Set a parameter of the second member to NaN."""
     algo.state["policy"][1, 5] = float("nan")
