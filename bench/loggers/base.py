@@ -15,7 +15,7 @@ class Logger(Protocol):
     """A destination of curves and summaries. Called at evaluations only."""
 
     def log(self, update: int, rows: Sequence[Row]) -> None:
-        """Log one row per seed: seed, update and metrics. After a resume the first call may repeat an update logged before the kill."""
+        """Log one row per seed: seed, update and metrics. A resumed run logs all of its evaluations again, from the first one on."""
 
     def finish(self, summary: Row) -> None:
         """Log the metrics of the last evaluation; the run directory is complete."""

@@ -80,9 +80,7 @@ def find_or_train(
         reporter.say(f"{reporter.label}: waiting for pi_ref, which {holder} trains")
 
     with ExitStack() as locks:
-        for path in sorted(
-            {p for p in paths if not _whole(p, reporter)}
-        ):  # in one order: two could wait for each other
+        for path in sorted({p for p in paths if not _whole(p, reporter)}):  # in one order: two could wait for each other
             locks.enter_context(_lock(path).held(on_wait, exit_if_signalled))
         missing = {path: config for path, config in zip(paths, configs, strict=True) if not _whole(path)}
         if missing:

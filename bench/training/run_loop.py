@@ -54,7 +54,7 @@ class RunLoop(Loop):
         self.algo.state = {k: v.to(self.algo.device) for k, v in joined([s.state for s in saved]).items()}
         self.metrics = {k: v.to(self.algo.device) for k, v in joined([s.metrics for s in saved]).items()}
         for run, own in zip(self.runs, saved, strict=True):
-            run.wall_time, run.episodes, run.curve = own.wall_time, own.episodes, own.curve
+            run.resume(own)
         if self.done == self.evaluated:
             self._mark_failed()
         self.reporter.say(f"{self.reporter.label}: resumed after update {self.done}")

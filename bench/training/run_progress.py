@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
 from bench.storage.identity import identity
 from bench.storage.layout import Row
-from bench.storage.rundir import FORMAT, RunDir, settings_hash
+from bench.storage.rundir import FORMAT, Resumed, RunDir, settings_hash
 from bench.training.device import precision_on
 from bench.training.evaluate import episode_rows
 from bench.training.record import data_facts, machine_facts
@@ -58,6 +59,13 @@ class RunInProgress:
         self.record = self._record(algo, data, set_up_time * self.share)
         self.folder.start(self.record)
         self.logger = make_logger(self.config, self.folder)
+
+    def resume(self, saved: Resumed) -> None:
+        """Continue from `saved`, and log its curve again: what a killed process logged may not have reached its destination."""
+        self.wall_time, self.episodes, self.curve = saved.wall_time, saved.episodes, saved.curve
+        if self.logger is not None:
+            for update, rows in groupby(self.curve, lambda row: int(row["update"])):
+                self.logger.log(update, [{name: _number(name, text) for name, text in row.items() if text != ""} for row in rows])
 
     def add_evaluation(self, update: int, played: Returns | None, metrics: Mapping[str, Tensor]) -> None:
         """Add the run's part of an evaluation after `update` to its rows, and log it. `played` [P, episodes] (None without an environment)
@@ -140,3 +148,8 @@ def kept_of(config: Config, data: LoggedData) -> Kept | None:
     """The trajectories that the filters of a run's curation keep; None for a method without filters."""
     curation = getattr(config.algo, "curation", None)
     return kept(data.trajectories, curation) if isinstance(curation, Curation) and curation.percentiles else None
+
+
+def _number(name: str, text: str) -> int | float:
+    """A value of curve.csv."""
+    return int(text) if name in ("update", "seed") else float(text)

@@ -27,7 +27,7 @@ from bench.report.suite import rebuild
 from bench.storage.locks import Lock
 from bench.storage.rundir import RunDir, read_csv
 from bench.storage.tensors import unpack
-from bench.training import evaluate, signals
+from bench.training import evaluate, run_progress, signals
 from bench.training import run_loop as training
 from bench.training.parallel import MemberProcesses
 from bench.training.population import run_dir
@@ -186,6 +186,29 @@ def test_a_signal_during_an_evaluation(config: Config, whole: dict, monkeypatch:
     assert saved.point == (15, 0)
     assert list(saved.metrics) == ["loss", "learning_rate"]  # in this order: they are columns of curve.csv
     assert content_of(train_run(config, shared)) == whole
+
+
+def test_a_resumed_run_logs_its_whole_curve_again(config: Config, at_update: Any, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+    """A killed process loses what its loggers had not sent, such as the last rows of wandb's file offline."""
+    logged: list[dict[str, Any]] = []
+
+    class Recorder:
+        def log(self, update: int, rows: Any) -> None:
+            logged.extend(dict(row) for row in rows)
+
+        def finish(self, summary: Any) -> None: ...
+
+    monkeypatch.setattr(run_progress, "make_logger", lambda *_: Recorder())
+    train_run(replace(config, results_dir=f"{config.results_dir}/undisturbed"), shared)
+    undisturbed = logged.copy()
+    logged.clear()
+    at_update(38, lambda algo: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(signals.Terminated):
+        train_run(config, shared)
+    assert {row["update"] for row in logged} == {15, 30}
+    logged.clear()
+    train_run(config, shared)
+    assert logged == undisturbed
 
 
 def test_a_previous_handler_is_called_after_the_save(config: Config, whole: dict, at_update: Any, shared: Shared) -> None:
