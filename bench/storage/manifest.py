@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from envs.errors import DataError
 from envs.files import write_json
+from envs.untrusted import opened, read_json
 
 NAME = "manifest.json"
 COVERED = ("config.yaml", "run.json", "episodes.csv", "curve.csv", "checkpoint.safetensors", "policy.safetensors", "policy-*.safetensors")
@@ -57,22 +59,23 @@ def damage(folder: Path, unread: Iterable[str] = ()) -> list[str]:
 
 def _read(path: Path) -> dict[str, dict[str, Any]] | str:
     """The manifest's files by name, or a line that says how the manifest is damaged."""
-    if path.is_symlink() or not path.is_file():
-        return f"{path} is missing"
-    if path.stat().st_size > LARGEST:
-        return f"{path} is damaged (larger than {LARGEST} bytes)"
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path.parent, path.name, LARGEST)
+    except FileNotFoundError:
+        return f"{path} is missing"
+    except (OSError, DataError) as error:
+        return f"{path} is damaged ({str(error).removeprefix(f'{path}: ')})"
+    try:
         files = content["files"]
         whole = content["sha256"] == _own_digest(files) and all(set(e) == {"bytes", "sha256"} for e in files.values())
         known = all(any(Path(name).match(pattern) and "/" not in name for pattern in COVERED) for name in files)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         whole = known = False
     return files if whole and known else f"{path} is damaged"
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as f:
+    with opened(path.parent, path.name) as file, open(file, "rb", closefd=False) as f:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(f, "sha256").hexdigest()}
 
 

@@ -12,7 +12,7 @@ from bench.config.limits import EPISODES, ROWS, SEEDS
 from bench.errors import DataError, RunError
 from bench.storage.layout import Row
 from envs.data.references import Reference
-from envs.untrusted import TEXT, clean_tree, read_json
+from envs.untrusted import TEXT, clean_tree, parse_json, read_json
 
 LARGEST = 1e50  # of a return: a mean of larger ones may leave the range of numbers
 WHOLE = 2**53  # whole numbers up to here are exact in every reader
@@ -160,6 +160,13 @@ def shorten(value: Any, longest: int = 60) -> str:
 
 def _check_environment(path: Path, environment: Row) -> None:
     check_keys(f"{path}: environment", environment, ENVIRONMENT, ENVIRONMENT_OPTIONAL)
+    if environment["spec"]:
+        try:
+            named = isinstance(parse_json(environment["spec"])["id"], str)
+        except (ValueError, TypeError, KeyError):
+            named = False
+        if not named:
+            raise RunError(f"{path}: environment: spec is no environment's specification, JSON with an id")
     low, high, width = (environment[key] for key in ("action_low", "action_high", "action_width"))
     bounds = 0 if environment["num_actions"] else width
     if len(low) != bounds or len(high) != bounds or any(a > b for a, b in zip(low, high, strict=True)):

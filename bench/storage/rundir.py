@@ -129,8 +129,8 @@ class RunDir:
         """The finished seeds of this method in the suite, each with its run directory: of runs that differ from this one in seeds alone."""
         found: dict[int, Path] = {}
         for path in sorted(self.path.parent.glob(f"{glob.escape(self.prefix)}*/run.json")):
-            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # damaged, or started anew by another process
-                record = json.loads(path.read_text()) if path.is_file() else {}
+            with suppress(RunError, KeyError, TypeError):  # damaged, or started anew by another process
+                record = read_status(path.parent)
                 if record["status"] == "finished" and record["method_hash"] == self.method_hash:
                     found |= {seed: path.parent for seed in record["seeds"] if seed not in found}
         return found
@@ -160,8 +160,8 @@ class RunDir:
     def damage(self) -> list[str]:
         """One line for each damaged file of a finished run (bench.storage.manifest); empty for a run of a version without manifests."""
         try:
-            signed = json.loads((self.path / "run.json").read_text()).get("manifest")
-        except (OSError, ValueError, AttributeError):
+            signed = read_status(self.path).get("manifest")
+        except RunError:
             return []
         return manifest.damage(self.path) if signed else []
 

@@ -16,8 +16,10 @@ import numpy as np
 from envs.data.logged_data import LoggedData
 from envs.data.minari_root import datasets_root
 from envs.data.references import Reference
+from envs.errors import DataError
 from envs.evaluation.rollout import Evaluator
 from envs.files import write_json
+from envs.untrusted import read_json
 
 EPISODES = 100  # of the random policy
 ENVIRONMENTS = 20  # that play them side by side
@@ -45,10 +47,10 @@ def _random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
     key = hashlib.sha256(json.dumps([data.env_spec, data.units.to_json(), packages, EPISODES, SEED]).encode()).hexdigest()[:32]
     path = datasets_root() / ".cache" / "random" / f"{key}.json"
     try:
-        found = np.asarray(json.loads(path.read_text())["returns"], np.float64)
+        found = np.asarray(read_json(path.parent, path.name)["returns"], np.float64)
         if found.shape == (EPISODES,) and np.isfinite(found).all():
             return found
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, DataError, ValueError, KeyError, TypeError):
         pass
     returns = random_returns(data, environments)
     with contextlib.suppress(OSError):  # a root that cannot be written: measured again next time

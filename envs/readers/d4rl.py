@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import json
 import os
 import sys
 import warnings
@@ -36,6 +35,7 @@ from envs.errors import DataError
 from envs.readers.d4rl_environments import CONTACT_FREE, ENVIRONMENTS, FORCES, EvaluationEnv, evaluation_env, has_d4rl_rewards
 from envs.readers.d4rl_file import Flat, check, opened
 from envs.readers.download import digest_of, fetch, verify
+from envs.untrusted import read_json
 
 CONVERTER = 2  # raised when a file is converted differently
 WORDS = {"sha256": "the file", "trailing": "--trailing", "breaks": "--breaks", "env": "--env", "converter": "the version of the converter"}
@@ -102,8 +102,8 @@ def _local_file(name: str) -> Path:
 def _facts(folder: Path) -> dict[str, Any] | None:
     """What `convert` wrote about the data set in `folder`; None for a data set that is no conversion."""
     try:
-        facts = json.loads((folder / "data" / "metadata.json").read_text()).get("d4rl")
-    except (OSError, ValueError, AttributeError):
+        facts = read_json(folder, "data/metadata.json").get("d4rl")
+    except (OSError, DataError, AttributeError):
         return None
     return facts if isinstance(facts, dict) else None
 

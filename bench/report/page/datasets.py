@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 
 from bench.numbers import spell_return
 from bench.results.runs import Runs
@@ -11,6 +11,7 @@ from envs.data.minari_root import datasets_root
 from envs.data.references import Reference
 from envs.data.selection import parse
 from envs.errors import DataError
+from envs.untrusted import clean, parse_json, read_json
 
 
 def dataset_cards(runs: Runs) -> list[Row]:
@@ -24,11 +25,11 @@ def dataset_cards(runs: Runs) -> list[Row]:
 def _facts(record: Row, metadata: Row) -> list[tuple[str, str]]:
     mean, reference = record["data_return_mean"], record["reference"]
     facts: list[tuple[str, str]] = [("digest", record["dataset_digest"])]
-    facts += [
-        (name, f"{int(metadata[key]):,}") for key, name in (("total_episodes", "episodes"), ("total_steps", "steps")) if key in metadata
-    ]
-    if isinstance(metadata.get("env_spec"), str):
-        facts.append(("environment", str(json.loads(metadata["env_spec"]).get("id", ""))))
+    for key, name in (("total_episodes", "episodes"), ("total_steps", "steps")):
+        if isinstance(metadata.get(key), int):
+            facts.append((name, f"{metadata[key]:,}"))
+    with suppress(ValueError, TypeError, KeyError):
+        facts.append(("environment", clean(str(parse_json(metadata["env_spec"])["id"]))))
     facts.append(("mean return", "of other rewards than the environment's" if mean is None else spell_return(mean)))
     if reference is None:
         facts.append(("reference", "none: raw returns are shown"))
@@ -36,14 +37,14 @@ def _facts(record: Row, metadata: Row) -> list[tuple[str, str]]:
         facts.append(("mean score", f"{100 * (mean - reference['random']) / (reference['expert'] - reference['random']):.1f}"))
         facts.append(("reference", str(Reference(**reference))))
     facts.append(("clipped action entries", f"{record['clipped_actions']:.2%}"))
-    return facts + [(key, str(metadata[key])) for key in ("author", "algorithm_name", "description") if metadata.get(key)]
+    return facts + [(key, clean(str(metadata[key]))) for key in ("author", "algorithm_name", "description") if metadata.get(key)]
 
 
 def metadata_of(dataset: str) -> Row:
     """metadata.json of a data set; empty if the data are not on this machine or the id points outside their root."""
     try:
         (part,) = parse(dataset)
-        found = {} if part.rules else json.loads((datasets_root() / part.dataset / "data" / "metadata.json").read_text())
+        found = {} if part.rules else read_json(datasets_root() / part.dataset, "data/metadata.json")
     except (OSError, ValueError, DataError):
         return {}
     return found if isinstance(found, dict) else {}
