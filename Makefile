@@ -10,7 +10,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl gpu chaos lint format \
+.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl gpu chaos load lint format \
 	behaviour docs wheel docker audit clean
 
 help: ## list these targets
@@ -62,6 +62,10 @@ gpu: .venv/.ready-dev ## check, measure and use a GPU for SECONDS (600): results
 
 chaos: .venv/.ready-dev ## inject kills, full disks and damaged files into real runs and compare the results
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.chaos
+
+load: .venv/.ready-dev ## time and memory of tables and report for 300 runs, in build/load
+	@rm -rf build/load
+	@$(BIN)/python -m tests.helpers.load build/load
 
 lint: .venv/.ready-dev ## style and types
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ are refused without --mixed.
 
 Example:
   python -m bench tables results/quick
+  python -m bench tables results/quick --methods bc,iw_sft
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("suite", type=Path, help="folder of the suite, such as results/quick")
     parser.add_argument("--mixed", action="store_true", help="write one table per protocol instead of refusing several")
     parser.add_argument("--published", action="store_true", help="add tables of published scores on the same tasks")
-    parser.add_argument("--root", type=Path, help="count the configurations tried in all suites below this folder")
+    parser.add_argument("--root", type=Path, help="count the configurations tried in all suites below this folder, too")
+    parser.add_argument("--methods", type=_names, default=(), metavar="A,B", help="show these methods in figures (default: the 24 best)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def run(arguments: Namespace) -> None:
@@ -26,4 +32,5 @@ def run(arguments: Namespace) -> None:
     from bench.report.suite import rebuild
     from bench.results.protocol import TableOptions
 
-    print(aligned(rebuild(arguments.suite, TableOptions(arguments.mixed, arguments.published, arguments.root))), end="")
+    options = TableOptions(arguments.mixed, arguments.published, arguments.root, arguments.methods)
+    print(aligned(rebuild(arguments.suite, options)), end="")

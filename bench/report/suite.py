@@ -53,7 +53,7 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
         for name, content in files.items():
             write_atomic(suite / name, content)
         if page:
-            _write_page(suite, runs, board, tables, papers)
+            _write_page(suite, runs, results, board, tables, papers, options.methods)
         return text
 
 
@@ -63,15 +63,18 @@ def _marked(tables: list[Table], left_out: Sequence[LeftOut]) -> list[Table]:
     return [tables[0]._replace(notes=[*tables[0].notes, *notes]), *tables[1:]]
 
 
-def _write_page(suite: Path, runs: Runs, board: pd.DataFrame, tables: list[Table], papers: list[Table]) -> None:
+def _write_page(
+    suite: Path, runs: Runs, results: Runs, board: pd.DataFrame, tables: list[Table], papers: list[Table], methods: tuple[str, ...]
+) -> None:
     """Write figures/ and report.html; without the packages that draw them, say so in a line instead."""
     if (name := missing_package(*REPORT)) is not None:
         print(f"no figures and no report.html: {name} is not installed; pip install 'iwsft-bench[report]'", file=sys.stderr)
         return
-    from bench.report.figures.draw import draw
+    from bench.report.figures.draw import draw, drawn_grid
     from bench.report.page.build import page_of
 
-    write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, draw(suite, runs)))
+    figures = draw(suite, results, methods)
+    write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, drawn_grid(results, methods).methods))
 
 
 def _markdown(tables: list[Table], papers: list[Table]) -> str:

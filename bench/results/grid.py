@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from bench.results.protocol import comparable_groups
 from bench.results.runs import Run, Runs
 from bench.results.statistics import marks_of
 from bench.storage.layout import Row
+
+T = TypeVar("T")
 
 ORDER = ("bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q")  # other methods follow in alphabetical order
 DOMAINS = {
@@ -67,6 +69,30 @@ class Grid:
     def in_successes(self) -> Grid:
         """The grid of success rates, in per cent."""
         return replace(self, values=self.successes, scored=[])
+
+    def part(self, datasets: Sequence[str] | None = None, methods: Sequence[str] | None = None) -> Grid:
+        """The grid of these data sets and methods alone, all of them by default."""
+        own_datasets = self.datasets if datasets is None else [d for d in self.datasets if d in datasets]
+        own_methods = self.methods if methods is None else [m for m in self.methods if m in methods]
+
+        def cut(cells: Mapping[tuple[str, str], T]) -> dict[tuple[str, str], T]:
+            return {(d, m): cell for (d, m), cell in cells.items() if d in own_datasets and m in own_methods}
+
+        return replace(
+            self, datasets=own_datasets, methods=own_methods, scored=[d for d in self.scored if d in own_datasets],
+            values=cut(self.values), records=cut(self.records), raw=cut(self.raw), successes=cut(self.successes),
+            episodes=cut(self.episodes),
+        )  # fmt: skip
+
+    def ranked(self) -> list[str]:
+        """The methods, those with the best mean rank over the data sets first; a method without a result there is last."""
+        ranks: dict[str, list[int]] = {m: [] for m in self.methods}
+        for dataset in self.datasets:
+            means = {m: x.mean() for m in self.methods if (x := self.values.get((dataset, m))) is not None and x.notna().all()}
+            order = {m: k for k, m in enumerate(sorted(means, key=lambda m: -means[m]))}
+            for method, found in ranks.items():
+                found.append(order.get(method, len(self.methods)))
+        return sorted(self.methods, key=lambda m: sum(ranks[m]))
 
     @property
     def reference(self) -> str:

@@ -17,12 +17,13 @@ class TableOptions(NamedTuple):
     """Options of the tables.
 
     mixed: write one table per protocol instead of refusing runs of several. published: add scores from papers, in tables of their own.
-    root: count `configs_tried` over all suites below this folder; over the suite alone if None.
+    root: count `configs_tried` over all suites below this folder as well. methods: those of the figures; the best ones if empty.
     """
 
     mixed: bool = False
     published: bool = False
     root: Path | None = None
+    methods: tuple[str, ...] = ()
 
     def of_runs(self, records: Sequence[Row]) -> TableOptions:
         """The options, with those added that the configuration of a run turns on (report.mixed, report.published)."""

@@ -9,11 +9,12 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from algos.base import Algo, Metrics, State
 from algos.batches.curation import Curation, Kept, kept
-from bench.config.compose import defaults
+from bench.config.compose import defaults, difference
 from bench.config.domains import tuned_settings
 from bench.config.redact import redact_tree
 from bench.config.schema import Config
@@ -131,7 +132,8 @@ class RunInProgress:
     def _record(self, algo: Algo, data: LoggedData, set_up_time: float) -> Row:
         """The content of run.json: everything that tables and `bench.replay` need beside the rows."""
         config = self.config
-        tuned, strata = tuned_settings(config), kept_of(config, data)
+        tuned, strata, base = tuned_settings(config), kept_of(config, data), defaults(config.algo.name)
+        tree: Any = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
         return {
             **identity(redact_tree(asdict(config))), **data_facts(config, data), **machine_facts(algo.device),
             "domain_settings": None if tuned is None else tuned.record(), "curation": None if strata is None else strata._asdict(),
@@ -140,7 +142,8 @@ class RunInProgress:
             "format": FORMAT, "pi_ref_digest": self.folder.identity[2], "code_revision": code_revision(),
             "precision": precision_on(algo.device, config.trainer.precision), "parameters": algo.parameters,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
-            "default_updates": defaults(config.algo.name).get("algo.updates"),
+            "default_updates": base.get("algo.updates"),
+            "defaults": {key: default for key, default, _ in difference(tree, base)} if base else None,
         }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from algos.methods.weighted_bc import WeightedBCConfig, Weighting
-from bench.config.schema import Config
+from bench.config.schema import Config, EvalConfig
 from bench.storage.layout import EPISODE_COLUMNS, digest_of
 from bench.storage.rundir import to_csv
 from tests.helpers.suites import REFERENCE
@@ -27,9 +27,9 @@ SEEDS, EPISODES, FINAL, STOPS = range(4), 5, 20, 14
 
 def write_run(suite: Path, algo: str, dataset: str, temperature: float, rng: np.random.Generator) -> None:
     """A finished run with random returns."""
-    tree = OmegaConf.to_container(
-        OmegaConf.structured(Config(WeightedBCConfig(algo, weighting=Weighting(temperature=temperature)), dataset, seeds=list(SEEDS)))
-    )
+    method = WeightedBCConfig(algo, 100 * STOPS, weighting=Weighting(temperature=temperature))
+    config = Config(method, dataset, seeds=list(SEEDS), suite=suite.name, eval=EvalConfig(100, EPISODES, FINAL))
+    tree = OmegaConf.to_container(OmegaConf.structured(config))
     name, level = digest_of([algo, dataset, temperature]), rng.normal(500, 100)
     rows = [
         {"update": 100 * k, "seed": s, "episode": e, "return": level * k / STOPS + rng.normal(0, 50), "length": 100}
@@ -42,7 +42,7 @@ def write_run(suite: Path, algo: str, dataset: str, temperature: float, rng: np.
         "suite": suite.name, "dataset": dataset, "algo": algo, "seeds": list(SEEDS), "updates": 100 * STOPS, "eval_every": 100,
         "eval_episodes": EPISODES, "final_episodes": FINAL, "last_k": 3, "reference": REFERENCE, "data_return_mean": 250.0,
         "clipped_actions": 0.0, "config_hash": name, "dataset_digest": digest_of(dataset) * 5, "code_revision": "abc", "device": "cpu",
-        "parameters": 1000, "set_up_time_s": 0.1, "versions": {"python": "3.11"}, "wall_time_s": 12.5, "status": "finished",
+        "parameters": 1000, "defaults": {}, "set_up_time_s": 0.1, "versions": {"python": "3.11"}, "wall_time_s": 12.5, "status": "finished",
     }  # fmt: skip
     folder = suite / "runs" / f"{dataset.replace('/', '-')}-{algo}-{name}"
     folder.mkdir(parents=True)

@@ -12,6 +12,7 @@ from bench.results.episodes import failures_as_random, reference_of
 from bench.results.grid import Grid
 from bench.results.runs import Runs
 
+POINTS = 16  # of a curve, at most
 EPISODES = (1, 5)  # evaluation episodes of a trial, from which a configuration is chosen
 
 
@@ -58,12 +59,12 @@ def tuning(runs: Runs) -> dict[str, Figure]:
         for (own, algo), configurations in sorted(several.items()):
             if own != dataset:
                 continue
-            counts = np.arange(1, len(configurations) + 1)
-            curves = {
-                "all episodes": (expected_best([c.mean() for c in configurations]), float(np.mean([len(c) for c in configurations])), "-")
-            }
+            counts = np.unique(np.geomspace(1, len(configurations), POINTS).round().astype(int))
+            best = expected_best([c.mean() for c in configurations])[counts - 1]
+            curves = {"all episodes": (best, float(np.mean([len(c) for c in configurations])), "-")}
+            draws = max(200, 2_000 * POINTS // max(POINTS, len(configurations)))
             for episodes, line in zip(EPISODES, (":", "--"), strict=True):
-                chosen = np.array([expected_chosen(configurations, int(k), episodes) for k in counts])
+                chosen = np.array([expected_chosen(configurations, int(k), episodes, draws) for k in counts])
                 curves[f"{episodes} a trial"] = chosen, float(episodes), line
             for name, (scores, episodes, line) in curves.items():
                 look = {"color": style[algo].colour, "marker": style[algo].marker, "markersize": 4, "linestyle": line}

@@ -1,18 +1,26 @@
-"""All figures of a suite, written as PNG and SVG."""
+"""All figures of a suite, written as SVG, PDF and PNG. A figure whose results are those of the last time is not drawn again."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from bench.errors import DataError, RunError
 from bench.report.figures import aggregates, cost, curves
 from bench.report.figures.style import MANY, RC, looks
-from bench.results.grid import grids
+from bench.results.grid import Grid, grids
 from bench.results.runs import Runs
-from envs.files import write_atomic
+from bench.storage.layout import digest_of
+from envs.files import write_atomic, write_json
+from envs.untrusted import read_json, read_text
 
 PLAIN = RC | {"text.parse_math": False}  # a name with a $ is a name, not a formula
 
@@ -26,16 +34,83 @@ CAPTIONS = {
     "weights": "Importance weights over training, mean over seeds",
 }
 """Captions by kind (first part of a figure's name), in the order of the report."""
+MOST = 24  # methods of a figure
+DRAWN = ".drawn.json"  # in figures/: what was drawn from which results
+SVG_BYTES = 64 << 20
 
 
-def figures(runs: Runs) -> dict[str, Figure]:
-    """Every figure that the runs allow, by name. With several protocols, only the largest group of comparable runs is drawn."""
+class Drawing(NamedTuple):
+    """Figures that depend on the same results: a digest of these, and the function that draws them."""
+
+    key: str
+    inputs: str
+    make: Callable[[], dict[str, Figure]]
+
+
+def drawn_grid(runs: Runs, methods: Sequence[str] = ()) -> Grid:
+    """The grid that figures show: the largest group of comparable runs, of these `methods`, or of the MOST best ones.
+
+    A method is chosen by its name in the tables, or with all its settings by that of its algorithm. Raises RunError for an unknown one.
+    """
+    grid = grids(runs)[0]
+    chosen = [m for m in grid.methods if {m, m.split()[0]} & set(methods)]
+    if unknown := [name for name in methods if not any(name in (m, m.split()[0]) for m in grid.methods)]:
+        raise RunError(f"--methods {unknown[0]}: no such method; expected one of {', '.join(grid.methods[:MOST])}")
+    return grid.part(methods=chosen or grid.ranked()[:MOST])
+
+
+def drawings(grid: Grid) -> Iterator[Drawing]:
+    """What there is to draw: figures over all data sets, and those of each."""
+    look = looks(grid.methods)
+    cells = {key: _content(record, grid.episodes[key]) for key, record in grid.records.items()}
+    everything = digest_of([_version(), grid.methods, sorted(cells.items())])
+    for make in (aggregates.intervals, aggregates.profile, cost.cost):
+        yield Drawing(make.__name__, everything, lambda make=make: make(grid, look))  # type: ignore[misc]
+    yield Drawing("improvement", everything, lambda: aggregates.improvement(grid))
+    for dataset in grid.datasets:
+        own = grid.part([dataset])
+        inputs = digest_of([_version(), sorted((key, cells[key], look[key[1]]) for key in own.records)])
+        for draw_own in (curves.learning_curves, curves.weight_diagnostics):
+            yield Drawing(f"{draw_own.__name__} {dataset}", inputs, lambda own=own, draw_own=draw_own: draw_own(own, look))  # type: ignore[misc]
+
+
+def tunings(runs: Runs) -> Iterator[Drawing]:
+    """The gain from tuning on each data set, of all configurations, chosen for the other figures or not."""
+    grid = grids(runs)[0]
+    for dataset in grid.datasets:
+        own = grid.part([dataset])
+        inputs = digest_of([_version(), sorted((key, _content(r, own.episodes[key])) for key, r in own.records.items())])
+        yield Drawing(f"tuning {dataset}", inputs, lambda own=own: cost.tuning(own.runs))  # type: ignore[misc]
+
+
+def figures(runs: Runs, methods: Sequence[str] = ()) -> dict[str, Figure]:
+    """Every figure that the runs allow, by name."""
+    found: dict[str, Figure] = {}
     with matplotlib.rc_context(PLAIN):
-        grid = grids(runs)[0]
-        look = looks(grid.methods)
-        found = aggregates.intervals(grid, look) | aggregates.profile(grid, look) | aggregates.improvement(grid)
-        found |= cost.cost(grid, look) | cost.tuning(grid.runs)
-        return found | curves.learning_curves(grid, look) | curves.weight_diagnostics(grid, look)
+        for drawing in (*drawings(drawn_grid(runs, methods)), *tunings(runs)):
+            found |= drawing.make()
+    return found
+
+
+def draw(suite: Path, runs: Runs, methods: Sequence[str] = ()) -> dict[str, str]:
+    """Write figures/*.svg, *.pdf and *.png of folder `suite`; return the SVGs by name. Figures of results that are gone are removed."""
+    folder = suite / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    before = _drawn_before(folder)
+    now: dict[str, Any] = {}
+    found: dict[str, str] = {}
+    for drawing in (*drawings(drawn_grid(runs, methods)), *tunings(runs)):
+        svgs = _unchanged(folder, before.get(drawing.key), drawing.inputs)
+        if svgs is None:
+            with matplotlib.rc_context(PLAIN):
+                svgs = {name: _write(folder, name, figure) for name, figure in drawing.make().items()}
+        now[drawing.key] = {"inputs": drawing.inputs, "files": {name: [_state(p) for p in _files(folder, name)] for name in svgs}}
+        found |= svgs
+    for name in {name for entry in before.values() for name in entry["files"]} - set(found):
+        for path in _files(folder, name):
+            path.unlink(missing_ok=True)
+    write_json(folder / DRAWN, now)
+    return found
 
 
 def svg_of(figure: Figure) -> str:
@@ -46,15 +121,64 @@ def svg_of(figure: Figure) -> str:
     return out.getvalue()
 
 
-def draw(suite: Path, runs: Runs) -> dict[str, str]:
-    """Write figures/*.png and *.svg of folder `suite`; return the SVGs by name."""
-    found = {}
-    for name, figure in figures(runs).items():
-        found[name] = svg_of(figure)
-        write_atomic(suite / "figures" / f"{name}.svg", found[name])
-        figure.set_layout_engine("none")  # keeps the layout of the SVG
-        png = io.BytesIO()
-        with matplotlib.rc_context(PLAIN):
-            figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
-        write_atomic(suite / "figures" / f"{name}.png", png.getvalue())
-    return found
+def _write(folder: Path, name: str, figure: Figure) -> str:
+    """Write the three files of a figure; returns its SVG."""
+    svg = svg_of(figure)
+    figure.set_layout_engine("none")  # keeps the layout of the SVG
+    contents: list[str | bytes] = [svg]
+    for kind, metadata in (("pdf", {"CreationDate": None, "Producer": None, "Creator": None}), ("png", {"Software": None})):
+        out = io.BytesIO()
+        figure.savefig(out, format=kind, dpi=200, metadata=metadata)
+        contents.append(out.getvalue())
+    for path, content in zip(_files(folder, name), contents, strict=True):
+        write_atomic(path, content)
+    return svg
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")]
+
+
+def _drawn_before(folder: Path) -> dict[str, Any]:
+    """The entries of DRAWN; none if it is missing, damaged or of another kind."""
+    try:
+        entries = read_json(folder, DRAWN)
+        names = [name for entry in entries.values() for name in entry["files"]]
+    except (OSError, DataError, AttributeError, KeyError, TypeError):
+        return {}
+    return dict(entries) if all(isinstance(name, str) and name == os.path.basename(name) for name in names) else {}
+
+
+def _unchanged(folder: Path, entry: Any, inputs: str) -> dict[str, str] | None:
+    """The SVGs of an entry of DRAWN if they were drawn from `inputs`, by this machine, and no file has changed since; else None.
+
+    A file is known by inode and time of change, which nobody can set: a folder that came from elsewhere is drawn again.
+    """
+    try:
+        if entry["inputs"] != inputs:
+            return None
+        if any([_state(path) for path in _files(folder, name)] != states for name, states in entry["files"].items()):
+            return None
+        return {name: read_text(folder, f"{name}.svg", SVG_BYTES) for name in entry["files"]}
+    except (OSError, DataError, AttributeError, KeyError, TypeError):
+        return None
+
+
+def _state(path: Path) -> list[int]:
+    found = path.lstat()
+    return [found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size]
+
+
+@cache
+def _version() -> str:
+    """A digest of the code that draws."""
+    sources = sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parents[2].glob("results/*.py")])
+    return hashlib.sha256(b"".join([matplotlib.__version__.encode(), *(path.read_bytes() for path in sources)])).hexdigest()
+
+
+def _content(record: dict[str, Any], episodes: Any) -> str:
+    """A digest of what figures show of a run."""
+    about = {k: v for k, v in record.items() if k not in ("environment", "config", "versions", "portions")}
+    curves_of = [[str(p.folder), p.seeds, _state(c) if (c := Path(p.folder) / "curve.csv").is_file() else None] for p in record["portions"]]
+    rows = hashlib.sha256(episodes.to_numpy(float).tobytes()).hexdigest()
+    return digest_of([about, curves_of, rows])

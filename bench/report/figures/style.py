@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,8 @@ RC = {
     "font.size": 9, "font.family": "sans-serif", "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
     "axes.labelcolor": INK, "axes.titlesize": 9, "text.color": INK, "xtick.color": INK, "ytick.color": INK, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK, "axes.titlecolor": INK, "axes.grid": True, "grid.color": "#888888", "grid.alpha": 0.3, "grid.linewidth": 0.5,
-    "legend.frameon": False, "legend.fontsize": 8, "legend.handlelength": 3, "lines.linewidth": 1.5, "svg.fonttype": "none",
+    "legend.frameon": False, "legend.fontsize": 8, "legend.handlelength": 3, "lines.linewidth": 1.5,
+    "svg.fonttype": "none", "pdf.fonttype": 42,
     "svg.hashsalt": "iwsft-bench", "axes.facecolor": "none", "axes.unicode_minus": False,
     "figure.constrained_layout.use": True, "savefig.transparent": False,
 }  # fmt: skip
@@ -27,8 +29,16 @@ MANY = 9  # bands of more methods would cover the lines
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 
+PLACES = (
+    "bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "awac", "awr", "cfgrl", "cql", "crr", "dft", "edac", "iql", "marwil",
+    "rebrac", "rwr", "sac_n", "td3_bc",
+)  # fmt: skip
+"""Methods with a look of their own. A new method is added at the end, so that no other one changes its look."""
+LOOKS = len(LINES) * len(MARKERS)
+
+
 class Look(NamedTuple):
-    """Colour, line style and marker of a method, the same in every figure of a suite."""
+    """Colour, line style and marker of a method, the same in every figure of every suite."""
 
     colour: str
     line: str | tuple[int, tuple[int, ...]]
@@ -36,11 +46,24 @@ class Look(NamedTuple):
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """A look for each method. Colour, line style and marker repeat with different periods, so that no two methods share all three."""
-    return {
-        m: Look(INKED.get(COLOURS[i % len(COLOURS)], COLOURS[i % len(COLOURS)]), LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
-        for i, m in enumerate(methods)
-    }
+    """A look for each method: by its place in PLACES, else by a digest of its name.
+
+    Colour, line style and marker repeat with different periods, so that no two of LOOKS places share all three. If two methods meet at a
+    place, the later one has the next free place.
+    """
+    places: dict[str, int] = {m: PLACES.index(m) for m in methods if m in PLACES}
+    taken = set(places.values())
+    for method in sorted(set(methods) - set(places)):
+        first = len(PLACES) + int(hashlib.sha256(method.encode()).hexdigest(), 16) % (LOOKS - len(PLACES))
+        free = (k for step in range(LOOKS) if (k := (first + step) % LOOKS) not in taken)
+        places[method] = next(free, first)
+        taken.add(places[method])
+    return {m: _look(places[m]) for m in methods}
+
+
+def _look(place: int) -> Look:
+    colour = COLOURS[place % len(COLOURS)]
+    return Look(INKED.get(colour, colour), LINES[place % len(LINES)], MARKERS[place % len(MARKERS)])
 
 
 def canvas(height: float = 3.2) -> tuple[Figure, Axes]:

@@ -38,12 +38,13 @@ def page_of(
     tables: Sequence[Table],
     published: Sequence[Table] = (),
     figures: Mapping[str, str] | None = None,
+    drawn: Sequence[str] = (),
     limits: Limits = LIMITS,
 ) -> str:
     """The page as HTML.
 
     `runs`: the finished runs of folder `suite`; `board`: their leaderboard; `tables`: one for each protocol, the largest first;
-    `published`: tables of scores from papers; `figures`: SVGs by name.
+    `published`: tables of scores from papers; `figures`: SVGs by name, which show the methods `drawn`.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -52,9 +53,20 @@ def page_of(
         suite=suite.name, protocol=protocol(runs), warnings=warnings(suite, runs),
         tables=[Markup(html(table)) for table in tables], published=[Markup(html(table)) for table in published],
         published_warning=PUBLISHED_WARNING, references=[table.reference for table in tables], columns=SHOWN, board=_board(board, runs),
-        figures=figure_groups(figures or {}), runs=run_details(runs, limits), cards=dataset_cards(runs),
+        figures=figure_groups(figures or {}),
+        drawn=_drawn_note(tables, drawn), runs=run_details(runs, limits), cards=dataset_cards(runs),
         style=Markup((HERE / "style.css").read_text()), script=Markup((HERE / "script.js").read_text()),
     )  # fmt: skip
+
+
+def _drawn_note(tables: Sequence[Table], drawn: Sequence[str]) -> str:
+    """A sentence if figures show fewer methods than the first table; empty otherwise."""
+    if not drawn or len(drawn) >= len(tables[0].methods):
+        return ""
+    return (
+        f"{len(drawn)} of {len(tables[0].methods)} methods, chosen with --methods or those with the best mean rank: {', '.join(drawn)}. "
+        "python -m bench tables FOLDER --methods A,B shows others."
+    )
 
 
 def _board(board: pd.DataFrame, runs: Runs) -> list[list[tuple[str, str]]]:

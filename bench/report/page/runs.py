@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.config.compose import defaults, difference
+from bench.config.tree import flat
 from bench.numbers import spell_return
 from bench.report.page.films import LIMITS, Limits, embedded_films
 from bench.report.tables import NOT_PLAYED
@@ -27,7 +27,7 @@ def run_details(runs: Runs, limits: Limits = LIMITS) -> list[Row]:
 
 
 def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
-    config, base = record["config"], defaults(record["algo"])
+    differing = _differing(record)
     curve = learning_curve(record, episodes)
     reference = reference_of(record)
     last = episodes[episodes["update"] == record["updates"]]
@@ -43,9 +43,24 @@ def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
             ("wall time", f"{record.get('wall_time_s', float('nan')):.0f} s"), ("finished", finished_at(record)),
             ("folder", Path(record["folder"]).name),
         ],
-        "known": bool(base), "difference": difference(config, base) if base and config else [],
+        "known": differing is not None, "difference": differing or [],
         "raw": {str(seed): [_number(v) for v in part["return"]] for seed, part in last.groupby("seed")}, "curve": json.dumps(points),
     }  # fmt: skip
+
+
+def _differing(record: Row) -> list[tuple[str, str, str]] | None:
+    """(key, the method's default when the run was trained, the run's value) of every setting that differs; None if it has no defaults."""
+    if not record["config"]:
+        return []
+    if "defaults" not in record:  # an earlier version wrote it: today's defaults
+        from bench.config.compose import defaults, difference  # loads torch
+
+        base = defaults(record["algo"])
+        return difference(record["config"], base) if base else None
+    if record["defaults"] is None:
+        return None
+    own = flat(record["config"])
+    return [(key, str(default), str(own.get(key, "-"))) for key, default in record["defaults"].items()]
 
 
 def finished_at(record: Row) -> str:

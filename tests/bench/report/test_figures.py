@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,20 +12,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.errors import RunError
+from bench.report.figures import draw as draw_module
 from bench.report.figures.aggregates import profile
 from bench.report.figures.cost import tuning
 from bench.report.figures.curves import learning_curves
-from bench.report.figures.draw import CAPTIONS, draw, figures, svg_of
-from bench.report.figures.style import COLOURS, RC, canvas, legend, looks
+from bench.report.figures.draw import CAPTIONS, draw, drawn_grid, figures, svg_of
+from bench.report.figures.style import COLOURS, PLACES, RC, canvas, legend, looks
 from bench.results.grid import grids
+from bench.results.pooling import pooled
 from bench.results.runs import suite_runs
+from tests.helpers.paths import ROOT
 from tests.helpers.suites import make_run, make_suite
 
 
-def test_a_suite_has_its_figures_in_both_formats(tmp_path: Path) -> None:
+def test_a_suite_has_its_figures_in_every_format(tmp_path: Path) -> None:
     make_suite(tmp_path)
     make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
-    found = draw(tmp_path, suite_runs(tmp_path))
+    found = draw(tmp_path, pooled(suite_runs(tmp_path)))
     hopper = "iwsft-hopper-medium-v0"
     assert {f"curve-{hopper}", f"weights-{hopper}", f"tuning-{hopper}", "intervals", "profile", "improvement", "cost"} <= set(found)
     assert all(name.split("-")[0] in CAPTIONS for name in found)
@@ -32,6 +37,7 @@ def test_a_suite_has_its_figures_in_both_formats(tmp_path: Path) -> None:
         with Image.open(tmp_path / "figures" / f"{name}.png") as image:
             assert np.asarray(image.convert("L")).std() > 5  # not a blank sheet
         assert (tmp_path / "figures" / f"{name}.svg").read_text() == found[name]
+        assert (tmp_path / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,68 @@ def test_a_single_run_has_the_figures_it_allows(tmp_path: Path, arguments: dict,
     found = figures(suite_runs(tmp_path))
     assert {name.split("-")[0] for name in found} == expected
     assert all(svg_of(f).startswith("<?xml") for f in found.values())
+
+
+def test_what_did_not_change_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further run on one data set: its figures and those over data sets are drawn, the other data sets' are kept."""
+    for dataset in ("hopper", "ant"):
+        make_run(tmp_path, "bc", f"iwsft/{dataset}/medium-v0")
+    written: list[str] = []
+    original = draw_module._write
+    monkeypatch.setattr(draw_module, "_write", lambda folder, name, figure: written.append(name) or original(folder, name, figure))
+
+    def drawn() -> set[str]:
+        written.clear()
+        found = draw(tmp_path, pooled(suite_runs(tmp_path)))
+        assert all((tmp_path / "figures" / f"{name}.svg").read_text() == svg for name, svg in found.items())
+        return set(written)
+
+    assert {"curve-iwsft-hopper-medium-v0", "curve-iwsft-ant-medium-v0", "intervals"} <= drawn()
+    assert drawn() == set()
+    added = make_run(tmp_path, "sft", "iwsft/ant/medium-v0")
+    assert drawn() == {"curve-iwsft-ant-medium-v0", "intervals", "profile", "cost"}
+    shutil.rmtree(added)
+    assert "curve-iwsft-ant-medium-v0" in drawn()
+    shutil.rmtree(next((tmp_path / "runs").glob("*ant*")))
+    drawn()
+    assert not list((tmp_path / "figures").glob("*ant*"))
+
+
+def test_a_figure_from_elsewhere_is_drawn_again(tmp_path: Path) -> None:
+    """An edited file, and a folder that was copied with a list of what was drawn, are not trusted."""
+    make_run(tmp_path / "a", "bc")
+    draw(tmp_path / "a", pooled(suite_runs(tmp_path / "a")))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for suite in (tmp_path / "a", tmp_path / "b"):
+        path = suite / "figures" / "profile.svg"
+        path.write_text(path.read_text().replace("score s", "forged "))
+        found = draw(suite, pooled(suite_runs(suite)))
+        assert "score s" in found["profile"]
+        assert "forged" not in path.read_text()
+
+
+def test_chosen_methods_are_drawn(tmp_path: Path) -> None:
+    make_suite(tmp_path)
+    make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
+    runs = pooled(suite_runs(tmp_path))
+    assert drawn_grid(runs, ("bc", "iw_sft temperature=3.0")).methods == ["bc", "iw_sft temperature=3.0"]
+    assert drawn_grid(runs, ("iw_sft",)).methods == ["iw_sft temperature=3.0", "iw_sft temperature=10.0"]
+    with pytest.raises(RunError, match="--methods iql: no such method; expected one of bc, sft"):
+        drawn_grid(runs, ("bc", "iql"))
+
+
+def test_of_many_methods_the_best_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draw_module, "MOST", 2)
+    make_suite(tmp_path, ["a", "b", "c", "d"])  # later ones are better
+    assert drawn_grid(suite_runs(tmp_path)).methods == ["c", "d"]
+
+
+def test_a_method_looks_the_same_beside_others() -> None:
+    alone, together = looks(["iql"]), looks(["bc", "mine", "iw_sft temperature=3.0", "iql"])
+    assert alone["iql"] == together["iql"]
+    assert looks(["mine"])["mine"] == together["mine"]
+    assert len(set(looks([*PLACES, *(f"m{i}" for i in range(40))]).values())) == len(PLACES) + 40
+    assert sorted(PLACES) == sorted(path.stem for path in (ROOT / "conf" / "algo").glob("*.yaml"))
 
 
 def test_the_tuning_figure_shows_the_expected_best_scores(tmp_path: Path) -> None:

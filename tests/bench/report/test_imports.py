@@ -5,11 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.helpers.paths import ROOT
 
 
-def test_tables_need_neither_torch_nor_hydra() -> None:
-    heavy = ("torch", "hydra", "scipy.stats", "matplotlib")
-    code = f"import sys, bench.report.suite; print([name for name in {heavy} if name in sys.modules])"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("bench.report.suite", ("torch", "hydra", "scipy.stats", "matplotlib")),
+        ("bench.report.page.build", ("torch", "hydra", "scipy.stats")),
+    ],
+)
+def test_tables_and_page_need_neither_torch_nor_hydra(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

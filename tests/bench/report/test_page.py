@@ -56,6 +56,14 @@ def test_configurations_of_one_method_are_named_by_the_settings_that_differ(tmp_
     assert "<summary>iw_sft temperature=3.0 on iwsft/hopper/medium-v0" in text
 
 
+def test_settings_are_shown_beside_the_methods_defaults(tmp_path: Path) -> None:
+    make_run(tmp_path, "iw_sft", temperature=3.0, defaults={"algo.weighting.temperature": 10.0})
+    make_run(tmp_path, "own", defaults=None)
+    text = text_of(tmp_path)
+    assert "<td>algo.<wbr>weighting.<wbr>temperature</td><td>10.0</td><td>3.0</td>" in text
+    assert text.count("has no defaults for this method") == 1
+
+
 def test_portions_of_seeds_are_one_row_and_two_runs(tmp_path: Path) -> None:
     for seeds in ([0, 1], [2]):
         make_run(tmp_path, "bc", seeds=seeds)
