@@ -80,7 +80,8 @@ def play(run: Any, seed: int, episode: int) -> Film:
 
     member, algo = run.member(seed), run.population()
     # A batch of evaluation's shape, because rounding depends on it and chaotic physics magnifies rounding.
-    batch = (algo.members, environments_a_member(algo.members, run.record["final_episodes"]), -1)
+    evaluated = run.record.get("population_members", algo.members)
+    batch = (algo.members, environments_a_member(evaluated, run.record["final_episodes"]), -1)
     start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
     env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
     try:

@@ -107,8 +107,8 @@ def load_run(folder: Path, whole: bool = True) -> LoadedRun:
     if "environment" not in record:
         raise RunError(f"{folder}/run.json: no key 'environment', an earlier version wrote it; run it again with force=true")
     parameters = read_policy(folder / "policy.safetensors")
-    _check_memory(folder / "policy.safetensors", config, record, parameters)
-    return LoadedRun(folder, config, record, _environment(record), parameters)
+    check_memory(folder / "policy.safetensors", config, record, parameters)
+    return LoadedRun(folder, config, record, environment_of(record), parameters)
 
 
 def read_policy(path: Path) -> dict[str, Tensor]:
@@ -121,7 +121,7 @@ def read_policy(path: Path) -> dict[str, Tensor]:
         raise RunError(f"{path} is damaged ({error}); run it again with force=true") from error
 
 
-def _check_memory(path: Path, config: Config, record: Row, parameters: Mapping[str, Tensor]) -> None:
+def check_memory(path: Path, config: Config, record: Row, parameters: Mapping[str, Tensor]) -> None:
     """Raise RunError if config.yaml asks for larger networks than the policy file has, or for more critics than memory holds.
 
     The method is built with its critics before the policy is put into it.
@@ -136,7 +136,7 @@ def _check_memory(path: Path, config: Config, record: Row, parameters: Mapping[s
         raise RunError(f"{path}: its method needs about {needed:,} bytes of memory; this machine has {memory:,}")
 
 
-def _environment(record: Row) -> LoggedData:
+def environment_of(record: Row) -> LoggedData:
     """The facts of the run's data set with placeholder data: two episodes of one step whose
     returns differ, enough to set up any method."""
     facts, reference = record["environment"], record["reference"]

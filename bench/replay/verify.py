@@ -1,94 +1,237 @@
-"""Check that a run reproduces: its policies play the final episodes again, from the same starts, and the returns are compared.
+"""Check a run of any origin: what its tables show is computed again, and compared with what its files say.
 
-On the same versions and kind of device the returns are equal to the last digits. On others they differ by rounding, which chaotic physics
-magnifies: then the mean of every seed must agree within the noise of its episodes.
+Files are compared with the manifest, run.json with the configuration and the data, episodes.csv with the protocol, and the recorded returns
+with those of the stored policies, which play the episodes again from the same starts. On the same machine every return must be equal. On
+others rounding differs, and chaotic physics magnifies it: the tolerance is then that of `bench.replay.tolerance`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bench.errors import RunError
-from bench.numbers import decimals
-from bench.replay.load import LoadedRun, load_run
-from bench.results.episodes import failures_as_random, read_episodes
-from bench.storage.layout import Row
-from bench.storage.rundir import config_hash
-from bench.training.device import arithmetic, cores, device_of
-from bench.training.evaluate import evaluate
+from bench.config.saved import load_config, read_config
+from bench.config.schema import Config
+from bench.errors import ConfigError, RunError
+from bench.numbers import spell_return
+from bench.replay.claims import STATED, data_entries, differing, hashes
+from bench.replay.findings import Findings, Verdict
+from bench.replay.load import LoadedRun, check_memory, environment_of, read_policy
+from bench.replay.replays import Player, Replay, open_environments
+from bench.results.derive import disagreements
+from bench.results.episodes import read_episodes
+from bench.storage import manifest
+from bench.storage.identity import identity, on_the_way
+from bench.storage.layout import SUCCESS, Row, kept_policies
+from bench.storage.record import read_record
+from bench.storage.rundir import FORMAT
+from bench.storage.tensors import DamagedError, unpack
+from bench.training.device import device_of
+from bench.training.evaluate import finite
+from bench.training.record import machine_facts, same_machine
 from bench.training.shared import Shared
-from envs.data.references import Reference
-from envs.evaluation.rollout import Evaluator
+from envs.data.logged_data import LoggedData
+from envs.errors import DataError
+from envs.evaluation.rollout import Returns
 
-ERRORS = 4.0  # standard errors of a difference of two means that count as noise; one seed in 16,000 exceeds it by chance
-
-
-class Verdict(NamedTuple):
-    """A verdict: `reproduces`, and a message in one line that says how closely."""
-
-    reproduces: bool
-    message: str
+PLAYS = 8  # of every episode, where rounding differs
 
 
-def verify(folder: Path, workers: int | None = None, download: bool = False) -> Verdict:
-    """Play the final episodes of the run in `folder` again, with `workers` processes (default: one per core).
+def verify(folder: Path, workers: int | None = None, download: bool = False, plays: int = PLAYS) -> Verdict:
+    """Check the run in `folder`, with `workers` processes that step environments (default: one per core).
 
     download: data sets that are not on this machine may be downloaded; the run names them, and may be a stranger's.
-
-    Raises RunError for a run that cannot be played, or whose files or data do not belong together.
+    plays: times that each episode is played where rounding differs, at least 2; more find smaller forgeries. Raises RunError or ConfigError
+    for a folder that holds no finished run or whose policies are damaged.
     """
-    run = load_run(folder)
-    env_spec = run.env_spec
-    check_identity(run, download)
-    record, seeds = run.record, run.config.seeds
-    algo = run.population(device=device_of("cpu" if record["device"] == "cpu" else "auto"))
-    with Evaluator(env_spec, workers or cores()) as environments:
-        rows = evaluate(algo, run.environment, environments, record["updates"], record["final_episodes"], lambda: None)
-    before, again = (_final_returns(folder, record, seeds, e) for e in (read_episodes(folder, record), pd.DataFrame(rows)))
-    return compare(folder, before, again, run.environment.reference)
-
-
-def check_identity(run: LoadedRun, download: bool = False) -> None:
-    """Raise RunError unless run.json, config.yaml and the data, those of pi_ref included, belong together."""
-    folder, config, record = run.folder, run.config, run.record
+    if plays < 2:
+        raise RunError(f"--plays {plays}: expected at least 2")
+    found = Findings()
+    record, config = read_record(folder), load_config(folder)
+    own = identity(read_config(folder))
+    if "environment" not in record:
+        raise RunError(f"{folder}/run.json: no key 'environment', an earlier version wrote it; run it again with force=true")
+    _check_files(folder, record, found)
     with Shared(download=download) as shared:
-        other, digest = shared.pi_ref_data(config), shared.run_data(config).trajectories.digest
-    if record["dataset_digest"] != digest:
-        digests = f"digest {record['dataset_digest'][:12]}, here {digest[:12]}"
-        raise RunError(f"{folder}: the run was trained on other data under the name {config.dataset} ({digests})")
-    kind = arithmetic("cpu" if record["device"] == "cpu" else "cuda", record["precision"])
-    own = config_hash(config, digest, kind, None if other is None else other.trajectories.digest)
-    if own != record["config_hash"]:
-        raise RunError(f"{folder}: config.yaml has hash {own}, run.json has {record['config_hash']}; the files are of two runs")
+        data = _check_record(config, record, own, shared, found)
+    episodes = _check_rows(folder, record | own, found)
+    environment = environment_of(record) if data is None else _placeholder(record, data)
+    path = folder / "policy.safetensors"
+    parameters = read_policy(path)
+    check_memory(path, config, record, parameters)
+    run = LoadedRun(folder, config, record | own, environment, parameters)
+    _check_returns(run, episodes, workers, plays, found)
+    found.unverifiable.append(f"that {config.algo.name} trained these policies on these data: only training again shows it")
+    found.unverifiable.append(f"{', '.join(STATED)}: statements of the run")
+    return found.verdict(folder)
 
 
-def _final_returns(folder: Path, record: Row, seeds: list[int], episodes: pd.DataFrame) -> np.ndarray:
-    """Returns [seeds, episodes] after the last update, failed episodes counted as tables count them."""
-    rows = failures_as_random(record, episodes)
-    last = rows[rows["update"] == record["updates"]].sort_values(["seed", "episode"]).set_index("seed")["return"]
-    if missing := [s for s in seeds if s not in last.index]:
-        raise RunError(f"{folder}/episodes.csv: seed {missing[0]} has no final episode; a run with missing seeds cannot be verified")
-    return np.array([last.loc[[s]].to_numpy() for s in seeds])
+def _check_files(folder: Path, record: Row, found: Findings) -> None:
+    """The manifest, and the digest within the checkpoint."""
+    if record.get("manifest"):
+        damaged = manifest.damage(folder)
+        found.differences += damaged
+        if not damaged:
+            count = len(manifest.covered(folder))
+            found.checked.append(f"files: {count} have the digests of {manifest.NAME}, which shows damage and proves no honesty")
+    else:
+        found.unverifiable.append(f"files: the run has no {manifest.NAME}; an earlier version wrote it")
+    try:
+        unpack(folder / "checkpoint.safetensors")
+    except FileNotFoundError:
+        pass
+    except DamagedError as error:
+        found.differences.append(f"{folder}/checkpoint.safetensors is damaged ({error})")
 
 
-def compare(folder: Path, before: np.ndarray, again: np.ndarray, reference: Reference | None) -> Verdict:
-    """The verdict on two sets of returns [seeds, episodes] of the same policies from the same starts."""
-    values = f"recorded {_spell(before, reference)}, played again {_spell(again, reference)}"
-    same = np.isclose(before, again, rtol=1e-6, atol=1e-6, equal_nan=True)
-    if same.all():
-        return Verdict(True, f"{folder}: reproduces exactly, all {same.size} episodes equal; {values}")
-    seeds, episodes = before.shape
-    error = np.sqrt((before.var(1, ddof=1) + again.var(1, ddof=1)) / episodes) if episodes > 1 else np.full(seeds, np.inf)
-    off = int((np.abs(before.mean(1) - again.mean(1)) > ERRORS * error).sum())
-    if off:
-        return Verdict(False, f"{folder}: does not reproduce, {off} of {seeds} seeds differ by over {ERRORS:g} standard errors; {values}")
-    return Verdict(True, f"{folder}: reproduces within the noise of its episodes, {same.mean():.0%} of them equal; {values}")
+def _check_record(config: Config, record: Row, own: Row, shared: Shared, found: Findings) -> LoggedData | None:
+    """run.json beside config.yaml and the data, which are returned; None if they are not on this machine."""
+    before = len(found.differences)
+    found.differences += disagreements(own, record)
+    if record.get("format", FORMAT) == FORMAT:
+        found.differences += differing(record, hashes(config, record))
+    else:
+        found.unverifiable.append(f"hashes: the run has format {record['format']}, this program {FORMAT}")
+    elsewhere = not same_machine(record, machine_facts(device_of("cpu" if record["device"] == "cpu" else "auto")))
+    try:
+        data, other = shared.run_data(config), shared.pi_ref_data(config)
+    except (DataError, RunError) as error:
+        found.unknown.append(f"data digest and references: {error}")
+        return None
+    if record["dataset_digest"] != data.trajectories.digest:
+        digests = f"digest {record['dataset_digest'][:12]}, here {data.trajectories.digest[:12]}"
+        found.differences.append(f"run.json: the run was trained on other data under the name {config.dataset} ({digests})")
+    entries = {k: v for k, v in data_entries(config, data, other).items() if k != "dataset_digest"}
+    found.differences += differing(record, entries, elsewhere)
+    if len(found.differences) == before:
+        seeds = " ".join(map(str, config.seeds))
+        row = f"{own['algo']} on {own['dataset']}, seeds {seeds}, {own['updates']} updates, data {data.trajectories.digest[:12]}"
+        found.checked.append(f"run.json: {row}; it agrees with config.yaml and the data")
+        found.checked.append(f"references: {data.reference or 'none, raw returns'}; those of the data set")
+    return data
 
 
-def _spell(returns: np.ndarray, reference: Reference | None) -> str:
-    value = f"return {returns.mean():.{max(2, decimals(returns.mean()))}f}"
-    return value if reference is None else f"score {float(reference.score(returns.mean())):.2f} ({value})"
+def _placeholder(record: Row, data: LoggedData) -> LoggedData:
+    """The facts of `data`, beside steps as few as a policy needs."""
+    entry = {"spec": data.env_spec, "observation_width": data.observation_width, "action_width": data.action_width, **data.units.to_json()}
+    return replace(environment_of(record | {"environment": entry}), reference=data.reference)
+
+
+def _check_rows(folder: Path, expected: Row, found: Findings) -> pd.DataFrame | None:
+    """episodes.csv beside the protocol; None if its rows are not those that are expected."""
+    try:
+        episodes = read_episodes(folder, expected)
+    except RunError as error:
+        found.differences.append(str(error).removesuffix("; run it again with force=true"))
+        return None
+    evaluations = len(on_the_way(expected)) + 1
+    found.checked.append(
+        f"rows: {len(episodes)} episodes of {evaluations} evaluations and {len(expected['seeds'])} seeds, as the protocol asks"
+    )
+    return episodes
+
+
+def _check_returns(run: LoadedRun, episodes: pd.DataFrame | None, workers: int | None, plays: int, found: Findings) -> None:
+    """The recorded returns beside those of the policies, which play again."""
+    try:
+        with open_environments(run, workers) as environments:
+            player = Player(run, environments, plays)
+            _check_final(player, episodes, found)
+            _check_on_the_way(player, episodes, found)
+    except (DataError, ConfigError) as error:
+        found.unknown.append(f"returns: {error}")
+    except RunError as error:
+        kind = found.differences if "config.yaml asks for" in str(error) else found.unknown
+        kind.append(f"returns: {error}")
+
+
+def _check_final(player: Player, episodes: pd.DataFrame | None, found: Findings) -> None:
+    run = player.run
+    update, count = run.record["updates"], run.record["final_episodes"]
+    algo = player.population(run.parameters)
+    failed = [seed for seed, alive in zip(run.config.seeds, finite(algo), strict=True) if not alive]
+    found.differences += differing(run.record, {"failed_seeds": failed, "parameters": algo.parameters})
+    if episodes is None:
+        played = player.play(run.parameters, update, count)
+        found.unknown.append("returns: episodes.csv has no recorded return to compare")
+    else:
+        recorded = _recorded(run, episodes, update)
+        replay = player.replay(run.parameters, update, recorded, spread=_spread(run))
+        played = replay.played
+        (found.checked if replay.agrees else found.differences).append(f"last: {_explain(player, replay, recorded, update)}")
+    found.value = _spell(run, played.returns)
+
+
+def _check_on_the_way(player: Player, episodes: pd.DataFrame | None, found: Findings) -> None:
+    """The evaluations that `best` and `mean_last_k` choose from."""
+    run, updates = player.run, on_the_way(player.run.record)
+    kept, names = kept_policies(run.folder), f"best, mean_last_{min(run.record['last_k'], len(updates) + 1)}"
+    if missing := next((u for u in updates if u not in kept), None):
+        reason = f"the policies after {missing} updates were not kept (eval.keep_policies=true keeps them)"
+        found.unverifiable.append(f"{names}: not verifiable, {reason}")
+        return
+    if episodes is None:
+        return
+    different, tolerated = [], 0
+    for update in updates:
+        recorded = _recorded(run, episodes, update)
+        # Another population may have played it, if the run was interrupted: batches of another shape round differently.
+        replay = player.replay(read_policy(kept[update]), update, recorded, strict=False, tests=len(updates), spread=_spread(run))
+        tolerated += bool(replay.agrees and not replay.equal.all())
+        if not replay.agrees:
+            different.append(f"{names}: {_explain(player, replay, recorded, update)}")
+    found.differences += different
+    if not different and len(updates):
+        how = "equal" if not tolerated else f"equal or, {tolerated} of them, within the noise of rounding"
+        found.checked.append(f"{names}: all {len(updates)} evaluations on the way are {how}")
+    elif not different:
+        found.checked.append(f"{names}: the run has one evaluation, the last")
+
+
+def _recorded(run: LoadedRun, episodes: pd.DataFrame, update: int) -> Returns:
+    """The recorded evaluation after `update`, [S, E] each; its rows are in order."""
+    rows, seeds = episodes[episodes["update"] == update], len(run.config.seeds)
+    successes = rows[SUCCESS].to_numpy(float) if SUCCESS in rows else np.full(len(rows), np.nan)
+    return Returns(*(x.reshape(seeds, -1) for x in (rows["return"].to_numpy(float), rows["length"].to_numpy(), successes)))
+
+
+def _spread(run: LoadedRun) -> float:
+    """A scale of returns for a policy whose returns are all equal: a tenth of the range of the references."""
+    reference = run.environment.reference
+    return 0.0 if reference is None else abs(reference.expert - reference.random) / 10
+
+
+def _explain(player: Player, replay: Replay, recorded: Returns, update: int) -> str:
+    """A line on one evaluation."""
+    equal, run = replay.equal, player.run
+    if equal.all():
+        return f"all {equal.size} episodes after {update} updates are equal"
+    member, episode = (int(k) for k in np.argwhere(~equal)[0])
+    first = f"seed {run.config.seeds[member]}, episode {episode}"
+    values = f"recorded {recorded.returns[member, episode]:.6g}, played again {replay.played.returns[member, episode]:.6g}"
+    means = (
+        f"mean recorded {spell_return(float(recorded.returns.mean()))}, played again {spell_return(float(replay.played.returns.mean()))}"
+    )
+    count = f"{int((~equal).sum())} of {equal.size} episodes after {update} updates differ"
+    if replay.exact:
+        return f"{count} on the machine that trained them, the first: {first}, {values}; {means}"
+    if replay.comparison is None:
+        return f"{count}, and failed episodes are others, the first: {first}, {values}"
+    comparison = replay.comparison
+    where = "the mean over seeds" if comparison.seed is None else "the mean of a seed"
+    share = comparison.smallest / max(abs(float(replay.played.returns.mean())), 1e-12)
+    power = f"a change of the mean by {spell_return(comparison.smallest)} ({share:.1%}) would be found 99 times in 100"
+    if comparison.within:
+        return f"{count} by the noise of rounding on another machine, played {player.plays} times each; {means}; {power}"
+    return f"{count}; {where} is {comparison.worst:.1f} tolerances off, played {player.plays} times each; {means}"
+
+
+def _spell(run: LoadedRun, returns: np.ndarray) -> str:
+    """The row's value: the mean over seeds and episodes; a failed episode counts as a random policy's."""
+    reference = run.environment.reference
+    counted = np.where(np.isnan(returns), np.nan if reference is None else reference.random, returns).mean()
+    value = f"return {spell_return(float(counted))}"
+    return f"{value}, computed here" if reference is None else f"score {float(reference.score(counted)):.2f} ({value}), computed here"

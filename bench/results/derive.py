@@ -13,6 +13,7 @@ from bench.errors import RunError
 from bench.storage import manifest
 from bench.storage.identity import env_choice, identity, on_the_way
 from bench.storage.layout import Row, kept_policies
+from bench.storage.record import shorten
 from envs.errors import DataError
 from envs.readers.stated_references import stated_reference
 
@@ -35,13 +36,18 @@ def derive(folder: Path, config: dict[str, Any], record: Row) -> Row:
         kept = len(updates) <= len(found) and all(update in found for update in updates)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder}/config.yaml: no configuration of a run ({type(error).__name__}: {error}); {AGAIN}") from error
-    for key, value in own.items():
-        if record.get(key, value) != value:
-            raise RunError(f"{folder}/run.json: {key} = {record[key]}, but config.yaml has {value}; the files are of two runs; {AGAIN}")
+    for line in disagreements(own, record):
+        raise RunError(f"{folder}/{line}; the files are of two runs; {AGAIN}")
     reference, checked = None, True
     if record["reference"] is not None and not env_choice(config).without:  # raw returns hold everywhere
         reference, checked = reference_here(config["dataset"], record["reference"])
     return record | own | {"reference": reference, "references_checked": checked, "kept_policies": kept}
+
+
+def disagreements(own: Row, record: Row) -> list[str]:
+    """One line for each entry of the identity `own` that `record` has and states otherwise."""
+    differing = [key for key, value in own.items() if record.get(key, value) != value]
+    return [f"run.json: {key} = {shorten(record[key])}, but config.yaml has {shorten(own[key])}" for key in differing]
 
 
 def refuse_damage(folder: Path, record: Row) -> None:

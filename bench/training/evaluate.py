@@ -21,15 +21,21 @@ def environments_a_member(members: int, episodes: int) -> int:
 
 
 def play(
-    algo: Algo, data: LoggedData, environments: Evaluator, update: int, episodes: int, on_step: Callable[[], None] = lambda: None
+    algo: Algo,
+    data: LoggedData,
+    environments: Evaluator,
+    update: int,
+    episodes: int,
+    on_step: Callable[[], None] = lambda: None,
+    side_by_side: int | None = None,
 ) -> Returns:
     """Play `episodes` episodes with every member's mean actions: [P, episodes]. Members with equal seeds play from equal starts.
 
-    A member whose parameters are not finite has return NaN, length 0 and no success. `on_step` is called after every step.
-    Raises DataError.
+    A member whose parameters are not finite has return NaN, length 0 and no success; a return that is not finite is NaN. `on_step` is
+    called after every step. side_by_side: environments of each member, if not `environments_a_member`. Raises DataError.
     """
     members, device = algo.members, algo.device
-    side_by_side = environments_a_member(members, episodes)
+    side_by_side = side_by_side or environments_a_member(members, episodes)
     rounds = -(-episodes // side_by_side)
     seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # the surplus of the last round is dropped below
 
@@ -43,7 +49,7 @@ def play(
     found = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
     failed = ~finite(algo)[:, None]
     successes = np.where(failed & ~np.isnan(found.successes), 0.0, found.successes)
-    return Returns(np.where(failed, np.nan, found.returns), np.where(failed, 0, found.lengths), successes)
+    return Returns(np.where(failed | ~np.isfinite(found.returns), np.nan, found.returns), np.where(failed, 0, found.lengths), successes)
 
 
 def finite(algo: Algo) -> np.ndarray:

@@ -1,0 +1,58 @@
+"""Simulation of honest and forged submissions of a run: how often the tolerance of `bench.replay.tolerance` refuses each.
+
+The run's policies play the final episodes many times, each time with other rounding. A submission takes one of these returns for each
+episode, the verifier others; a forged submission multiplies its returns. So both have the noise of this policy in this environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import RunError
+from bench.replay.load import load_run
+from bench.replay.replays import Player, open_environments
+from bench.replay.tolerance import compare
+from bench.report.render import markdown_rows
+
+FORGERIES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)  # shares that are added to every return; 0 is an honest submission
+SPARE = 2  # rollouts of an episode in the pool for each that a trial takes
+SEED = 0
+
+
+def simulate(folder: Path, trials: int, workers: int | None = None, plays: int = 8) -> str:
+    """A Markdown table of the share of `trials` submissions that are found to differ, by forgery and number of episodes a seed.
+
+    plays: rollouts of each episode by the verifier. Raises RunError, DataError as `load_run` and `Player.play`.
+    """
+    if trials < 1 or plays < 2:
+        raise RunError(f"--simulate {trials} --plays {plays}: expected at least 1 trial and 2 plays")
+    run = load_run(folder)
+    update, episodes = run.record["updates"], run.record["final_episodes"]
+    with open_environments(run, workers) as environments:
+        player = Player(run, environments, plays)
+        pool = np.stack([player.play(run.parameters, update, episodes, k).returns for k in range(1, SPARE * (plays + 1) + 1)])
+    pool = pool[:, ~np.isnan(pool).any((0, 2))]
+    if not pool.size:
+        raise RunError(f"{folder}: every seed failed; there is nothing to simulate")
+    counts = sorted({n for n in (10, 25, 50, 100, episodes) if n <= episodes})
+    head = [f"{plays} plays of each episode", *("honest" if f == 0 else f"+{f:.0%}" for f in FORGERIES), "noise of an episode"]
+    rows = [head]
+    for count in counts:
+        found = [found_share(pool[:, :, :count], f, trials, plays) for f in FORGERIES]
+        part = pool[:, :, :count]
+        noise = np.sqrt(part.var(0, ddof=1).mean()) / abs(part.mean())
+        rows.append([f"{pool.shape[1]} seeds, {count} episodes", *(f"{share:.2%}" for share in found), f"{noise:.1%} of the mean"])
+    return "\n".join([f"Found to differ, of {trials} submissions each: {folder.name}", "", *markdown_rows(rows)])
+
+
+def found_share(pool: np.ndarray, forgery: float, trials: int, plays: int) -> float:
+    """Share of `trials` submissions, with returns raised by the share `forgery`, that differ. pool: returns [R, S, E], R > plays."""
+    draws = np.random.default_rng(SEED)
+    found = 0
+    for _ in range(trials):
+        order = draws.random(pool.shape).argsort(0)[: plays + 1]
+        drawn = np.take_along_axis(pool, order, 0)
+        found += not compare(drawn[0] * (1 + forgery), drawn[1:]).within
+    return found / trials
