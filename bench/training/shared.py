@@ -59,7 +59,7 @@ class Shared:
     def evaluator(self, env_spec: str, workers: int | None) -> Evaluator:
         """Open environments of `env_spec` in `workers` processes, all cores by default; other environments are closed."""
         key = env_spec, workers
-        if self._evaluator is None or self._evaluator[0] != key:
+        if self._evaluator is None or self._evaluator[0] != key or not self._evaluator[1].between_episodes:
             self.close_evaluator()
             self._evaluator = key, self.open_evaluator(env_spec, workers or cores())
         return self._evaluator[1]

@@ -6,8 +6,10 @@ Every environment plays its own list of episodes, with seeds fixed in advance. T
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
@@ -25,7 +27,6 @@ from envs.evaluation.worker import work
 from envs.processes import signals_blocked
 
 PATIENCE = 5.0  # seconds for processes to end
-ENDED = "an environment process ended unexpectedly (out of memory?)"
 
 
 class Returns(NamedTuple):
@@ -53,7 +54,10 @@ def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarra
 
 
 class Evaluator:
-    """Processes that keep environments of one spec open between evaluations. A context manager; otherwise call `close`."""
+    """Processes that keep environments of one spec open between evaluations. A context manager; otherwise call `close`.
+
+    between_episodes: False during `run`, and after one that raised; the environments cannot be used again then.
+    """
 
     def __init__(self, env_spec: str, workers: int | None = None) -> None:
         """Start `workers` processes, by default one per core, for `env_spec` (Gymnasium's JSON). Raises DataError for an unusable spec.
@@ -67,6 +71,7 @@ class Evaluator:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
+        self.between_episodes = True
         # multiprocessing and joblib end a process's children by a signal, which these workers ignore, and wait for them before `atexit`
         # runs. A finalizer with an `exitpriority` runs earlier.
         Finalize(self, _end, (self._pipes, self._processes), exitpriority=10)
@@ -90,16 +95,18 @@ class Evaluator:
         act: maps observations [environments, obs] float32 to actions [environments, act] in the environment's units; rows of finished
         environments are ignored. on_step: called after each step. Raises DataError if an environment fails.
         """
+        assert self.between_episodes, "an earlier run was interrupted: its answers are still on their way"
+        self.between_episodes = False
         shares = [np.arange(len(seeds))[k :: len(self._pipes)] for k in range(len(self._pipes))]
         busy = [(pipe, rows) for pipe, rows in zip(self._pipes, shares, strict=True) if len(rows)]
         returns, lengths, successes = np.zeros(seeds.shape), np.zeros(seeds.shape, np.int64), np.zeros(seeds.shape)
         for pipe, rows in busy:
-            _send(pipe, ("start", [seeds[row].tolist() for row in rows]))
+            self._exchange(pipe, partial(pipe.send, ("start", [seeds[row].tolist() for row in rows])))
         observations: np.ndarray | None = None
         while busy:
             running = []
             for pipe, rows in busy:
-                received, results = self._receive(pipe)
+                received, results = self._exchange(pipe, pipe.recv)
                 if observations is None:
                     observations = np.zeros((len(seeds), received.shape[1]), np.float32)
                 observations[rows] = received
@@ -112,19 +119,22 @@ class Evaluator:
                 assert observations is not None
                 actions = act(observations)
                 for pipe, rows in busy:
-                    _send(pipe, ("step", actions[rows]))
+                    self._exchange(pipe, partial(pipe.send, ("step", actions[rows])))
             on_step()
+        self.between_episodes = True
         return Returns(returns, lengths, successes)
 
-    @staticmethod
-    def _receive(pipe: Connection) -> tuple[Any, Any]:
+    def _exchange(self, pipe: Connection, call: Callable[[], Any]) -> Any:
+        """The result of a call of `pipe`. Raises DataError for an environment's error, or if the process has ended."""
         try:
-            received, results = pipe.recv()
+            result = call()
         except (EOFError, ConnectionError):
-            raise DataError(ENDED) from None
-        if isinstance(received, str):
-            raise DataError(f"an environment failed: {received}")
-        return received, results
+            process = self._processes[self._pipes.index(pipe)]
+            process.join(PATIENCE)
+            raise DataError(f"an environment process ended unexpectedly ({_how(process.exitcode)})") from None
+        if result is not None and isinstance(result[0], str):
+            raise DataError(f"an environment failed: {result[0]}")
+        return result
 
     def close(self) -> None:
         """End the processes."""
@@ -137,11 +147,12 @@ class Evaluator:
         self.close()
 
 
-def _send(pipe: Connection, message: tuple[str, Any]) -> None:
-    try:
-        pipe.send(message)
-    except ConnectionError:
-        raise DataError(ENDED) from None
+def _how(code: int | None) -> str:
+    """How a process ended, from its exit code."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"killed by {name}{'; out of memory?' if name == 'SIGKILL' else ''}"
 
 
 def _end(pipes: Sequence[Connection], processes: Sequence[BaseProcess]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,29 +52,61 @@ def success_of(info: Mapping[str, Any]) -> float:
     return float(found > 0) if isinstance(found, bool | int | float | np.bool_ | np.number) else np.nan
 
 
+class Slots:
+    """The environments of one process."""
+
+    def __init__(self, env_spec: str) -> None:
+        self.env_spec = env_spec
+        self.all: list[Slot] = []
+
+    def answer(self, command: str, payload: Any) -> tuple[np.ndarray, Any]:
+        """The answer to a message of `work`."""
+        if command == "start":
+            while len(self.all) < len(payload):
+                self.all.append(Slot(self.env_spec))
+            self.active = self.all[: len(payload)]
+            found = [slot.start(seeds) for slot, seeds in zip(self.active, payload, strict=True)]
+            self.observations = np.stack(found).astype(np.float32)
+        else:
+            for i, slot in enumerate(self.active):
+                if slot.running:
+                    self.observations[i] = slot.step(payload[i])
+        running = any(slot.running for slot in self.active)
+        return self.observations, None if running else [slot.results for slot in self.active]
+
+    def close(self) -> None:
+        """Close the environments; their errors no longer matter."""
+        sys.unraisablehook = lambda _: None
+        for slot in self.all:
+            with suppress(Exception):
+                slot.env.close()
+
+
 def work(pipe: Connection, env_spec: str) -> None:
-    """Serve `pipe` until it closes.
+    """Serve `pipe` until it closes, or an environment fails.
 
     ("start", seeds of each slot) begins episodes, ("step", actions [slots, act]) continues the running ones. The answer is
     (observations [slots, obs], None), with the (return, length, success) of every episode in place of None after the last one, or
     (error message, None).
     """
     ignore_signals()  # this process ends with its pipe
-    slots: list[Slot] = []
-    try:
-        while True:
+    slots, failed = Slots(env_spec), False
+    with suppress(EOFError, ConnectionError):  # the main process has closed the pipe
+        while not failed:
             command, payload = pipe.recv()
-            if command == "start":
-                slots += [Slot(env_spec) for _ in range(len(payload) - len(slots))]
-                active = slots[: len(payload)]
-                observations = np.stack([slot.start(seeds) for slot, seeds in zip(active, payload, strict=True)]).astype(np.float32)
-            else:
-                for i, slot in enumerate(active):
-                    if slot.running:
-                        observations[i] = slot.step(payload[i])
-            running = any(slot.running for slot in active)
-            pipe.send((observations, None if running else [slot.results for slot in active]))
-    except (EOFError, ConnectionError):
-        return
-    except Exception as error:
-        pipe.send((f"{type(error).__name__}: {error}", None))
+            answer: tuple[Any, Any]
+            try:
+                answer = slots.answer(command, payload)
+            except BaseException as error:  # of any environment, which may also call exit()
+                answer, failed = (message_of(error), None), True
+            pipe.send(answer)
+    slots.close()
+
+
+def message_of(error: BaseException) -> str:
+    """Type, text and place of `error` in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__]
+    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{f': {text[:300]}' if text else ''}{where}"

@@ -64,6 +64,8 @@ class Outcome(NamedTuple):
 class InProcess:
     """An evaluator in this process: the same slots for environments, without worker processes."""
 
+    between_episodes = True
+
     def __init__(self, env_spec: str) -> None:
         self.spec = env_spec
         self.slots: list[worker.Slot] = []

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from bench.training.shared import Shared
 from envs.errors import DataError
 from envs.evaluation.rollout import Evaluator, episode_seeds
 
@@ -86,3 +87,25 @@ def test_a_process_that_leaves_environments_open_ends() -> None:
     ended = job.exitcode
     job.kill()  # otherwise this process would wait for the job at its own end
     assert ended == 0
+
+
+def test_a_process_that_is_killed_is_reported() -> None:
+    with Evaluator(spec(), 1) as evaluator:
+        evaluator.run(act, np.array([[1]]))
+        (process,) = evaluator._processes
+        process.kill()
+        process.join()
+        with pytest.raises(DataError, match=r"ended unexpectedly \(killed by SIGKILL; out of memory\?\)"):
+            evaluator.run(act, np.array([[1]]))
+
+
+def test_environments_in_the_middle_of_episodes_are_not_used_again() -> None:
+    """Answers of an interrupted evaluation may still be in the pipes."""
+    with Shared() as shared:
+        evaluator = shared.evaluator(spec(), 1)
+        with pytest.raises(ZeroDivisionError):
+            evaluator.run(lambda observations: 1 / 0, np.array([[1]]))  # type: ignore[arg-type, return-value]
+        fresh = shared.evaluator(spec(), 1)
+        assert fresh is not evaluator
+        fresh.run(act, np.array([[1]]))
+        assert shared.evaluator(spec(), 1) is fresh
