@@ -20,10 +20,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--mixed", action="store_true", help="write one table per protocol instead of refusing several")
     parser.add_argument("--published", action="store_true", help="add tables of published scores on the same tasks")
     parser.add_argument("--root", type=Path, help="count the configurations tried in all suites below this folder, too")
-    parser.add_argument("--methods", type=_names, default=(), metavar="A,B", help="show these methods in figures (default: the 24 best)")
+    parser.add_argument("--methods", type=names, default=(), metavar="A,B", help="show these methods in figures (default: the 24 best)")
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 

@@ -1,12 +1,14 @@
 """Comparison of two runs or suites: paired differences, settings that differ, a verdict in words.
 
 Seeds are pairs: they share the starts of evaluation episodes and, where a method uses one, pi_ref. Suites are compared method by method
-on every data set that both have; two suites of one method each are compared even if the methods differ.
+on every data set that both have; two suites of one method each are compared even if the methods differ. Methods of one suite are
+set against each other, or against the best of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from bench.config.tree import flat
 from bench.errors import RunError
+from bench.numbers import decimals, spell_return
 from bench.report.render import markdown_rows
 from bench.results.grid import Grid, grids
 from bench.results.protocol import measured_runs, refuse_mixed
@@ -23,6 +26,9 @@ from bench.results.statistics import Comparison, holm, paired
 LEVEL = 0.05
 NOT_COMPARED = ("suite", "results_dir", "force", "logger.", "dataset", "eval.workers", "eval.overlap", "report.")
 """Beginnings of keys that do not describe how a run was made."""
+
+
+EXPLAINED = "Difference B - A: mean over paired seeds, 95 % interval (Student's t), p corrected over data sets (Holm)."
 
 
 class Pair(NamedTuple):
@@ -48,32 +54,85 @@ def compare(a: Path, b: Path, mixed: bool = False) -> str:
             f"{a} and {b} have no method and data set in common: {', '.join(one.methods)} on {', '.join(one.datasets)}; "
             f"{', '.join(two.methods)} on {', '.join(two.datasets)}"
         )
-    lines = [
-        f"A: {a}",
-        f"B: {b}",
-        "",
-        "Difference B - A: mean over paired seeds, 95 % interval (Student's t), p corrected over data sets (Holm).",
-        "",
-    ]
+    return "\n".join([f"A: {a}", f"B: {b}", "", EXPLAINED, "", *_sections(one, two, pairs)])
+
+
+def compare_methods(suite: Path, methods: Sequence[str] = (), mixed: bool = False) -> str:
+    """The comparison of the methods of one suite as Markdown: of all pairs of `methods`, or of the best method with every other one.
+
+    The best: by mean rank over the data sets. Raises RunError for an unknown method, if there are fewer than two, and for several protocols
+    unless `mixed`, which compares those of the largest group.
+    """
+    runs = runs_at(suite)
+    if not mixed:
+        refuse_mixed(str(suite), measured_runs(r for r, _ in runs), "compare those of the largest group with --mixed")
+    grid = grids(runs)[0]
+    chosen = grid.named(methods)
+    if methods:
+        names = list(combinations(chosen, 2))
+    else:
+        best = grid.ranked()[0]
+        names = [(m, best) for m in grid.methods if m != best]
+    pairs = [Pair(x, y, found) for x, y in names if (found := _common(grid, grid, x, y))]
+    if not pairs:
+        raise RunError(f"{suite}: no two methods with a data set in common; it has {', '.join(grid.methods)}")
+    lines = [f"Methods of {suite}", "", EXPLAINED, ""]
+    if len(pairs) > 1:
+        lines += [*_overview(grid, pairs), ""]
+    return "\n".join([*lines, *_sections(grid, grid, pairs)])
+
+
+def _sections(one: Grid, two: Grid, pairs: Sequence[Pair]) -> list[str]:
+    """A section for each pair: its table, and the settings that differ."""
+    lines = []
     for pair in pairs:
         lines += [f"## {pair.first}" + (f" against {pair.second}" if pair.first != pair.second else ""), ""]
         lines += [*_table(one, two, pair), "", *_settings(one, two, pair), ""]
-    return "\n".join(lines)
+    return lines
+
+
+def _overview(grid: Grid, pairs: Sequence[Pair]) -> list[str]:
+    """A line for each pair: the mean over its data sets, p corrected over the pairs (Holm)."""
+    values = [
+        [_values(grid, grid, pair, d) for d in pair.datasets if _scored(grid, grid, pair, d) or len(pair.datasets) == 1] for pair in pairs
+    ]
+    known = [
+        (pair, own) for pair, own in zip(pairs, values, strict=True) if own and all(np.isfinite(v).all() for both in own for v in both)
+    ]
+    found = [paired([a for a, _ in own], [b for _, b in own]) for _, own in known]
+    rows = [["A", "B", "B - A", "95 % interval", "p", "data sets", "verdict"]]
+    for (pair, own), c, p in zip(known, found, holm([c.p for c in found]), strict=True):
+        rows.append([pair.first, pair.second, *_numbers(c, p, _scored(grid, grid, pair, pair.datasets[0])), str(len(own)), verdict(c, p)])
+    return markdown_rows(rows) if len(rows) > 1 else []
 
 
 def _pairs(one: Grid, two: Grid) -> Iterator[Pair]:
     shared = [m for m in one.methods if m in two.methods]
     single = not shared and len(one.methods) == len(two.methods) == 1
-    names = [(one.methods[0], two.methods[0])] if single else [(m, m) for m in shared]
-    for first, second in names:
-        datasets = [d for d in one.datasets if (d, first) in one.values and (d, second) in two.values]
-        if datasets:
+    for first, second in [(one.methods[0], two.methods[0])] if single else [(m, m) for m in shared]:
+        if datasets := _common(one, two, first, second):
             yield Pair(first, second, datasets)
+
+
+def _common(one: Grid, two: Grid, first: str, second: str) -> list[str]:
+    """The data sets on which both methods have a result."""
+    return [d for d in one.datasets if (d, first) in one.records and (d, second) in two.records]
+
+
+def _scored(one: Grid, two: Grid, pair: Pair, dataset: str) -> bool:
+    """True if both have scores on `dataset`; else raw returns are compared."""
+    cells = one.records[dataset, pair.first], two.records[dataset, pair.second]
+    return all(record["reference"] is not None for record in cells)
 
 
 def _values(one: Grid, two: Grid, pair: Pair, dataset: str) -> tuple[np.ndarray, np.ndarray]:
     """Values of A and B with the seeds that both have, [seeds] each; their means, [1] each, if they share no seed."""
-    a, b = one.values[dataset, pair.first], two.values[dataset, pair.second]
+    if not _scored(one, two, pair, dataset):
+        one, two = one.in_returns(), two.in_returns()
+    keys = (dataset, pair.first), (dataset, pair.second)
+    if keys[0] not in one.values or keys[1] not in two.values:  # not played
+        return np.array([np.nan]), np.array([np.nan])
+    a, b = one.values[keys[0]], two.values[keys[1]]
     seeds = sorted(set(a.index) & set(b.index))
     return (a.loc[seeds].to_numpy(), b.loc[seeds].to_numpy()) if seeds else (np.array([a.mean()]), np.array([b.mean()]))
 
@@ -82,7 +141,7 @@ def _table(one: Grid, two: Grid, pair: Pair) -> list[str]:
     """A line a data set, and one for their mean if several have scores."""
     values = {d: _values(one, two, pair, d) for d in pair.datasets}
     groups = {d: [values[d]] for d in pair.datasets}
-    scored = [values[d] for d in pair.datasets if d in one.scored and all(np.isfinite(v).all() for v in values[d])]
+    scored = [values[d] for d in pair.datasets if _scored(one, two, pair, d) and all(np.isfinite(v).all() for v in values[d])]
     found = {name: paired([a for a, _ in own], [b for _, b in own]) for name, own in groups.items()}
     p_values = dict(zip(found, holm([c.p for c in found.values()]), strict=True))
     if len(scored) > 1:
@@ -93,12 +152,20 @@ def _table(one: Grid, two: Grid, pair: Pair) -> list[str]:
     for name, c in found.items():
         means = [float(np.mean([v[k].mean() for v in groups[name]])) for k in (0, 1)]
         seeds = min(len(v[0]) for v in groups[name])
+        as_scores = name not in pair.datasets or _scored(one, two, pair, name)
+        digits = 1 if as_scores else decimals(*means)
+        shown = [f"{mean:.{digits}f}" for mean in means]
         p = p_values[name]
-        interval = "" if np.isnan(c.low) else f"{c.low:+.1f} to {c.high:+.1f}"
-        shown = "" if np.isnan(p) else ("< 0.001" if p < 0.001 else f"{p:.3f}")
-        numbers = [f"{means[0]:.1f}", f"{means[1]:.1f}", f"{c.difference:+.1f}"]
-        rows.append([name, *numbers, interval, shown, "-" if seeds == 1 else str(seeds), verdict(c, p)])
+        label = name if as_scores else f"{name} (raw return)"
+        rows.append([label, *shown, *_numbers(c, p, as_scores), "-" if seeds == 1 else str(seeds), verdict(c, p)])
     return markdown_rows(rows)
+
+
+def _numbers(c: Comparison, p: float, scored: bool) -> list[str]:
+    """Difference, interval and p as text; one decimal for scores, three significant digits for returns."""
+    digits = 1 if scored else decimals(c.difference, c.low, c.high)
+    interval = "" if np.isnan(c.low) else f"{c.low:+.{digits}f} to {c.high:+.{digits}f}"
+    return [f"{c.difference:+.{digits}f}", interval, "" if np.isnan(p) else ("< 0.001" if p < 0.001 else f"{p:.3f}")]
 
 
 def verdict(c: Comparison, p: float) -> str:
@@ -111,7 +178,7 @@ def verdict(c: Comparison, p: float) -> str:
         return "not testable: fewer than two paired seeds"
     if p < LEVEL:
         return f"B is {'better' if c.difference > 0 else 'worse'}"
-    return f"no significant difference; one beyond {max(abs(c.low), abs(c.high)):.1f} is unlikely"
+    return f"no significant difference; one beyond {spell_return(max(abs(c.low), abs(c.high)))} is unlikely"
 
 
 def _settings(one: Grid, two: Grid, pair: Pair) -> list[str]:

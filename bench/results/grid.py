@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.config.tree import flat
+from bench.errors import RunError
 from bench.results.episodes import reference_name, reference_of, selections, success_shares
 from bench.results.pooling import PLACE, method_key, pooled
 from bench.results.protocol import comparable_groups
@@ -84,11 +85,24 @@ class Grid:
             episodes=cut(self.episodes),
         )  # fmt: skip
 
+    def named(self, names: Sequence[str]) -> list[str]:
+        """The methods that `names` choose, all if there are none: by name in the tables, or with all settings by that of their algorithm.
+
+        Raises RunError for an unknown one.
+        """
+        for name in names:
+            if not any(name in (m, m.split()[0]) for m in self.methods):
+                more = " ..." if len(self.methods) > 24 else ""
+                raise RunError(f"--methods {name}: no such method; expected one of {', '.join(self.methods[:24])}{more}")
+        return [m for m in self.methods if not names or {m, m.split()[0]} & set(names)]
+
     def ranked(self) -> list[str]:
         """The methods, those with the best mean rank over the data sets first; a method without a result there is last."""
         ranks: dict[str, list[int]] = {m: [] for m in self.methods}
+        unscored = set(self.unscored)
         for dataset in self.datasets:
-            means = {m: x.mean() for m in self.methods if (x := self.values.get((dataset, m))) is not None and x.notna().all()}
+            cells = self.raw if dataset in unscored else self.values
+            means = {m: x.mean() for m in self.methods if (x := cells.get((dataset, m))) is not None and x.notna().all()}
             order = {m: k for k, m in enumerate(sorted(means, key=lambda m: -means[m]))}
             for method, found in ranks.items():
                 found.append(order.get(method, len(self.methods)))

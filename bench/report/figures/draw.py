@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.figure import Figure
 
-from bench.errors import DataError, RunError
+from bench.errors import DataError
 from bench.report.figures import aggregates, cost, curves
 from bench.report.figures.style import MANY, RC, looks
 from bench.results.grid import Grid, grids
@@ -48,15 +48,12 @@ class Drawing(NamedTuple):
 
 
 def drawn_grid(runs: Runs, methods: Sequence[str] = ()) -> Grid:
-    """The grid that figures show: the largest group of comparable runs, of these `methods`, or of the MOST best ones.
+    """The grid that figures show: the largest group of comparable runs, of these `methods`, or of the MOST best ones. Raises RunError.
 
-    A method is chosen by its name in the tables, or with all its settings by that of its algorithm. Raises RunError for an unknown one.
+    Methods are named as in `Grid.named`.
     """
     grid = grids(runs)[0]
-    chosen = [m for m in grid.methods if {m, m.split()[0]} & set(methods)]
-    if unknown := [name for name in methods if not any(name in (m, m.split()[0]) for m in grid.methods)]:
-        raise RunError(f"--methods {unknown[0]}: no such method; expected one of {', '.join(grid.methods[:MOST])}")
-    return grid.part(methods=chosen or grid.ranked()[:MOST])
+    return grid.part(methods=grid.named(methods) if methods else grid.ranked()[:MOST])
 
 
 def drawings(grid: Grid) -> Iterator[Drawing]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import RunError
-from bench.report.compare import compare
+from bench.report.compare import compare, compare_methods
 from tests.helpers.suites import make_run, make_suite
 
 
@@ -79,3 +79,43 @@ def test_runs_without_a_common_data_set_are_refused(tmp_path: Path) -> None:
         compare(a, b)
     with pytest.raises(RunError, match="neither a run directory"):
         compare(a, tmp_path / "nowhere")
+
+
+def test_methods_of_one_suite_against_each_other(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path)  # later methods are better
+    text = compare_methods(suite, ["bc", "sft", "iw_sft"])
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## bc against sft", "## bc against iw_sft", "## sft against iw_sft",
+    ]  # fmt: skip
+    overview = [line.strip("| ").split(" | ") for line in text.split("##")[0].splitlines() if line.startswith("|")]
+    assert [row[:2] for row in overview[2:]] == [["bc", "sft"], ["bc", "iw_sft"], ["sft", "iw_sft"]]
+    assert all(float(row[2]) > 15 and row[-1] == "B is better" and row[-2] == "2" for row in overview[2:])
+    assert text.count("mean over 2 data sets") == 3
+
+
+def test_methods_of_one_suite_against_the_best(tmp_path: Path) -> None:
+    text = compare_methods(make_suite(tmp_path))
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## bc against iw_sft", "## sft against iw_sft"]
+    with pytest.raises(RunError, match="--methods iql: no such method; expected one of bc, sft, iw_sft"):
+        compare_methods(tmp_path, ["iql"])
+    with pytest.raises(RunError, match="no two methods with a data set in common; it has bc, sft, iw_sft"):
+        compare_methods(tmp_path, ["bc"])
+
+
+def test_settings_of_one_method_against_each_other(tmp_path: Path) -> None:
+    for temperature, level in ((1.0, 300.0), (3.0, 400.0)):
+        make_run(tmp_path, "iw_sft", temperature=temperature, level=level)
+    text = compare_methods(tmp_path, ["iw_sft"])
+    assert "## iw_sft temperature=1.0 against iw_sft temperature=3.0" in text
+    assert "| algo.weighting.temperature | 1.0 | 3.0 |" in text
+
+
+def test_a_score_is_never_compared_with_a_return(tmp_path: Path) -> None:
+    """Where one run has no reference scores, both are compared by their raw returns, with digits below 10."""
+    shrink = {"change": lambda rows: [r | {"return": r["return"] / 1000} for r in rows]}
+    a, b = make_run(tmp_path / "s", "bc", **shrink), make_run(tmp_path / "s", "sft", level=400.0, reference=None, **shrink)
+    row = next(line for line in compare(a, b).splitlines() if line.startswith("| iwsft"))
+    assert row.startswith("| iwsft/hopper/medium-v0 (raw return) | 0.3")
+    assert "| +0.09" in row or "| +0.10" in row
+    (same,) = [line for line in compare_methods(tmp_path / "s").splitlines() if line.startswith("| iwsft")]
+    assert same == row
