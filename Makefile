@@ -10,8 +10,8 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl gpu chaos load lint format \
-	behaviour docs wheel docker audit clean
+.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies gpu chaos \
+	load lint format behaviour docs wheel docker audit clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ ray-test: .venv/.ready-dev .venv/.ready-ray ## a sweep on a Ray cluster of this 
 d4rl: .venv/.ready-dev ## compare our D4RL tables with those of the package d4rl
 	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
 	@$(BIN)/python -m pytest tests/envs/readers/test_d4rl.py -k package_d4rl
+
+studies: .venv/.ready ## test the claims of the paper: results/studies
+	@$(BIN)/python -m bench study all
 
 gpu: .venv/.ready-dev ## check, measure and use a GPU for SECONDS (600): results in build/gpu
 	@$(BIN)/python -m tests.clusters.gpu --seconds $(or $(SECONDS),600)

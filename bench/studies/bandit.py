@@ -24,13 +24,13 @@ from algos.batches.curation import Curation
 from algos.batches.sampling import Sampler
 from algos.importance import Kind, Rule, Weighting
 from algos.methods.weighted_bc import Start, WeightedBC, WeightedBCConfig
-from bench.report.figures.style import WIDTH
+from bench.report.figures.style import WIDTH, legend
 from bench.studies.study import Found, Options
 from envs.data.trajectories import Trajectories
 
 LEFT, RIGHT = 0.0, 1.0
-UPDATES = 2000
-EVERY = 50
+UPDATES = 1200
+EVERY = 20
 
 
 class Case(NamedTuple):
@@ -114,5 +114,5 @@ def _figure(rows: list[dict[str, Any]]) -> Figure:
         (line,) = axes.plot([r["update"] for r in own], [r["right"] for r in own], label=name)
         axes.axhline(own[0]["theory"], color=line.get_color(), linestyle=":", linewidth=0.8)
     axes.set(xlabel="update", ylabel="pi(right); dotted: theory", ylim=(0.48, 1.02))
-    figure.legend(loc="outside lower center", ncols=4)
+    legend(figure, axes)
     return figure
