@@ -41,7 +41,7 @@ from bench.storage.tensors import pack
 from envs.files import remove_scratch, to_json, write_atomic, write_json
 from envs.untrusted import read_bytes, read_text
 
-FORMAT = 2  # raised when equal settings no longer give equal results
+FORMAT = 3  # raised when equal settings no longer give equal results
 CSV_BYTES = 1 << 30
 METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
 
