@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import floor, isfinite, log10
 
 
@@ -14,3 +15,14 @@ def decimals(*values: float, significant: int = 3) -> int:
 def spell_return(value: float) -> str:
     """A raw return: one decimal, or as many as three significant digits need."""
     return f"{value:.{max(1, decimals(value))}f}"
+
+
+def spell_seeds(seeds: Iterable[int]) -> str:
+    """Seeds with ranges for three or more in a row: "0-3, 7"."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)

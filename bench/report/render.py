@@ -18,6 +18,7 @@ from bench.results.csv_files import to_csv
 PAGE = 9  # columns of methods that fit the width of a web page
 PAPER = 5  # columns of methods that fit an upright page of paper
 COLUMNS = 6  # columns of a LaTeX table whose rows are methods; more data sets continue in a further table
+UNBROKEN = 48  # characters of a name that stays on one line of a web page
 HEADING = 12  # characters on a line of a column's heading in LaTeX
 
 T = TypeVar("T")
@@ -108,14 +109,14 @@ def html(table: Table) -> str:
     lines = [
         f"<p>{escaping.escape(table.caption)}</p>",
         '<div class="scroll"><table class="cards results">',
-        f"<thead><tr>{''.join(f'<th>{breakable(name)}</th>' for name in head)}</tr></thead>",
+        f"<thead><tr>{''.join(f'<th>{heading(name)}</th>' for name in head)}</tr></thead>",
         "<tbody>",
     ]
     scopes = [line.scope for line in table.lines] if head[0] == "data set" else ["method"] * len(rows)
     for (name, cells), scope, previous in zip(rows, scopes, [scopes[0], *scopes], strict=False):
         row = "<tr>" if scope == previous else '<tr class="rule">'
         found = "".join(f'<td data-label="{label}">{cell}</td>' for label, cell in zip(labels, cells, strict=True))
-        lines.append(f'{row}<th scope="row">{breakable(name)}</th>{found}</tr>')
+        lines.append(f'{row}<th scope="row">{unbroken(name)}</th>{found}</tr>')
     lines += ["</tbody>", "</table></div>", *(f'<p class="note">{escaping.escape(note)}</p>' for note in table.notes)]
     return "\n".join(lines)
 
@@ -134,6 +135,17 @@ def _html_cell(line: Line, method: str) -> str:
 def breakable(text: str, gap: str = "<wbr>") -> str:
     """`text`, escaped, with a possible line break (`gap`) after every / and -."""
     return re.sub("([/-])", rf"\1{gap}", escaping.escape(text))
+
+
+def unbroken(text: str) -> str:
+    """`text`, escaped, on one line where the screen is wide; with possible line breaks if it is longer than UNBROKEN."""
+    return f'<span class="id">{escaping.escape(text)}</span>' if len(text) <= UNBROKEN else breakable(text)
+
+
+def heading(text: str) -> str:
+    """`text`, escaped, with possible line breaks after / alone: the parts of an id stay whole."""
+    parts = escaping.escape(text).split("/")
+    return "/<wbr>".join(f'<span class="id">{part}</span>' if len(part) <= UNBROKEN else part for part in parts)
 
 
 # CSV.

@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from bench.numbers import spell_return
+from bench.numbers import spell_return, spell_seeds
 from bench.report.page.datasets import dataset_cards
 from bench.report.page.films import LIMITS, Limits
-from bench.report.page.inline import figure_groups
+from bench.report.page.inline import figure_groups, first_figure
 from bench.report.page.overview import protocol, warnings
 from bench.report.page.runs import run_details
-from bench.report.render import breakable, html
+from bench.report.render import html, unbroken
 from bench.report.tables import PUBLISHED_WARNING, Table
 from bench.results.grid import method_names
 from bench.results.leaderboard import COLUMNS
 from bench.results.pooling import pooled
 from bench.results.runs import Runs
+from bench.storage.layout import Row
 
 HERE = Path(__file__).parent
 SHOWN = [
@@ -49,14 +50,21 @@ def page_of(
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    first, details = first_figure(figures or {}), run_details(runs, limits)
     return environment.get_template("page.html").render(
         suite=suite.name, protocol=protocol(runs), warnings=warnings(suite, runs),
         tables=[Markup(html(table)) for table in tables], published=[Markup(html(table)) for table in published],
         published_warning=PUBLISHED_WARNING, references=[table.reference for table in tables], columns=SHOWN, board=_board(board, runs),
-        figures=figure_groups(figures or {}),
-        drawn=_drawn_note(tables, drawn), runs=run_details(runs, limits), cards=dataset_cards(runs),
+        opening=figure_groups({first: figures[first]} if figures and first else {}),
+        figures=figure_groups({name: svg for name, svg in (figures or {}).items() if name != first}), films=_films(details),
+        drawn=_drawn_note(tables, drawn), runs=details, cards=dataset_cards(runs),
         style=Markup((HERE / "style.css").read_text()), script=Markup((HERE / "script.js").read_text()),
     )  # fmt: skip
+
+
+def _films(details: Sequence[Row]) -> list[Row]:
+    """The embedded films of all runs, each with the title of its run."""
+    return [{"title": run["title"], "name": film.name, "source": film.source} for run in details for film in run["films"] if film.source]
 
 
 def _drawn_note(tables: Sequence[Table], drawn: Sequence[str]) -> str:
@@ -76,7 +84,9 @@ def _board(board: pd.DataFrame, runs: Runs) -> list[list[tuple[str, str]]]:
 
     def cell(column: str, value: object, name: str) -> tuple[str, str]:
         if column in ("dataset", "algo"):
-            return Markup(breakable(name if column == "algo" else str(value))), str(value)
+            return Markup(unbroken(name if column == "algo" else str(value))), str(value)
+        if column == "seeds":
+            return Markup(unbroken(spell_seeds(map(int, str(value).split())))), str(value)
         if isinstance(value, float):
             return ("", "") if np.isnan(value) else (spell_return(value) if column.startswith("return") else f"{value:.1f}", repr(value))
         return str(value), str(value)

@@ -18,6 +18,7 @@ GROUPS = {
     "Importance weights": ("weights",),
 }
 """Kinds of figures (first part of the name) by heading."""
+FIRST = ("intervals", "curve")  # kinds of the figure that the page opens with
 
 
 def figure_groups(svgs: Mapping[str, str]) -> list[Row]:
@@ -30,6 +31,11 @@ def figure_groups(svgs: Mapping[str, str]) -> list[Row]:
     return [group for group in groups if group["figures"]]
 
 
+def first_figure(svgs: Mapping[str, str]) -> str:
+    """The name of the figure that the page opens with: the aggregates, else the first learning curve; empty if there is none."""
+    return next((name for kind in FIRST for name in svgs if name.split("-")[0] == kind), "")
+
+
 def _inline(name: str, svg: str) -> tuple[Markup, bool]:
     """The <svg> element in the page's text colour on a clear ground (readable in dark mode); True if it is wider than a column."""
     body = svg[svg.index("<svg") :].replace(INK, "currentColor")
@@ -39,5 +45,5 @@ def _inline(name: str, svg: str) -> tuple[Markup, bool]:
     attributes = f'xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{name}"'
     points = float(re.search(r'viewBox="\S+ \S+ (\S+) ', body)[1])  # type: ignore[index]
     if wide := points > 72 * WIDTH + 1:
-        attributes += f' style="width: clamp({1.2 * points:.0f}px, 100%, {1.5 * points:.0f}px)"'
+        attributes += f' style="width: clamp({1.4 * points:.0f}px, 100%, {1.6 * points:.0f}px)"'
     return Markup(re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" {attributes}>', body)), wide

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from bench.numbers import spell_seeds
 from bench.report.page.runs import finished_at
 from bench.results.episodes import reference_name
 from bench.results.grid import in_order, method_names
@@ -19,7 +20,7 @@ def protocol(runs: Runs) -> list[tuple[str, str]]:
     def values(key: str) -> str:
         return ", ".join(sorted({str(r[key]) for r in records}))
 
-    seeds = sorted({" ".join(map(str, r["seeds"])) for r in records})
+    seeds = sorted({spell_seeds(r["seeds"]) for r in records})
     versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in records})
     times = sorted(finished_at(r) for r in records)
     evaluation = (

@@ -90,6 +90,12 @@
     run.addEventListener("toggle", show);
     show();
   });
+  const open = () => {
+    const target = location.hash === "#protocol" && document.getElementById("protocol");
+    if (target) target.open = true;
+  };
+  window.addEventListener("hashchange", open);
+  open();
   if (location.hash.startsWith("#run-")) {
     const run = document.getElementById(location.hash.slice(1));
     if (run) run.open = true;

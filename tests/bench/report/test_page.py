@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench.numbers import spell_seeds
 from bench.report.page.build import page_of
 from bench.report.page.films import Limits
 from bench.report.suite import rebuild
@@ -40,19 +41,39 @@ def test_the_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
     assert "url(http" not in text
 
 
-def test_the_page_begins_with_the_protocol(tmp_path: Path) -> None:
+def test_the_page_opens_with_the_results_and_the_protocol_is_folded(tmp_path: Path) -> None:
     text = text_of(make_suite(tmp_path))
-    protocol = text[text.index('id="protocol"') : text.index('id="results"')]
-    for part in ("bc, sft, iw_sft", "iwsft/hopper/medium-v0", "0 1 2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
+    assert text.index("<h2>") == text.index("<h2>Results</h2>")
+    start = text.index('<details id="protocol">')
+    assert text.index('class="cards results"') < start < text.index('<section id="table">')
+    protocol = text[start : text.index("</details>", start)]
+    for part in ("bc, sft, iw_sft", "iwsft/hopper/medium-v0", "0-2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
         assert part in protocol
+
+
+def test_one_figure_stands_beside_the_results(tmp_path: Path) -> None:
+    figures = {f"{kind}-x": f'<svg viewBox="0 0 345.6 200"><path id="{kind}"/></svg>' for kind in ("curve", "cost", "intervals")}
+    for drawn, first in ((figures, "intervals"), ({"curve-x": figures["curve-x"]}, "curve")):
+        text = text_of(make_suite(tmp_path / first), figures=drawn)
+        opening = text[text.index('id="results"') : text.index('id="table"')]
+        assert re.findall(r'aria-label="(\w+)-x"', opening) == [first]
+        assert text.count("<figure") == len(drawn)
+
+
+def test_ids_and_seeds_stay_on_one_line(tmp_path: Path) -> None:
+    make_run(tmp_path, "bc", seeds=[0, 1, 2, 3, 7])
+    text = text_of(tmp_path)
+    assert text.count('<span class="id">iwsft/hopper/medium-v0</span>') == 4  # the table, and three selection rules
+    assert '<span class="id">0-3, 7</span>' in text
+    assert spell_seeds([5, 1, 0]) == "0, 1, 5"
 
 
 def test_configurations_of_one_method_are_named_by_the_settings_that_differ(tmp_path: Path) -> None:
     for temperature in (1.0, 3.0):
         make_run(tmp_path, "iw_sft", temperature=temperature)
     text = text_of(tmp_path)
-    assert "<th>iw_sft temperature=3.0</th>" in text
-    assert 'data-key="iw_sft">iw_sft temperature=3.0</td>' in text
+    assert '<th><span class="id">iw_sft temperature=3.0</span></th>' in text
+    assert 'data-key="iw_sft"><span class="id">iw_sft temperature=3.0</span></td>' in text
     assert "<summary>iw_sft temperature=3.0 on iwsft/hopper/medium-v0" in text
 
 
@@ -112,7 +133,7 @@ def test_a_wide_figure_is_not_squeezed_into_a_column(tmp_path: Path) -> None:
     make_run(tmp_path)
     text = text_of(tmp_path, figures=svgs)
     assert re.findall(r'<figure class="wide"><svg viewBox="0 0 (\d+)', text) == ["700"]
-    assert 'style="width: clamp(840px, 100%, 1050px)"' in text
+    assert 'style="width: clamp(980px, 100%, 1120px)"' in text
     assert text.count('style="width: clamp(') == 1
 
 
@@ -137,9 +158,9 @@ def test_published_scores_are_tables_of_their_own(tmp_path: Path) -> None:
     assert 'id="published"' not in text_of(tmp_path)
     page = text_of(tmp_path, published=published_tables(published.rows(["iwsft/hopper/medium-v0"])))
     section = page[page.index('id="published"') : page.index('id="table"')]
-    assert "hopper-<wbr>medium-<wbr>v2" in section
+    assert "hopper-medium-v2" in section
     assert section.count("<table") == 3
-    assert not re.search("hopper-(<wbr>)?medium-(<wbr>)?v2", page.replace(section, ""))  # nor in the sortable leaderboard
+    assert "hopper-medium-v2" not in page.replace(section, "")  # nor in the sortable leaderboard
     assert all(source.citation in section for source in published.SOURCES)
 
 
@@ -270,4 +291,4 @@ def test_a_suite_of_nineteen_methods_two_reference_sets_and_published_scores_fit
     assert found["problems"] == []
     assert found["beyond"] == []
     assert found["all"] == 19 * 3 * 3  # under every selection rule, but of the larger reference set alone
-    assert "<th>method</th>" in page.read_text()
+    assert '<th><span class="id">method</span></th>' in page.read_text()

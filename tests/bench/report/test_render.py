@@ -124,7 +124,7 @@ def test_many_methods_become_rows_on_a_screen(methods: int, datasets: int, corne
     assert head[0] == corner
     assert rows[1][1] == ("1.0" if corner == "method" else "0.1")
     assert rows[1][0] == ("m1" if corner == "method" else "iwsft/set1/both-long-v0")
-    assert f"<th>{corner}</th>" in html(table)
+    assert f'<th><span class="id">{corner}</span></th>' in html(table)
     assert len(rows) == (methods if corner == "method" else datasets)
 
 
