@@ -10,7 +10,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies gpu chaos \
+.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies gpu chaos fuzz \
 	load lint format behaviour docs wheel docker audit clean
 
 help: ## list these targets
@@ -69,6 +69,9 @@ chaos: .venv/.ready-dev ## inject kills, full disks and damaged files into real 
 load: .venv/.ready-dev ## time and memory of tables and report for 300 runs, in build/load
 	@rm -rf build/load
 	@$(BIN)/python -m tests.helpers.load build/load
+
+fuzz: .venv/.ready-dev ## read 10,000 mutations of every kind of file that may be a stranger's
+	@FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: .venv/.ready-dev ## style and types
 	@$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 EPISODES = 1_000_000  # of a seed at one evaluation
 ROWS = 20_000_000  # final episodes of all seeds
-SEEDS = 100_000
+SEEDS = 10_000
+VALUES = 30_000  # in a configuration
 LAYERS, WIDEST = 32, 1 << 16  # hidden layers of a network, and units of one
 CRITICS = 1000  # networks of an ensemble; also steps and samples of a method

@@ -13,12 +13,12 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from bench.config.limits import CRITICS, EPISODES, LAYERS, ROWS, SEEDS, WIDEST
+from bench.config.limits import CRITICS, EPISODES, LAYERS, ROWS, SEEDS, VALUES, WIDEST
 from bench.errors import RunError, first_line
 from envs.errors import DataError
 from envs.untrusted import DEPTH, clean_tree, read_text
 
-BYTES = 2 << 20  # 100,000 seeds, one a line
+BYTES = 1 << 20
 OTHER_VERSION = "another version of this suite wrote the run"
 AGAIN = "give its command again, which trains it anew"
 SECTIONS = ("algo", "eval", "logger", "population", "pi_ref", "finetune", "trainer", "report")
@@ -71,6 +71,8 @@ def load_config(folder: Path) -> Config:
         raise RunError(f"{folder}: no config.yaml in it; expected a run directory (config.yaml, checkpoint.safetensors)")
     if not tree.get("algo"):
         raise RunError(f"{path}: no configuration of a run; expected the keys of python -m bench --help")
+    if isinstance(seeds := tree.get("seeds"), list) and len(seeds) > SEEDS:  # OmegaConf takes a millisecond for each
+        raise RunError(f"{path}: seeds: expected at most {SEEDS}, not {len(seeds)}")
     try:
         merged: Any = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k not in ("algo", "logger")})
         merged.algo = OmegaConf.merge(OmegaConf.structured(_schema(path, tree["algo"])), tree["algo"])
@@ -103,8 +105,8 @@ def _check_sizes(path: Path, config: Config) -> None:
     for name in ("critics", "samples", "steps"):
         if getattr(algo, name, 0) > CRITICS:
             raise RunError(f"{path}: algo.{name} = {getattr(algo, name)}: expected at most {CRITICS}")
-    if len(seeds) > SEEDS or any(seed >= 2**63 for seed in seeds):
-        raise RunError(f"{path}: seeds: expected at most {SEEDS} of less than 2^63")
+    if any(seed >= 2**63 for seed in seeds):
+        raise RunError(f"{path}: seeds: expected numbers below 2^63")
     for name in ("episodes", "final_episodes"):
         if (value := getattr(config.eval, name)) > EPISODES or value * len(seeds) > ROWS:
             raise RunError(f"{path}: eval.{name} = {value}: expected at most {EPISODES} a seed and {ROWS} in all")
@@ -129,16 +131,19 @@ _own_resolvers()
 
 def _check_events(text: str) -> None:
     """Raise ValueError for YAML with an anchor, an alias, a tag, or deep nesting, before any value is built."""
-    depth = documents = 0
+    depth = documents = values = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise ValueError("it has an anchor or alias; expected plain values")
         if getattr(event, "tag", None) is not None:
             raise ValueError(f"it has a tag, {event.tag[:50]}; expected plain values")
+        values += isinstance(event, yaml.ScalarEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH or documents > 1:
-            raise ValueError("it has several documents" if documents > 1 else f"nested more than {DEPTH} deep")
+        if depth > DEPTH:
+            raise ValueError(f"nested more than {DEPTH} deep")
+        if documents > 1 or values > VALUES:
+            raise ValueError(f"it has several documents, or more than {VALUES} values")
 
 
 def _refuse_interpolations(value: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from ctypes.util import find_library
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,9 @@ from envs.files import write_atomic
 
 WIDTH = 240  # pixels
 FRAMES = 300  # at most, of the longest episode; longer ones have fewer frames per second
+MOST_FRAMES = 10 * FRAMES  # of an episode in an environment without a limit of steps
+SECONDS = 600.0  # of playing and rendering an episode
+SIDE = 4096  # pixels of a frame, before it is made smaller
 QUALITY = 40  # of 100, WebP; a film of 250 frames takes about 0.3 MB
 RENDERERS = ("egl", "osmesa", "glfw")
 REMEDY = "install a renderer that needs no screen (apt-get install libegl1 libgl1-mesa-dri, or libosmesa6 with MUJOCO_GL=osmesa)"
@@ -83,6 +87,7 @@ def play(run: Any, seed: int, episode: int) -> Film:
     evaluated = run.record.get("population_members", algo.members)
     batch = (algo.members, environments_a_member(evaluated, run.record["final_episodes"]), -1)
     start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
+    until = time.monotonic() + SECONDS
     env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
     try:
         flatten, second = Flattener(env.observation_space), float(env.metadata.get("render_fps") or 30)  # steps a second
@@ -92,6 +97,9 @@ def play(run: Any, seed: int, episode: int) -> Film:
         observation, running = env.reset(seed=start)[0], True
         frames.append(render(env))
         while running:
+            if time.monotonic() > until or len(frames) > MOST_FRAMES:  # an environment of unknown origin may be endless, its pictures large
+                limits = f"{SECONDS:g} seconds or {MOST_FRAMES} frames"
+                raise RunError(f"{run.folder}: the film of episode {episode} of seed {seed} has no end after {limits}")
             flat = torch.from_numpy(np.asarray(flatten(observation), np.float32))
             action = run.environment.to_env(algo.act(flat.expand(batch).contiguous())[member, 0].numpy())
             observation, reward, terminated, truncated, _ = env.step(action)
@@ -119,6 +127,8 @@ def render(env: Any) -> Image.Image:
     except Exception as error:  # every renderer raises errors of its own
         reason = f"{type(error).__name__} {str(error)[:80]}".splitlines()[0]
         raise RunError(f"MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: cannot render ({reason}); {REMEDY}") from error
+    if max(image.size) > SIDE:
+        raise RunError(f"a frame has {image.width} x {image.height} pixels; expected at most {SIDE} on a side")
     return image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.BILINEAR)
 
 

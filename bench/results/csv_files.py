@@ -13,7 +13,7 @@ import pandas as pd
 from bench.config.limits import EPISODES
 from bench.errors import DataError, RunError, first_line
 from bench.storage.record import LARGEST, WHOLE
-from envs.untrusted import read_bytes
+from envs.untrusted import clean, read_bytes
 
 FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]\S")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-?inf|-?nan", re.IGNORECASE)
@@ -87,5 +87,5 @@ def _check(path: Path, column: str, values: pd.Series) -> None:
     line = int(bad.argmax()) + 2 if bad.any() else 2
     value = values.iloc[line - 2] if len(values) else ""
     expected = f"a whole number from 0 to {largest}" if largest else f"a number of at most {LARGEST:g}"
-    reason = f"line {line}: {column} = {str(value)[:60]}: expected {expected}"
+    reason = f"line {line}: {column} = {clean(str(value), 60)}: expected {expected}"
     raise RunError(f"{path}: cannot be read ({reason}); run it again with force=true")

@@ -13,7 +13,7 @@ from bench.errors import RunError
 from bench.storage import manifest
 from bench.storage.identity import env_choice, identity, on_the_way
 from bench.storage.layout import Row, kept_policies
-from bench.storage.record import shorten
+from bench.storage.record import OPTIONAL, REQUIRED, check_keys, shorten
 from envs.errors import DataError
 from envs.readers.stated_references import stated_reference
 
@@ -32,9 +32,10 @@ def derive(folder: Path, config: dict[str, Any], record: Row) -> Row:
         raise RunError(f"{folder}: no config.yaml in it; expected the directory of a finished run")
     try:
         own = identity(config)
+        check_keys(f"{folder}/config.yaml", own, {}, REQUIRED | OPTIONAL)
         updates, found = on_the_way(own), kept_policies(folder)
         kept = len(updates) <= len(found) and all(update in found for update in updates)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{folder}/config.yaml: no configuration of a run ({type(error).__name__}: {error}); {AGAIN}") from error
     for line in disagreements(own, record):
         raise RunError(f"{folder}/{line}; the files are of two runs; {AGAIN}")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.config.redact import redact
 from bench.config.saved import read_config
-from bench.errors import RunError
+from bench.errors import USER_ERRORS, RunError
 from bench.results.csv_files import read_numbers
 from bench.results.derive import derive, refuse_damage
 from bench.results.episodes import failed, read_episodes
@@ -67,7 +67,7 @@ def read_suite(suite: Path) -> SuiteRuns:
                 raise RunError(f"{folder}: is a link; expected a folder in its place")
             if read_status(folder)["status"] == "finished":
                 runs.append(open_run(folder))
-        except RunError as error:
+        except USER_ERRORS as error:
             if not _restarted(folder):
                 left_out.append(LeftOut(folder, clean(redact(str(error)))))
     copies = _copies(runs)

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from envs.errors import DataError, first_line
-from envs.readers.hdf5_arrays import MAX_EXPANSION, ElsewhereError, claimed_bytes, open_array, open_file
+from envs.readers.hdf5_arrays import DAMAGE, MAX_EXPANSION, ElsewhereError, claimed_bytes, open_array, open_file
 
 PIECE = 1 << 20  # bytes of an array read at once
 REQUIRED = ("observations", "actions", "rewards", "terminals")
@@ -29,7 +29,7 @@ class Column:
             array = open_array(file.id, name)
         except ElsewhereError as error:
             raise DataError(f"{path}: {name} cannot be read: {error}; get the file again") from error
-        except (KeyError, OSError, TypeError, ValueError, RuntimeError) as error:
+        except DAMAGE as error:
             raise DataError(f"{path}: {name} is no array ({first_line(error)}); get the file again") from error
         source, size = h5py.Dataset(array), claimed_bytes(array)
         if source.dtype.kind not in "fiub":
@@ -62,7 +62,7 @@ class Column:
         self.piece = self.piece[:0].copy()  # frees the last piece first
         try:
             piece = self.source[start:stop]
-        except (OSError, RuntimeError) as error:
+        except DAMAGE as error:
             reason = first_line(error)
             raise DataError(f"{self.path}: {self.name} cannot be read from row {start} on ({reason}); get the file again") from error
         return piece.reshape(len(piece), *self.shape[1:])
@@ -131,7 +131,7 @@ def opened(path: Path) -> Iterator[Flat]:
     with ExitStack() as stack:
         try:
             flat = _checked(path, stack.enter_context(h5py.File(open_file(real.parent, real.name))))
-        except OSError as error:
+        except DAMAGE as error:
             reason = "it is missing" if not path.exists() else f"truncated, or no HDF5 file: {first_line(error)}"
             raise DataError(f"{path} cannot be read ({reason}); get the file again") from error
         yield flat

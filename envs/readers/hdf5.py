@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from envs.errors import DataError
 from envs.readers.episode_files import GET_AGAIN, EpisodeFiles
-from envs.readers.hdf5_arrays import MAX_EXPANSION, ElsewhereError, claimed_bytes, open_array, open_file
+from envs.readers.hdf5_arrays import DAMAGE, MAX_EXPANSION, ElsewhereError, claimed_bytes, open_array, open_file
 
 FILE = "data/main_data.hdf5"
 METADATA_CACHE = 1 << 17  # bytes
@@ -43,8 +43,11 @@ class Hdf5Files(EpisodeFiles):
 
     def _lengths(self) -> np.ndarray:
         claimed = self.metadata["total_episodes"]
-        self.root = h5py.h5g.open(self.file, b"/")
-        found = self.root.get_num_objs()
+        try:
+            self.root = h5py.h5g.open(self.file, b"/")
+            found = self.root.get_num_objs()
+        except DAMAGE as error:
+            raise self._damaged(FILE, error) from error
         if found != claimed:
             raise self._damaged("data/metadata.json", f"it says total_episodes = {claimed}, the file has {found}")
         lengths = np.empty(found, np.int64)
@@ -60,24 +63,24 @@ class Hdf5Files(EpisodeFiles):
             return open_array(self.root, f"episode_{episode}/{name}")
         except ElsewhereError as error:
             raise DataError(f"{self.where(episode)}: {name} cannot be read: {error}; remove {self.folder} and {GET_AGAIN}") from error
-        except (KeyError, OSError, TypeError, ValueError, RuntimeError) as error:
+        except DAMAGE as error:
             raise self._absent(episode, name, FILE) from error
 
     def _columns(self, episode: int) -> Callable[[str, spaces.Space | None], np.ndarray]:
         def column(name: str, space: spaces.Space | None) -> np.ndarray:
             source = self._array(episode, name)
-            if source.dtype.kind in "OSV":
-                return np.empty(source.shape[:0], source.dtype)  # refused later, for its type
-            if (size := claimed_bytes(source)) > MAX_EXPANSION * self.size:
-                raise DataError(
-                    f"{self.where(episode)}: {name} claims {size:,} bytes (shape {source.shape}) in a file of {self.size:,}; "
-                    f"remove {self.folder} and {GET_AGAIN}"
-                )
-            array = np.empty(source.shape, source.dtype)
             try:
+                if source.dtype.kind in "OSV":
+                    return np.empty(source.shape[:0], source.dtype)  # refused later, for its type
+                if (size := claimed_bytes(source)) > MAX_EXPANSION * self.size:
+                    raise DataError(
+                        f"{self.where(episode)}: {name} claims {size:,} bytes (shape {source.shape}) in a file of {self.size:,}; "
+                        f"remove {self.folder} and {GET_AGAIN}"
+                    )
+                array = np.empty(source.shape, source.dtype)
                 if array.size:
                     source.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
-            except (OSError, ValueError, RuntimeError) as error:
+            except DAMAGE as error:
                 raise self._damaged(FILE, f"episode {episode}, {name}: {error}") from error
             return array
 

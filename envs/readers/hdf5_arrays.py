@@ -16,6 +16,8 @@ import numpy as np
 from envs.untrusted import check_file
 
 MAX_EXPANSION = 2000  # ratio of an array's size to its file's: no compression reaches it, so the header is wrong
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError, MemoryError)
+"""Errors of h5py for damaged files."""
 KINDS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "a link to another file"}
 
 
@@ -33,7 +35,7 @@ def open_file(folder: Path, name: str, access: Any = None) -> Any:
 def open_array(group: Any, path: str) -> Any:
     """The array at `path` in `group` (h5py's low-level GroupID), as DatasetID.
 
-    Raises ElsewhereError, and KeyError, OSError, TypeError, ValueError or RuntimeError for an array that is absent or cannot be opened.
+    Raises ElsewhereError, and one of DAMAGE for an array that is absent or cannot be opened.
     """
     *parts, last = path.encode().split(b"/")
     for part in parts:

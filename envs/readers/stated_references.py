@@ -30,7 +30,7 @@ def stated_reference(dataset: str) -> Reference | None:
 
 def _of_id(dataset: str) -> Reference | None:
     try:
-        metadata = read_json(_root(), f"{dataset}/data/metadata.json", LARGEST)
+        metadata = read_json(_root() / dataset, "data/metadata.json", LARGEST)
     except FileNotFoundError:
         pass
     except (OSError, DataError) as error:
