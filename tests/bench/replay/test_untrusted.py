@@ -49,11 +49,9 @@ def test_nothing_is_downloaded_unless_asked(dataset: str, finished: Path, tmp_pa
         config["dataset"] = record["dataset"] = dataset
 
     run = forged(finished, tmp_path, change)
-    with pytest.raises(DataError, match="--allow-download"):
-        verify(run, workers=1)
+    assert "--allow-download" in verify(run, workers=1).message
     assert not asked
-    with pytest.raises(DataError, match="no network"):
-        verify(run, workers=1, download=True)
+    assert "no network" in verify(run, workers=1, download=True).message
     assert asked
 
 
