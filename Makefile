@@ -35,8 +35,8 @@ speed: .venv/.ready ## updates per second beside a plain loop and the machine's 
 scale: .venv/.ready ## cost of an update against members, batch, width, data and method
 	@$(BIN)/python -m bench speed scale
 
-test: .venv/.ready-dev ## the fast tests, a few minutes
-	@$(BIN)/python -m pytest -m "not slow and not browser"
+test: .venv/.ready-dev ## the fast tests, a few minutes; make test JOBS=2 runs them in two processes
+	@$(BIN)/python -m pytest -m "not slow and not browser"$(if $(JOBS), -n $(JOBS) --dist loadfile)
 
 test-slow: .venv/.ready-dev ## the tests that take more than a minute each
 	@$(BIN)/python -m pytest -m slow

@@ -18,6 +18,13 @@ from tests.helpers.episodes import PENDULUM, RawEpisode, from_episodes, random_e
 torch.set_num_threads(1)  # the networks are tiny: threads would only wait for one another
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep torch at one thread after a test that sets more: a fork of this process could wait for threads that it does not have."""
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def small_data() -> Trajectories:
     """40 ragged episodes."""
