@@ -13,7 +13,8 @@ import pandas as pd
 from bench.config.saved import read_config
 from bench.errors import RunError
 from bench.results.episodes import reference_of, selections
-from bench.results.leaderboard import board_of, read_board, scores_csv
+from bench.results.leaderboard import board_of, scores_csv
+from bench.results.merging import labelled_board
 from bench.results.runs import read_curve, runs_at, suite_runs
 
 if TYPE_CHECKING:
@@ -86,13 +87,14 @@ def load_run(path: str | PathLike[str]) -> Run:
 def read_results(folder: str | PathLike[str]) -> pd.DataFrame:
     """The leaderboard of `folder`, one row per run and selection rule, with mean, interval and protocol in columns.
 
-    It is computed from the runs in `folder`/runs where there are any, else read from `folder`/leaderboard.csv and checked. The columns
-    are those of docs/submitting.md. Raises RunError if the folder has neither, or damaged ones.
+    It is computed from the runs in `folder`/runs where there are any. Else it is read from `folder`/leaderboard.csv and checked; its rows
+    are then `submitted`, because no run shows them. The columns are those of docs/submitting.md. Raises RunError if the folder has
+    neither, or damaged ones.
     """
     folder = Path(folder)
     if _has_runs(folder, "leaderboard.csv"):
         return board_of(folder, suite_runs(folder))
-    return read_board(folder / "leaderboard.csv")
+    return labelled_board(folder / "leaderboard.csv")
 
 
 def read_episodes(folder: str | PathLike[str]) -> pd.DataFrame:

@@ -27,6 +27,10 @@ PUBLISHED_WARNING = (
 )
 
 
+NOT_KEPT = (
+    "Best and mean_last_k, in leaderboard.csv, are not verifiable: policies of evaluations on the way were not kept "
+    "(eval.keep_policies=true keeps them)."
+)
 WEIGHT_FAULTS = {
     "saturated": "90 % of the importance weights were at a clip, so that the method is SFT there",
     "collapsed": "the effective sample size was below 5 % or three trajectories, so that a few trajectories decide",
@@ -181,6 +185,8 @@ def _notes(grid: Grid) -> list[str]:
     notes = []
     if any(r.get("failed_episodes", 0) for r in records):
         notes.append("Failed: the episode's return was no finite number; it counts as score 0.")
+    if unchecked := sorted({r["dataset"] for r in records if not r.get("references_checked", True)}):
+        notes.append(f"Reference scores as the runs recorded them, because the data are not on this machine: {', '.join(unchecked)}.")
     if any(r.get("strata_coincide") is True for r in records):
         notes.append(
             "Strata coincide: equal scores make two percentile filters keep the same trajectories, so quality weighting has fewer levels."
@@ -193,7 +199,8 @@ def _notes(grid: Grid) -> list[str]:
         if len({r["dataset_digest"] for r in records if r["dataset"] == dataset}) > 1:
             notes.append(f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv.")
     notes += [f"{dataset}: {note}." for dataset, note in sorted({(r["dataset"], r["note"]) for r in records if r.get("note")})]
-    return notes + settings_by_dataset(records)
+    notes += settings_by_dataset(records)
+    return [*notes, NOT_KEPT] if any(not r.get("kept_policies", True) for r in records) else notes
 
 
 def published_tables(rows: Sequence[Row]) -> list[Table]:

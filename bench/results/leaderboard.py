@@ -1,6 +1,7 @@
 """leaderboard.csv: one row for each run and selection rule, computed from raw runs, read back with checks, and merged.
 
-source        ours (computed from raw runs) or published (from a paper, with its citation)
+source        ours (computed from raw runs), submitted (numbers of a file, without its runs) or published (of a paper, with its citation)
+verifiable    yes if the policies behind the value were kept, so that `verify` can play them again, else "not verifiable"
 evaluations   number of evaluations that the value was chosen from (best) or averaged over (mean_last_k)
 configs_tried number of the method's configurations tried on the data set: all runs of the results folder, finished or not, or more if the
               configuration says so (report.configs_tried)
@@ -24,24 +25,25 @@ from bench.errors import DataError, RunError, first_line
 from bench.results.csv_files import to_csv
 from bench.results.episodes import failures_as_random, reference_name, reference_of, selections, success_shares
 from bench.results.pooling import pooled
-from bench.results.protocol import measured_rows, refuse_mixed
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
 from bench.storage.layout import Row
 from envs.untrusted import read_json, read_text
 
 BYTES = 256 << 20
-SCHEMA = 4  # raised when a column is added, removed or changes its meaning
+SCHEMA = 5  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
     "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "evaluations", "updates",
     "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
     "return_ci_low", "return_ci_high", "success_rate",
     "config_hash", "dataset_digest", "code_revision", "device", "wall_time_s",
-    "score_iqm", "configs_tried", "weight_ess", "weight_clipped", "source", "citation", "schema",
+    "score_iqm", "configs_tried", "weight_ess", "weight_clipped", "verifiable", "source", "citation", "schema",
 ]  # fmt: skip
 TEXT = {"suite", "dataset", "algo", "selection", "reference", "seeds", "config_hash", "dataset_digest", "code_revision", "device"}
-TEXT |= {"source", "citation"}
-KEY = ["dataset", "algo", "selection", "config_hash", "source", "citation"]
+TEXT |= {"verifiable", "source", "citation"}
+KEY = ["dataset", "algo", "selection", "config_hash", "citation"]
+SOURCES = ("ours", "submitted", "published")
+YES, NOT_VERIFIABLE = "yes", "not verifiable"
 SCORE_COLUMNS = ["suite", "dataset", "algo", "seed", "update", "episode", "return", "score", "length"]
 
 # From runs.
@@ -87,7 +89,9 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "return_mean": raw.mean, "return_std": raw.std, "return_ci_low": raw.low, "return_ci_high": raw.high,
             "success_rate": np.nan if shares is None else float(shares.mean()),
             "weight_ess": weights.get("ess", np.nan), "weight_clipped": weights.get("clipped", np.nan),
-            "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "source": "ours", "citation": "", "schema": SCHEMA,
+            "score_iqm": _trimmed_mean(scores), "configs_tried": 1,
+            "verifiable": YES if selection == "last" or record.get("kept_policies") else NOT_VERIFIABLE,
+            "source": "ours", "citation": "", "schema": SCHEMA,
         }  # fmt: skip
 
 
@@ -154,7 +158,7 @@ def read_board(path: Path) -> pd.DataFrame:
     if (schemas > SCHEMA).any():
         raise RunError(f"{path}: schema {schemas.max():g} is newer than this program's {SCHEMA}; update the suite")
     if (schemas != SCHEMA).any():
-        raise RunError(f"{path}, line {_line(schemas != SCHEMA)}: expected schema {SCHEMA}; {rebuild}")
+        raise RunError(f"{path}, line {line_of(schemas != SCHEMA)}: expected schema {SCHEMA}; {rebuild}")
     if missing := [c for c in COLUMNS if c not in header]:
         raise RunError(f"{path}: no column {', '.join(missing)}; expected {','.join(COLUMNS)}")
     board = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values={})
@@ -162,43 +166,42 @@ def read_board(path: Path) -> pd.DataFrame:
         raw = board[column].astype(str)
         board[column] = pd.to_numeric(raw.where(raw != "", "nan"), errors="coerce")
         if (bad := board[column].isna() & (raw != "") & (raw.str.lower() != "nan")).any():
-            raise RunError(f"{path}, line {_line(bad)}: {column} = {raw[bad].iloc[0]}: expected a number")
+            raise RunError(f"{path}, line {line_of(bad)}: {column} = {raw[bad].iloc[0]}: expected a number")
     for column in ("dataset", "algo", "selection", "reference"):
         if (board[column] == "").any():
-            raise RunError(f"{path}, line {_line(board[column] == '')}: {column} is empty")
-    if (bad := ~board["source"].isin(["ours", "published"])).any():
-        raise RunError(f"{path}, line {_line(bad)}: source = {board['source'][bad].iloc[0]}: expected ours or published")
+            raise RunError(f"{path}, line {line_of(board[column] == '')}: {column} is empty")
+    if (bad := ~board["source"].isin(SOURCES)).any():
+        raise RunError(f"{path}, line {line_of(bad)}: source = {board['source'][bad].iloc[0]}: expected {', '.join(SOURCES)}")
+    _check_numbers(path, board)
     if (bad := (board["source"] == "published") & (board["citation"] == "")).any():
-        raise RunError(f"{path}, line {_line(bad)}: a published row needs a citation")
+        raise RunError(f"{path}, line {line_of(bad)}: a published row needs a citation")
     if (bad := board.duplicated(KEY)).any():
         row = board[bad].iloc[0]
-        raise RunError(f"{path}, line {_line(bad)}: repeats {row['algo']} on {row['dataset']} ({row['selection']}); remove one of them")
+        raise RunError(f"{path}, line {line_of(bad)}: repeats {row['algo']} on {row['dataset']} ({row['selection']}); remove one of them")
     return board[COLUMNS]
 
 
-def _line(bad: pd.Series) -> int:
+def _check_numbers(path: Path, board: pd.DataFrame) -> None:
+    """Raise RunError, naming the line, for numbers that no run has: infinite ones, an interval without its mean, a negative spread."""
+    for column in set(COLUMNS) - TEXT:
+        if (bad := np.isinf(board[column])).any():
+            raise RunError(f"{path}, line {line_of(bad)}: {column} = {board[column][bad].iloc[0]}: expected a finite number")
+    for quantity in ("score", "return"):
+        low, mean, high = (board[f"{quantity}_{name}"] for name in ("ci_low", "mean", "ci_high"))
+        slack = 1e-5 * mean.abs()  # numbers have six digits
+        if (bad := (low > mean + slack) | (high < mean - slack) | ((low.notna() | high.notna()) & mean.isna())).any():
+            interval = f"{low[bad].iloc[0]:g} to {high[bad].iloc[0]:g}"
+            raise RunError(f"{path}, line {line_of(bad)}: {quantity}_mean = {mean[bad].iloc[0]:g} is not in its interval, {interval}")
+        if (bad := board[f"{quantity}_std"] < 0).any():
+            raise RunError(f"{path}, line {line_of(bad)}: {quantity}_std is negative")
+    computed = board["source"] != "published"
+    for column in ("eval_episodes", "evaluations", "updates", "configs_tried"):
+        if (bad := computed & ~(board[column] >= 0)).any():
+            raise RunError(f"{path}, line {line_of(bad)}: {column} = {board[column][bad].iloc[0]:g}: expected a whole number")
+    if (bad := computed & ~board["seeds"].str.fullmatch(r"\d{1,19}( \d{1,19})*")).any():
+        raise RunError(f"{path}, line {line_of(bad)}: seeds = {board['seeds'][bad].iloc[0]}: expected seeds separated by blanks")
+
+
+def line_of(bad: pd.Series) -> int:
     """The line of the first bad row in the file; the header is line 1."""
     return int(bad.to_numpy().argmax()) + 2
-
-
-def merge(paths: Sequence[Path], mixed: bool = False, selection: str | None = None, source: str | None = None) -> pd.DataFrame:
-    """The rows of the leaderboards at `paths`, equal rows once, restricted to one selection rule or source if given.
-
-    Raises RunError for two results of one run, and for several protocols unless `mixed`.
-    """
-    rows = pd.concat([read_board(path) for path in paths], ignore_index=True)
-    for column, value in (("selection", selection), ("source", source)):
-        if value is not None:
-            rows = rows[rows[column] == value]
-    rows = rows[~rows.astype(str).duplicated()].reset_index(drop=True)
-    names = " and ".join(map(str, paths))
-    if (twice := rows.duplicated(KEY)).any():
-        row = rows[twice].iloc[0]
-        raise RunError(
-            f"{names}: {row['algo']} on {row['dataset']} ({row['selection']}, {row['config_hash'] or row['citation']}) "
-            "has different values; rebuild both from their raw runs"
-        )
-    if not mixed:
-        remedy = "leave published rows out with --source ours, keep one rule with --selection last, or merge everything with --mixed"
-        refuse_mixed(names, measured_rows(rows), remedy)
-    return rows

@@ -77,6 +77,7 @@ def _joined(group: Runs) -> Run:
         "wall_time_s": sum(r["wall_time_s"] for r in records),
         "code_revision": " ".join(_values(records, "code_revision")),
         "failed_episodes": int(failed(rows).sum()),
+        "kept_policies": all(r.get("kept_policies") for r in records),
         "portions": [Portion(record["folder"], seeds) for record, _, seeds in parts],
         **_weights(records),
     }, rows

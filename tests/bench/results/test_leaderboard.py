@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from bench.errors import RunError
-from bench.results.leaderboard import COLUMNS, SCHEMA, SCORE_COLUMNS, board_csv, board_of, merge, read_board, scores_csv
+from bench.results.leaderboard import COLUMNS, SCHEMA, SCORE_COLUMNS, board_csv, board_of, read_board, scores_csv
+from bench.results.merging import labelled_board, merge
 from bench.results.runs import suite_runs
 from tests.helpers.suites import REFERENCE, make_run, make_suite
 
@@ -178,11 +179,65 @@ def test_a_board_is_read_as_it_was_written(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_board(tmp_path / "board.csv"), rows, check_dtype=False, rtol=1e-5)
 
 
+def test_selections_over_evaluations_are_marked(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    found = board(tmp_path).set_index("selection")["verifiable"].to_dict()
+    assert found == {"last": "yes", "best": "not verifiable", "mean_last_2": "not verifiable"}
+
+
+INFINITE = [(column, math.inf) for column in ("score_mean", "return_std", "score_iqm", "wall_time_s", "return_ci_low", "updates")]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        *((column, value, f"{column} = inf: expected a finite number") for column, value in INFINITE),
+        ("score_mean", 99.0, "score_mean = 99 is not in its interval"),
+        ("return_mean", -5.0, "return_mean = -5 is not in its interval"),
+        ("score_mean", math.nan, "score_mean = nan is not in its interval"),
+        ("score_std", -1.0, "score_std is negative"),
+        ("evaluations", math.nan, "evaluations = nan: expected a whole number"),
+        ("seeds", "0 1 =1+1", "seeds = 0 1 =1.1: expected seeds separated by blanks"),
+    ],
+)
+def test_numbers_that_no_run_has_are_refused(path: Path, column: str, value: Any, message: str) -> None:
+    rows = read_board(path)
+    rows[column] = [value, *rows[column][1:]]
+    write(path, rows)
+    with pytest.raises(RunError, match=f"line 2: {message}") as error:
+        read_board(path)
+    assert "\n" not in str(error.value)
+
+
+def test_rows_are_ours_if_the_runs_beside_the_file_give_them(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path / "suite", ["bc"])
+    mine = tmp_path / "suite" / "leaderboard.csv"
+    mine.write_text(board_csv(board(suite)))
+    assert set(labelled_board(mine)["source"]) == {"ours"}
+    (tmp_path / "theirs.csv").write_text(mine.read_text())  # the same numbers, without their runs
+    assert set(labelled_board(tmp_path / "theirs.csv")["source"]) == {"submitted"}
+    for order in ([mine, tmp_path / "theirs.csv"], [tmp_path / "theirs.csv", mine]):
+        merged = merge(order)
+        assert len(merged) == 6
+        assert set(merged["source"]) == {"ours"}
+    typed = read_board(mine).assign(config_hash="0" * 12, algo="best_ever")
+    write(mine, pd.concat([read_board(mine), typed]))  # rows without a run among those with one
+    assert labelled_board(mine).groupby("algo")["source"].unique().map(list).to_dict() == {"bc": ["ours"], "best_ever": ["submitted"]}
+
+
+def test_numbers_that_differ_from_the_runs_beside_them_are_refused(tmp_path: Path) -> None:
+    path = make_suite(tmp_path / "suite", ["bc"]) / "leaderboard.csv"
+    rows = board(path.parent)
+    write(path, rows.assign(score_mean=rows["score_mean"] + 0.5))
+    with pytest.raises(RunError, match=r"line 2: score_mean = .*, but its run in .* gives .*; rebuild it with python -m bench tables"):
+        labelled_board(path)
+
+
 def test_merge_keeps_equal_rows_once_and_refuses_two_results_of_one_run(path: Path, tmp_path: Path) -> None:
     rows = read_board(path)
     assert len(merge([path, write(tmp_path / "part.csv", rows[:3])])) == len(rows)
     with pytest.raises(RunError, match="has different values"):
-        merge([path, write(tmp_path / "other.csv", rows.assign(score_mean=1.0))])
+        merge([path, write(tmp_path / "other.csv", rows.assign(score_iqm=1.0))])
     longer = write(tmp_path / "longer.csv", rows.assign(eval_episodes=7, config_hash="other"))
     with pytest.raises(RunError, match=r"numbers of episodes differ.*--mixed"):
         merge([path, longer])
@@ -204,5 +259,6 @@ def test_merge_refuses_published_rows_beside_ours_or_leaves_them_out(path: Path,
     paths = [path, write(tmp_path / "paper.csv", paper)]
     with pytest.raises(RunError, match=r"reference sets differ, iwsft .* and theirs .*--source ours"):
         merge(paths)
-    assert len(merge(paths, source="ours")) == 18
+    assert len(merge(paths, source="submitted")) == 18
+    assert len(merge(paths, source="ours")) == 0
     assert len(merge(paths, mixed=True)) == 19
