@@ -89,7 +89,8 @@ def test_mistakes(folder: Path, command: Callable[..., None], arguments: list[st
     lines = capfd.readouterr().err.splitlines()
     assert lines == [
         "error: population.alpha: members of bc cannot differ in it; they can in learning_rate, "
-        "weighting.temperature, weighting.minimum, weighting.maximum, weighting.ema_rate"
+        "weighting.temperature, weighting.minimum, weighting.maximum, weighting.ema_rate, weighting.min_ess, "
+        "weighting.min_trajectories"
     ]
     assert not (folder / "results" / "single" / "runs").exists()
 
