@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from bench.training.shared import Shared
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import PENDULUM, RawEpisode, from_episodes, random_episodes, write_minari
 
+# Tests that send signals to commands need their defaults, which a background job or nohup has replaced.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 torch.set_num_threads(1)  # the networks are tiny: threads would only wait for one another
 
 

@@ -1,7 +1,8 @@
-"""Train a behaviour policy of the built-in data again, and measure its snapshots and its reference returns.
+"""Train a behaviour policy of the built-in data again; measure its snapshots and references.
 
-Takes minutes, and for training the extra packages that `make behaviour NAME=hopper` installs. --measure measures the reference returns of
-the committed snapshots and needs none; --list prints them.
+Takes minutes, and for training the extra packages that `make behaviour NAME=hopper` installs.
+--measure measures the reference returns of the committed snapshots and needs none of them; --list
+prints these returns.
 
 Example:
   python -m bench behaviour hopper
@@ -19,7 +20,10 @@ from bench.errors import RunError
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="hopper, halfcheetah, walker2d or ant; with --measure also pointmaze-{umaze,medium}"
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="hopper, halfcheetah, walker2d or ant; with --measure also pointmaze-{umaze,medium} and fork",
     )
     parser.add_argument("--folder", type=Path, help="folder of the snapshots (default: the package's own, which is then measured)")
     parser.add_argument("--measure", action="store_true", help="measure the reference returns only: the mean action of the best snapshot")

@@ -1,7 +1,8 @@
-"""Compare two runs or suites, or the methods of one suite: paired differences, intervals, a verdict, settings.
+"""Compare two runs or suites, or the methods of one suite.
 
-Seeds are paired: equal seeds share the start states of their evaluation episodes. Of one suite,
-every pair of --methods is compared; without it, every method with the best one.
+Prints paired differences, intervals, a verdict and the settings that differ. Seeds are paired:
+equal seeds share the start states of their evaluation episodes. Of one suite, every pair of
+--methods is compared; without it, every method with the best one.
 
 Example:
   python -m bench compare results/quick results/longer

@@ -1,6 +1,6 @@
 """Test the claims of the paper: train, compare, draw, and write a verdict.
 
-Without a name, list the studies. `all` does every one. Results go to results/studies/NAME; finished runs are not trained again.
+Without a name, list the studies. `all` does every one. Results go to results/studies/NAME.
 
 Example:
   python -m bench study bandit

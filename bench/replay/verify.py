@@ -51,7 +51,10 @@ def verify(folder: Path, workers: int | None = None, download: bool = False, pla
         raise RunError(f"--plays {plays}: expected at least 2")
     found = Findings()
     record, config = read_record(folder), load_config(folder)
-    own = identity(read_config(folder))
+    try:
+        own = identity(read_config(folder))
+    except (KeyError, TypeError) as error:  # cut off: the configuration lacks what its run had
+        raise RunError(f"{folder}/config.yaml: no configuration of a run ({type(error).__name__}: {error})") from error
     if "environment" not in record:
         raise RunError(f"{folder}/run.json: no key 'environment', an earlier version wrote it; run it again with force=true")
     _check_files(folder, record, found)

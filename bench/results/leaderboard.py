@@ -144,8 +144,8 @@ def read_board(path: Path) -> pd.DataFrame:
     try:
         text = read_text(real.parent, real.name, BYTES)
         header = next(csv.reader(io.StringIO(text)), [])
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error  # by the name that the user gave
     except (DataError, csv.Error) as error:
         raise RunError(f"{path}: cannot be read as a table ({first_line(error)})") from error
     rebuild = "rebuild it with python -m bench tables FOLDER"

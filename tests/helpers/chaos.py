@@ -248,6 +248,8 @@ def at_file_operation(number: int, act: Callable[[], None]) -> Iterator[list[int
 
     def watched(name: str) -> Callable[..., Any]:
         def call(*arguments: Any, **more: Any) -> Any:
+            if name == "open" and not arguments[1] & (os.O_WRONLY | os.O_RDWR):
+                return originals[name](*arguments, **more)  # to read, or to flush a folder
             if len(steps) == number:
                 steps.append(0)
                 act()
