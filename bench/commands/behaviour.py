@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "name",
         nargs="?",
         metavar="NAME",
-        help="hopper, halfcheetah, walker2d or ant; with --measure also pointmaze-{umaze,medium} and fork",
+        help="hopper, halfcheetah, walker2d or ant; with --measure also fork, pointmaze-umaze or -medium",
     )
     parser.add_argument("--folder", type=Path, help="folder of the snapshots (default: the package's own, which is then measured)")
     parser.add_argument("--measure", action="store_true", help="measure the reference returns only: the mean action of the best snapshot")
