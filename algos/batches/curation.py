@@ -63,7 +63,7 @@ class Kept(NamedTuple):
         return len(set(self.kept)) < len(self.kept)
 
     def line(self) -> str | None:
-        """What equal scores change, in one line; None if they change nothing."""
+        """A line on the effect of equal scores; None if they have none."""
         if self.coincide:
             found = f"percentiles {_listed(self.percentiles)} keep {_listed(self.kept)} of {self.total} trajectories"
             return f"strata coincide: {found}, whose scores are equal"

@@ -20,7 +20,7 @@ from envs.data.logged_data import LoggedData
 from envs.untrusted import clean_tree
 
 STATED = ("wall time", "device", "versions", "code revision", "curve.csv")
-"""What a run says of itself, and no other file shows."""
+"""Statements of a run that no other file shows."""
 ERRORS = 4.0  # standard errors of a measured reference that another machine may differ by
 
 

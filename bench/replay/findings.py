@@ -1,4 +1,4 @@
-"""What `verify` found: what agrees, what differs, what could not be checked, and what no check of a run directory can show."""
+"""The findings of `verify`: checks that agree, checks that differ, checks that could not be made, and statements that no check can show."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ WEIGHT_FAULTS = {
     "collapsed": "the effective sample size was below 5 % or three trajectories, so that a few trajectories decide",
 }
 LABELS = {"mean": "", "mean return": " (raw return)", "success": " (success rate, %)"}
-"""What follows the name of a data set in the heading of a row, by statistic."""
+"""The end of a row's heading, behind the name of the data set, by statistic."""
 
 
 class Cell(NamedTuple):

@@ -69,7 +69,7 @@ def settings_hash(config: Config) -> str:
 
 
 def _pi_ref(config: Config, data: str | None) -> tuple[Any, str | None] | None:
-    """What determines pi_ref, `data` included; None for a method without one."""
+    """The determinants of pi_ref, `data` included; None for a method without one."""
     return (config.pi_ref_algo.determinants(), data) if config.algo.needs_pi_ref else None
 
 

@@ -148,7 +148,7 @@ class Evaluator:
 
 
 def _how(code: int | None) -> str:
-    """How a process ended, from its exit code."""
+    """A description of a process's end, from its exit code."""
     if code is None or code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name

@@ -100,7 +100,7 @@ def _local_file(name: str) -> Path:
 
 
 def _facts(folder: Path) -> dict[str, Any] | None:
-    """What `convert` wrote about the data set in `folder`; None for a data set that is no conversion."""
+    """The record that `convert` wrote into the data set in `folder`; None for a data set that is no conversion."""
     try:
         facts = read_json(folder, "data/metadata.json").get("d4rl")
     except (OSError, DataError, AttributeError):

@@ -57,7 +57,7 @@ def drawn_grid(runs: Runs, methods: Sequence[str] = ()) -> Grid:
 
 
 def drawings(grid: Grid) -> Iterator[Drawing]:
-    """What there is to draw: figures over all data sets, and those of each."""
+    """The figures of a suite: those over all data sets, and those of each."""
     look = looks(grid.methods)
     cells = {key: _content(record, grid.episodes[key]) for key, record in grid.records.items()}
     everything = digest_of([_version(), grid.methods, sorted(cells.items())])
