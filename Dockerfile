@@ -11,7 +11,7 @@ WORKDIR /suite
 COPY . .
 RUN pip install --constraint constraints.txt '.[arrow,onnx,report,robotics,tensorboard,wandb]'
 
-# Data sets and results go to the folder that is mounted at /work, under any user: docker run --user "$(id -u):$(id -g)" -v "$PWD:/work"
-ENV MINARI_DATASETS_PATH=/work/minari HOME=/tmp USER=bench
-WORKDIR /work
+# Data sets and results go to the folder that is mounted at /data, under any user: docker run --user "$(id -u):$(id -g)" -v "$PWD:/data"
+ENV MINARI_DATASETS_PATH=/data/minari HOME=/tmp USER=bench
+WORKDIR /data
 ENTRYPOINT ["python", "-m", "bench"]

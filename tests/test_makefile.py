@@ -38,7 +38,7 @@ def program(path: Path, text: str) -> None:
 
 
 def make(folder: Path, *targets: str, path: str = "") -> str:
-    """What `make TARGETS` prints on both streams."""
+    """The output of `make TARGETS` on both streams."""
     environment = {"PATH": f"{path}:{os.environ['PATH']}", "HOME": str(folder)}
     return subprocess.run(
         ["make", *targets], cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

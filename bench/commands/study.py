@@ -4,7 +4,7 @@ Without a name, list the studies. `all` does every one. Results go to results/st
 
 Example:
   python -m bench study bandit
-  python -m bench study weights device=cuda
+  python -m bench study all --out verdicts
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a study, or all")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of every run, such as device=cuda")
     parser.add_argument("--out", type=Path, default=Path("results/studies"), help="folder of the results (results/studies)")
     parser.add_argument("--toy", action="store_true", help="a miniature in seconds, whose numbers mean nothing")
 
@@ -28,5 +27,4 @@ def run(arguments: Namespace) -> None:
             print(f"  {name:10} {title(name)}")
         return
     for name in names() if arguments.name == "all" else [arguments.name]:
-        options = Options(arguments.toy, arguments.out, arguments.out / "runs", arguments.settings)
-        print(run(name, options) / "README.md")
+        print(run(name, Options(arguments.toy, arguments.out)) / "README.md")

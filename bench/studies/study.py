@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -22,18 +22,15 @@ from bench.report.figures.style import RC
 from bench.storage.rundir import to_csv
 from envs.files import write_atomic
 
-FRAME = ("study", "findings")  # modules of this package that are no studies
+FRAME = "study"  # the module of this package that is no study
 
 
 @dataclass
 class Options:
-    """Options of a study. toy: a miniature for tests. out: folder of its results. runs: folder of the runs that it trains."""
+    """Options of a study. toy: a miniature for tests. out: folder of its results."""
 
     toy: bool
     out: Path
-    runs: Path
-    overrides: Sequence[str] = ()  # settings of every run, such as device=cuda
-    say: Callable[[str], Any] = print
 
 
 @dataclass
@@ -43,19 +40,11 @@ class Found:
     rows: Sequence[dict[str, Any]]
     figure: Figure
     verdict: str
-    more: dict[str, str] = field(default_factory=dict)  # further text files by name
-
-
-class Study(Protocol):
-    """A module of this package."""
-
-    def study(self, options: Options) -> Found:
-        """Do the study."""
 
 
 def names() -> list[str]:
     """The studies: modules of this package."""
-    return [m.name for m in iter_modules(bench.studies.__path__) if m.name not in FRAME and not m.name.startswith("_")]
+    return [m.name for m in iter_modules(bench.studies.__path__) if m.name != FRAME]
 
 
 def title(name: str) -> str:
@@ -81,8 +70,6 @@ def run(name: str, options: Options) -> Path:
     with matplotlib.rc_context(RC):
         found.figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
     write_atomic(folder / f"{name}.png", png.getvalue())
-    for file, text in found.more.items():
-        write_atomic(folder / file, text)
     toy = "\n\nA miniature: its numbers mean nothing.\n" if options.toy else ""
     head = f"# {title(name)}\n\n`python -m bench study {name}`{toy}\n\n"
     write_atomic(folder / "README.md", f"{head}{found.verdict.strip()}\n\n![]({name}.svg)\n\nRows: `rows.csv`.\n")

@@ -13,7 +13,7 @@ KEYS = ("ref_min_score", "ref_max_score")
 
 
 class Stated(NamedTuple):
-    """What metadata.json says of reference scores.
+    """The reference scores that metadata.json states.
 
     reference: the one to use, or None. fault: why the stated numbers cannot be used, so that raw returns are shown; else empty. note: a
     remark for tables, or empty.

@@ -85,7 +85,7 @@ def test_results_dir_below_a_link_to_nothing(folder: Path, capfd: pytest.Capture
 
 
 def test_a_finished_run_on_a_read_only_disk(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """It was finished before, with exit code 0, and its table is printed; nothing is written. A new run is a mistake."""
+    """The run counts as finished before, with exit code 0 and its table printed; nothing is written. A new run is a mistake."""
     assert cli.run([*BC, "seeds=[0]"]) == 0
     table = (folder / "results/single/table.md").read_text()
     before = {p: p.stat().st_mtime_ns for p in (folder / "results").rglob("*")}

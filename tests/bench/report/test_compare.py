@@ -111,7 +111,7 @@ def test_settings_of_one_method_against_each_other(tmp_path: Path) -> None:
 
 
 def test_a_score_is_never_compared_with_a_return(tmp_path: Path) -> None:
-    """Where one run has no reference scores, both are compared by their raw returns, with digits below 10."""
+    """Raw returns, with digits below 10, compare two runs of which one has no reference scores."""
     shrink = {"change": lambda rows: [r | {"return": r["return"] / 1000} for r in rows]}
     a, b = make_run(tmp_path / "s", "bc", **shrink), make_run(tmp_path / "s", "sft", level=400.0, reference=None, **shrink)
     row = next(line for line in compare(a, b).splitlines() if line.startswith("| iwsft"))

@@ -125,7 +125,7 @@ def test_failures_without_references_leave_no_number(tmp_path: Path) -> None:
 
 
 def test_configurations_in_the_suites_beside_it_count(tmp_path: Path) -> None:
-    """Those further away count if a root is given; seeds are no configuration."""
+    """Suites further away count if a root is given; seeds are no configuration."""
     make_run(tmp_path / "results" / "final", "iw_sft", temperature=3.0)
     make_run(tmp_path / "results" / "tune", "iw_sft", temperature=3.0, seeds=[7])  # the same configuration once more
     for temperature in (1.0, 5.0):

@@ -15,7 +15,7 @@ from bench.studies.bandit import cases, learn
 
 @pytest.mark.parametrize("name", study.names())
 def test_a_miniature_of_every_study(name: str, tmp_path: Path) -> None:
-    options = study.Options(True, tmp_path, tmp_path / "runs", say=lambda line: None)
+    options = study.Options(True, tmp_path)
     folder = study.run(name, options)
     assert {f"{name}.svg", f"{name}.png", "rows.csv", "README.md"} <= {p.name for p in folder.iterdir()}
     rows = list(csv.DictReader((folder / "rows.csv").read_text().splitlines()))

@@ -20,7 +20,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_clock_counts_over_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It neither stops when a stage is complete nor begins again with the next one, also if both have the same number of updates."""
+    """The clock neither stops when a stage is complete nor begins again with the next one, also if both have the same number of updates."""
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     clock = progress.Clock()
