@@ -84,6 +84,10 @@ class GradientLearner(Algo):
         self.state["update"] += 1
         return metrics
 
+    def normalise(self, observations: Tensor) -> Tensor:
+        """`observations` [..., obs] as the networks take them."""
+        return observations
+
     def params(self, flat: Tensor) -> Params:
         """The named parameters of the policy in `flat` [P, N], as views."""
         views: Params = self.policy_net.layout.views(flat)
@@ -136,7 +140,7 @@ class Learner(GradientLearner):
         self.observation_width, self.action_width = data.observations.shape[1], data.actions.shape[1]
         self.hidden = tuple(config.hidden)
         rewards = data.rewards * (config.reward_scaling.factor(data) * config.reward_scale) + config.reward_shift
-        shift, scale = _normaliser(data.observations) if config.normalize_observations else _no_normaliser(data.observations)
+        shift, scale = normaliser(data.observations) if config.normalize_observations else _no_normaliser(data.observations)
         self.stream = TransitionStream(data, rewards, seeds, config.batch_size, self.noise(), shift, scale)
         self.discount = self.scalar(config.discount)
 
@@ -160,9 +164,13 @@ class Learner(GradientLearner):
         """Weighted negative log-likelihoods [P] of the batch's actions; `weights` [P, B]."""
         return -(weights * self.policy_net.log_prob(self.params(flat), batch.observations, batch.actions)).mean(-1)
 
+    def normalise(self, observations: Tensor) -> Tensor:
+        normalised: Tensor = self.stream.normalise(observations)
+        return normalised
+
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
-        return super().act(self.stream.normalise(observations))
+        return super().act(self.normalise(observations))
 
     def policy(self) -> dict[str, Tensor]:
         """Named parameters, with observation_shift and observation_scale [P, obs] if observations are normalised."""
@@ -192,7 +200,7 @@ def _no_normaliser(observations: Tensor) -> tuple[Tensor, Tensor]:
     return torch.zeros_like(observations[0]), torch.ones_like(observations[0])
 
 
-def _normaliser(observations: Tensor) -> tuple[Tensor, Tensor]:
+def normaliser(observations: Tensor) -> tuple[Tensor, Tensor]:
     """Shift and scale [obs]; the constant 1e-3 is that of TD3+BC."""
     count, wide = len(observations), torch.float64
     parts = observations.split(max(1, NORMALISED // observations.shape[1]))  # float64 of all at once would be twice the data

@@ -104,8 +104,7 @@ class AWAC(Learner):
 
     def sample(self, flat: Tensor, observations: Tensor, noise: Tensor) -> Tensor:
         """Actions [P, B, act] from standard normal `noise` [P, B, act]."""
-        params = self.params(flat)
-        return (self.policy_net.mean(params, observations) + self.policy_net.log_std(params).exp() * noise).clamp(-1, 1)
+        return self.policy_net.sample(self.params(flat), observations, noise)
 
     def critic_losses(self, flat: Tensor, batch: Transitions, target: Tensor) -> Tensor:
         return td_losses(self.critic(flat, batch.observations, batch.actions), target)

@@ -16,6 +16,7 @@ from algos.base import Episodes
 from algos.networks.mlp import MLP, Layout, Params
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+EDGE = 1e-6  # distance to the bounds of the unit box at which a squashed policy's density is taken: u is infinite at the bounds
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class GaussianPolicy:
     def log_std(self, params: Params) -> Tensor:
         """log_std [P, 1, act], clamped to [-5, 2]."""
         return params["log_std"].clamp(LOG_STD_MIN, LOG_STD_MAX).unsqueeze(1)
+
+    def sample(self, params: Params, observations: Tensor, noise: Tensor) -> Tensor:
+        """Actions [P, B, act] from standard normal `noise` [P, B, act], clipped to the unit box."""
+        return (self.mean(params, observations) + self.log_std(params).exp() * noise).clamp(-1, 1)
 
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
         """Log-density of `actions` [P, B, act] given `observations` [P, B, obs]: [P, B]."""
@@ -95,13 +100,17 @@ class CategoricalPolicy(NetworkPolicy):
         """The likeliest action: [P, B, obs] -> [P, B, 1]."""
         return self.net(params, observations).argmax(-1, keepdim=True).float()
 
+    def log_probs(self, params: Params, observations: Tensor) -> Tensor:
+        """Log-probabilities of all actions given `observations` [P, B, obs]: [P, B, num_actions]."""
+        return self.net(params, observations).log_softmax(-1)
+
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
         """Log-probability of `actions` [P, B, 1] given `observations` [P, B, obs]: [P, B]."""
-        return self.net(params, observations).log_softmax(-1).gather(-1, actions.long()).squeeze(-1)
+        return self.log_probs(params, observations).gather(-1, actions.long()).squeeze(-1)
 
     def kl(self, params: Params, other: Params, observations: Tensor) -> Tensor:
         """KL(params || other) at each of `observations` [P, B, obs]: [P, B]."""
-        p, q = (self.net(which, observations).log_softmax(-1) for which in (params, other))
+        p, q = (self.log_probs(which, observations) for which in (params, other))
         return (p.exp() * (p - q)).sum(-1)
 
 
@@ -153,11 +162,26 @@ class SquashedGaussianPolicy(NetworkPolicy):
 
         log pi(a) = sum_i log N(u_i) - log(1 - tanh(u_i)^2), the last term as 2 (log 2 - u - softplus(-2 u)), exact for large u.
         """
-        mean, log_std = self.net(params, observations).chunk(2, -1)
-        log_std = (log_std + self.log_std_offset).clamp(self.log_std_min, self.log_std_max)
+        mean, log_std = self._normal(params, observations)
         u = mean + log_std.exp() * noise
+        return u.tanh(), self._log_density(u, noise, log_std)
+
+    def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-density of `actions` [P, B, act] given `observations` [P, B, obs]: [P, B]. Entries beyond 1 - EDGE count as there."""
+        mean, log_std = self._normal(params, observations)
+        u = actions.clamp(EDGE - 1, 1 - EDGE).atanh()
+        return self._log_density(u, (u - mean) * (-log_std).exp(), log_std)
+
+    def _normal(self, params: Params, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log_std [P, B, act] of u."""
+        mean, log_std = self.net(params, observations).chunk(2, -1)
+        return mean, (log_std + self.log_std_offset).clamp(self.log_std_min, self.log_std_max)
+
+    @staticmethod
+    def _log_density(u: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
+        """log pi(tanh(u)) [P, B], where u = mean + exp(log_std) * noise."""
         log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
-        return u.tanh(), (log_normal - 2 * (math.log(2) - u - F.softplus(-2 * u))).sum(-1)
+        return (log_normal - 2 * (math.log(2) - u - F.softplus(-2 * u))).sum(-1)
 
 
 class Actor(Enum):

@@ -75,6 +75,18 @@ class Trajectories:
             sha.update(f"num_actions{self.num_actions}".encode())
         return sha.hexdigest()
 
+    def steps_of(self, episodes: Tensor) -> Tensor:
+        """The steps of the episodes `episodes` [M], one episode after another."""
+        lengths = self.lengths[episodes]
+        first = (self.offsets[episodes] - lengths.cumsum(0) + lengths).repeat_interleave(lengths)
+        return first + torch.arange(len(first), device=first.device)
+
+    def only(self, episodes: Tensor) -> Trajectories:
+        """The episodes `episodes` [M], in that order."""
+        steps, ends = self.steps_of(episodes), self.lengths[episodes].cumsum(0)
+        arrays = {name: getattr(self, name)[steps] for name in TENSORS if name != "offsets"}
+        return Trajectories(**arrays, offsets=torch.cat([torch.zeros_like(ends[:1]), ends]), num_actions=self.num_actions)
+
     def to(self, device: torch.device | str) -> Trajectories:
         """The data on `device`; the same object if they are there, with its memory maps and cached properties."""
         if self.rewards.device == torch.device(device):

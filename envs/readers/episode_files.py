@@ -31,6 +31,10 @@ class Arrays(NamedTuple):
     truncations: np.ndarray
 
 
+class AbsentError(DataError):
+    """An array that an episode does not have."""
+
+
 def damaged(dataset: str, folder: Path, file: str, reason: object) -> DataError:
     """The error for a file of `dataset` that cannot be used."""
     return DataError(f"{dataset}: cannot be read ({file}: {first_line(reason)}); remove {folder} and {GET_AGAIN}")
@@ -115,6 +119,18 @@ class EpisodeFiles(ABC):
         """Rewards [T] of an episode, without reading the rest of it."""
         return _checked(self.where(episode), "rewards", self._columns(episode)("rewards", None), int(self.lengths[episode]), ())
 
+    def info(self, episode: int, name: str) -> np.ndarray:
+        """Info `name` [T] of an episode, one finite number a step. Raises DataError if the episode has none."""
+        where, info = self.where(episode), f"infos/{name}"
+        try:
+            column = self._columns(episode)(info, None)
+        except AbsentError:
+            raise DataError(f"{where}: states no {info}") from None
+        found = _checked(where, info, column, int(self.lengths[episode]), ())
+        if not np.isfinite(found).all():
+            raise DataError(f"{where}, step {int((~np.isfinite(found)).argmax())}: {info} is not finite")
+        return found
+
     def returns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Raw return of each episode [E] float64 as `Trajectories` has it, length [E], and its rounding error [E] at most."""
         rewards = (self.rewards(episode).astype(np.float32).astype(np.float64) for episode in range(len(self.lengths)))
@@ -136,8 +152,8 @@ class EpisodeFiles(ABC):
     def _damaged(self, file: str, reason: object) -> DataError:
         return damaged(self.dataset, self.folder, file, reason)
 
-    def _absent(self, episode: int, name: str, file: str) -> DataError:
-        return DataError(f"{self.where(episode)}: no array '{name}' in {file}; remove {self.folder} and {GET_AGAIN}")
+    def _absent(self, episode: int, name: str, file: str) -> AbsentError:
+        return AbsentError(f"{self.where(episode)}: no array '{name}' in {file}; remove {self.folder} and {GET_AGAIN}")
 
     @staticmethod
     def _part(name: str | int) -> str:

@@ -143,10 +143,10 @@ def test_returns_are_added_up_in_pieces_that_straddle_episodes(small_data: Traje
 
 
 def test_observations_are_normalised_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    from algos.learner import _normaliser
+    from algos.learner import normaliser
 
     observations = torch.from_numpy(np.random.default_rng(0).normal(1e3, 0.1, (1000, 3)).astype(np.float32))
     monkeypatch.setattr("algos.learner.NORMALISED", 100)
-    mean, scale = _normaliser(observations)
+    mean, scale = normaliser(observations)
     np.testing.assert_allclose(mean, observations.double().mean(0), rtol=1e-7)
     np.testing.assert_allclose(scale, observations.double().std(0, correction=0) + 1e-3, rtol=1e-5)

@@ -72,3 +72,13 @@ def test_bad_data_are_named(change: str, message: str) -> None:
 def test_data_without_an_episode_are_refused() -> None:
     with pytest.raises(DataError, match="no episode"):
         from_episodes([])
+
+
+def test_chosen_episodes_line_up() -> None:
+    """In any order, and repeated."""
+    episodes, chosen = random_episodes(9), [7, 0, 3, 3]
+    data = from_episodes(episodes)
+    assert_lined_up(data.only(torch.tensor(chosen)), [episodes[k] for k in chosen])
+    everything = torch.arange(data.num_steps)
+    steps = torch.cat([everything[int(data.offsets[k]) : int(data.offsets[k + 1])] for k in chosen])
+    assert torch.equal(data.steps_of(torch.tensor(chosen)), steps)
