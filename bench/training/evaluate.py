@@ -10,7 +10,7 @@ import torch
 from algos.base import Algo
 from bench.storage.layout import SUCCESS, Row
 from envs.data.logged_data import LoggedData
-from envs.evaluation.rollout import Evaluator, Returns, episode_seeds
+from envs.evaluation.rollout import Evaluator, Moments, Returns, episode_seeds
 
 ENVIRONMENTS = 64  # at most, side by side; at least one for each member
 
@@ -39,7 +39,7 @@ def play(
     rounds = -(-episodes // side_by_side)
     seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # the surplus of the last round is dropped below
 
-    def act(observations: np.ndarray) -> np.ndarray:
+    def act(observations: np.ndarray, _: Moments) -> np.ndarray:
         batch = torch.from_numpy(observations).to(device).view(members, side_by_side, -1)
         return data.to_env(np.nan_to_num(algo.act(batch).flatten(0, 1).cpu().numpy()))  # environments may refuse NaN
 

@@ -17,7 +17,7 @@ from envs.data.logged_data import LoggedData
 from envs.data.minari_root import datasets_root
 from envs.data.references import Reference
 from envs.errors import DataError
-from envs.evaluation.rollout import Evaluator
+from envs.evaluation.rollout import Evaluator, Moments
 from envs.files import write_json
 from envs.untrusted import read_json
 
@@ -69,7 +69,7 @@ def random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:
     """Raw returns [EPISODES] of the random policy, whose actions are uniform within the bounds."""
     rng = np.random.Generator(np.random.PCG64(SEED))
 
-    def act(observations: np.ndarray) -> np.ndarray:
+    def act(observations: np.ndarray, _: Moments) -> np.ndarray:
         return data.units.random(rng, len(observations))
 
     return environments.run(act, np.arange(SEED, SEED + EPISODES).reshape(ENVIRONMENTS, -1)).returns.ravel()

@@ -40,6 +40,20 @@ class Returns(NamedTuple):
     successes: np.ndarray
 
 
+class Moments(NamedTuple):
+    """Seed and step number of the running episode of every environment, each [environments] int64; the first step is number 0.
+
+    A random number that is a function of both does not depend on how episodes are divided among environments.
+    """
+
+    seeds: np.ndarray
+    steps: np.ndarray
+
+
+Act = Callable[[np.ndarray, Moments], np.ndarray]
+"""Maps observations [environments, obs] float32 and their moments to actions [environments, act] in the environment's units."""
+
+
 def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarray:
     """Environment seeds [len(seeds), episodes] for the evaluation of members `seeds` after `update` updates.
 
@@ -84,16 +98,11 @@ class Evaluator:
                 self._pipes.append(ours)
                 self._processes.append(process)
 
-    def run(
-        self,
-        act: Callable[[np.ndarray], np.ndarray],
-        seeds: np.ndarray,
-        on_step: Callable[[], None] = lambda: None,
-    ) -> Returns:
+    def run(self, act: Act, seeds: np.ndarray, on_step: Callable[[], None] = lambda: None) -> Returns:
         """Play `seeds` [environments, episodes], row i in environment i, one after another.
 
-        act: maps observations [environments, obs] float32 to actions [environments, act] in the environment's units; rows of finished
-        environments are ignored. on_step: called after each step. Raises DataError if an environment fails.
+        act: chooses the actions; rows of finished environments are ignored. on_step: called after each step. Raises DataError if an
+        environment fails.
         """
         assert self.between_episodes, "an earlier run was interrupted: its answers are still on their way"
         self.between_episodes = False
@@ -103,13 +112,17 @@ class Evaluator:
         for pipe, rows in busy:
             self._exchange(pipe, partial(pipe.send, ("start", [seeds[row].tolist() for row in rows])))
         observations: np.ndarray | None = None
+        episode, steps = np.zeros(len(seeds), np.int64), np.full(len(seeds), -1)
         while busy:
             running = []
             for pipe, rows in busy:
-                received, results = self._exchange(pipe, pipe.recv)
+                received, ended, results = self._exchange(pipe, pipe.recv)
                 if observations is None:
                     observations = np.zeros((len(seeds), received.shape[1]), np.float32)
                 observations[rows] = received
+                steps[rows] += 1
+                steps[rows[ended]] = 0
+                episode[rows[ended]] += 1
                 if results is None:
                     running.append((pipe, rows))
                 else:
@@ -117,7 +130,8 @@ class Evaluator:
             busy = running
             if busy:
                 assert observations is not None
-                actions = act(observations)
+                current = seeds[np.arange(len(seeds)), np.minimum(episode, seeds.shape[1] - 1)]
+                actions = act(observations, Moments(current, steps.copy()))
                 for pipe, rows in busy:
                     self._exchange(pipe, partial(pipe.send, ("step", actions[rows])))
             on_step()

@@ -59,8 +59,9 @@ class Slots:
         self.env_spec = env_spec
         self.all: list[Slot] = []
 
-    def answer(self, command: str, payload: Any) -> tuple[np.ndarray, Any]:
+    def answer(self, command: str, payload: Any) -> tuple[np.ndarray, list[int], Any]:
         """The answer to a message of `work`."""
+        ended = []
         if command == "start":
             while len(self.all) < len(payload):
                 self.all.append(Slot(self.env_spec))
@@ -70,9 +71,12 @@ class Slots:
         else:
             for i, slot in enumerate(self.active):
                 if slot.running:
+                    played = len(slot.results)
                     self.observations[i] = slot.step(payload[i])
+                    if len(slot.results) > played:
+                        ended.append(i)
         running = any(slot.running for slot in self.active)
-        return self.observations, None if running else [slot.results for slot in self.active]
+        return self.observations, ended, None if running else [slot.results for slot in self.active]
 
     def close(self) -> None:
         """Close the environments; their errors no longer matter."""
@@ -86,19 +90,19 @@ def work(pipe: Connection, env_spec: str) -> None:
     """Serve `pipe` until it closes, or an environment fails.
 
     ("start", seeds of each slot) begins episodes, ("step", actions [slots, act]) continues the running ones. The answer is
-    (observations [slots, obs], None), with the (return, length, success) of every episode in place of None after the last one, or
-    (error message, None).
+    (observations [slots, obs], slots whose episode ended, None), with the (return, length, success) of every episode in place of None
+    after the last one, or (error message, [], None).
     """
     ignore_signals()  # this process ends with its pipe
     slots, failed = Slots(env_spec), False
     with suppress(EOFError, ConnectionError):  # the main process has closed the pipe
         while not failed:
             command, payload = pipe.recv()
-            answer: tuple[Any, Any]
+            answer: tuple[Any, list[int], Any]
             try:
                 answer = slots.answer(command, payload)
             except BaseException as error:  # of any environment, which may also call exit()
-                answer, failed = (message_of(error), None), True
+                answer, failed = (message_of(error), [], None), True
             pipe.send(answer)
     slots.close()
 

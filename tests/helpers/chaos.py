@@ -70,12 +70,13 @@ class InProcess:
         self.spec = env_spec
         self.slots: list[worker.Slot] = []
 
-    def run(self, act: Callable[[np.ndarray], np.ndarray], seeds: np.ndarray, on_step: Callable[[], None]) -> rollout.Returns:
+    def run(self, act: rollout.Act, seeds: np.ndarray, on_step: Callable[[], None]) -> rollout.Returns:
         self.slots += [worker.Slot(self.spec) for _ in range(len(seeds) - len(self.slots))]
         active = self.slots[: len(seeds)]
         observations = np.stack([slot.start(row.tolist()) for slot, row in zip(active, seeds, strict=True)]).astype(np.float32)
         while any(slot.running for slot in active):
-            actions = act(observations)
+            current = [row[min(len(slot.results), len(row) - 1)] for slot, row in zip(active, seeds, strict=True)]
+            actions = act(observations, rollout.Moments(np.array(current), np.array([slot.length for slot in active])))
             for i, slot in enumerate(active):
                 if slot.running:
                     observations[i] = slot.step(actions[i])

@@ -31,7 +31,7 @@ def test_numbers_of_discrete_actions_start_where_the_environments_do(start: int)
         logged = data.to_env(data.trajectories.actions[:4].numpy())
         assert logged.tolist() == [start + 2] * 4
         with Evaluator(data.env_spec, 1) as environments:
-            played = environments.run(lambda _, logged=logged: logged, np.arange(4)[:, None])
+            played = environments.run(lambda *_, logged=logged: logged, np.arange(4)[:, None])
             assert played.returns.ravel().tolist() == [5.0] * 4
             assert 0.8 < random_returns(data, environments).mean() < 2.6  # 5 / 3
 
@@ -63,7 +63,7 @@ def test_every_logged_action_is_played_again(box: dict[str, Any]) -> None:
     np.testing.assert_allclose(played.sum(1, dtype=np.float64), recorded, atol=0 if data.units.whole else 5e-3, rtol=1e-6)
     with Evaluator(data.env_spec, 1) as environments:
         for extreme in (-1.0, 1.0):
-            result = environments.run(lambda o, x=extreme: data.to_env(np.full((len(o), 2), x, np.float32)), np.array([[0]]))
+            result = environments.run(lambda o, _, x=extreme: data.to_env(np.full((len(o), 2), x, np.float32)), np.array([[0]]))
             expected = toys.STEPS * np.sum(np.asarray(box["low" if extreme < 0 else "high"], space.dtype), dtype=np.float64)
             assert float(result.returns[0, 0]) == pytest.approx(float(expected), rel=1e-3)
         drawn = random_returns(data, environments)

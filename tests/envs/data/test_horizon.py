@@ -38,7 +38,7 @@ def limit(data: LoggedData) -> int | None:
 def played(data: LoggedData, episodes: int = 2) -> list[int]:
     """Lengths of episodes of action 0."""
     with Evaluator(data.env_spec, 1) as environments:
-        return environments.run(lambda o: data.to_env(np.zeros((len(o), 1), np.float32)), np.arange(episodes)[None]).lengths[0].tolist()
+        return environments.run(lambda o, _: data.to_env(np.zeros((len(o), 1), np.float32)), np.arange(episodes)[None]).lengths[0].tolist()
 
 
 def test_minaris_pen_is_evaluated_over_the_100_steps_of_its_scores() -> None:
@@ -52,7 +52,7 @@ def test_minaris_pen_is_evaluated_over_the_100_steps_of_its_scores() -> None:
     assert data.remarks == "evaluated over 100 steps, its stated time limit (AdroitHandPen-v1 has 200)"
     assert limit(load("D4RL/pen/human-v2")) == 100  # from the cache
     with Evaluator(data.env_spec, 1) as environments:
-        assert environments.run(lambda o: np.zeros((len(o), 24), np.float32), np.array([[0]])).lengths.tolist() == [[100]]
+        assert environments.run(lambda o, _: np.zeros((len(o), 24), np.float32), np.array([[0]])).lengths.tolist() == [[100]]
 
 
 def load_folder(dataset: str) -> str:
@@ -110,7 +110,7 @@ def test_an_environment_that_never_ends_has_a_limit_in_any_case() -> None:
     assert (LIMIT, limit(data)) == (1000, 1000)
     assert "Endless-v0 states no max_episode_steps" in data.remarks
     with Evaluator(toys.spec("Endless").to_json(), 1) as environments:  # a specification that no data set has passed on
-        assert environments.run(lambda o: np.zeros((len(o), 1), np.float32), np.array([[0]])).lengths.tolist() == [[LIMIT]]
+        assert environments.run(lambda o, _: np.zeros((len(o), 1), np.float32), np.array([[0]])).lengths.tolist() == [[LIMIT]]
 
 
 def test_the_limit_can_be_set_and_scores_of_another_are_not_shown() -> None:

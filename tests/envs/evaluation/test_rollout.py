@@ -10,7 +10,7 @@ import pytest
 
 from bench.training.shared import Shared
 from envs.errors import DataError
-from envs.evaluation.rollout import Evaluator, episode_seeds
+from envs.evaluation.rollout import Evaluator, Moments, episode_seeds
 
 ENV = "InvertedPendulum-v5"
 
@@ -19,7 +19,7 @@ def spec(env_id: str = ENV) -> str:
     return gymnasium.spec(env_id).to_json()
 
 
-def act(observations: np.ndarray) -> np.ndarray:
+def act(observations: np.ndarray, _: Moments | None = None) -> np.ndarray:
     """A policy whose episodes have very different lengths."""
     return np.clip(30 * observations[:, 1:2] + 3 * observations[:, 3:4] + 0.2 * np.sign(observations[:, :1]), -3, 3)
 
@@ -49,6 +49,26 @@ def test_equals_a_plain_loop_for_any_number_of_processes(workers: int) -> None:
     np.testing.assert_array_equal(again.lengths, lengths[:2])
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_moments_are_the_seed_and_the_step_of_every_episode(workers: int) -> None:
+    seeds = episode_seeds([0, 1], 100, 6).reshape(4, 3)
+    seen: list[Moments] = []
+
+    def noting(observations: np.ndarray, moments: Moments) -> np.ndarray:
+        seen.append(moments)
+        return act(observations)
+
+    with Evaluator(spec(), workers) as evaluator:
+        for part in (seeds, seeds[:2]):
+            seen.clear()
+            played = evaluator.run(noting, part)
+            now, steps = (np.stack(rows) for rows in zip(*seen, strict=True))
+            for k, row in enumerate(played.lengths):
+                np.testing.assert_array_equal(now[: row.sum(), k], np.repeat(part[k], row))
+                np.testing.assert_array_equal(steps[: row.sum(), k], np.concatenate([np.arange(n) for n in row]))
+    assert (now.dtype, steps.dtype) == (np.int64, np.int64)
+
+
 def test_short_episodes_are_not_favoured() -> None:
     """The planned episodes count, not the first ones to finish."""
     seeds = np.arange(20).reshape(2, 10)
@@ -67,7 +87,7 @@ def test_seeds_depend_on_member_update_and_episode_alone() -> None:
 
 def test_an_environment_that_fails_is_reported() -> None:
     with Evaluator(spec(), 1) as evaluator, pytest.raises(DataError, match="an environment failed"):
-        evaluator.run(lambda observations: np.zeros((len(observations), 7)), np.array([[1]]))
+        evaluator.run(lambda observations, _: np.zeros((len(observations), 7)), np.array([[1]]))
 
 
 def _leave_environments_open() -> None:
@@ -104,7 +124,7 @@ def test_environments_in_the_middle_of_episodes_are_not_used_again() -> None:
     with Shared() as shared:
         evaluator = shared.evaluator(spec(), 1)
         with pytest.raises(ZeroDivisionError):
-            evaluator.run(lambda observations: 1 / 0, np.array([[1]]))  # type: ignore[arg-type, return-value]
+            evaluator.run(lambda *_: 1 / 0, np.array([[1]]))  # type: ignore[arg-type, return-value]
         fresh = shared.evaluator(spec(), 1)
         assert fresh is not evaluator
         fresh.run(act, np.array([[1]]))

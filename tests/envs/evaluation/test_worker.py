@@ -77,5 +77,5 @@ def test_an_error_of_an_environment_is_one_line(
     assert len(pipe.answers) == room
     if room == 2:
         assert pipe.answers[1][0].startswith(message)
-        assert pipe.answers[1][1] is None
+        assert pipe.answers[1][1:] == ([], None)
     assert capfd.readouterr() == ("", "")

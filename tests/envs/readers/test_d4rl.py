@@ -172,7 +172,7 @@ def test_ants_contact_forces_are_0_in_evaluation_where_they_are_in_the_file(tmp_
     assert ("with contact forces of 0, as in the file" in data.note) == (forces == 0)
     played = []
     with Evaluator(data.env_spec, 1) as environments:
-        environments.run(lambda o: (played.append(o.copy()), np.zeros((len(o), 8), np.float32))[1], np.array([[0]]))
+        environments.run(lambda o, _: (played.append(o.copy()), np.zeros((len(o), 8), np.float32))[1], np.array([[0]]))
     seen = np.concatenate(played)
     assert seen.shape[1] == 111
     assert bool(seen[:, 27:].any()) == (forces != 0)

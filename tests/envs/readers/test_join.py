@@ -278,7 +278,7 @@ def test_blackjack_is_read_and_played():
     assert data.observation_width == 32 + 11 + 2
     assert data.trajectories.observations.sum(1).unique().tolist() == [3.0]
     with Evaluator(data.env_spec, 1) as environments:
-        played = environments.run(lambda o: np.zeros(len(o), np.int64), np.arange(20).reshape(4, 5))
+        played = environments.run(lambda o, _: np.zeros(len(o), np.int64), np.arange(20).reshape(4, 5))
     assert set(played.returns.ravel().tolist()) <= {-1.0, 0.0, 1.0, 1.5}
 
 

@@ -17,7 +17,7 @@ from envs.data.logged_data import differences_between
 from envs.data.references import Reference
 from envs.errors import DataError
 from envs.evaluation.measured_reference import measured_reference, random_returns
-from envs.evaluation.rollout import Evaluator
+from envs.evaluation.rollout import Evaluator, Moments
 from envs.readers.arrays import data_from_arrays
 from envs.readers.load import load
 from tests.helpers import toys
@@ -98,7 +98,7 @@ def returns(env_spec: str, units: Any, unit_action: float, times: int = 1) -> li
     """Returns of `times` evaluations of the same episode in one process, every action the same."""
     with Evaluator(env_spec, workers=1) as environments:
 
-        def act(observations: np.ndarray) -> np.ndarray:
+        def act(observations: np.ndarray, _: Moments) -> np.ndarray:
             return units.to_env(np.full((len(observations), 1), unit_action, np.float32))
 
         return [float(environments.run(act, np.array([[0]])).returns[0, 0]) for _ in range(times)]
