@@ -103,6 +103,20 @@ class Weighting:
         require(self.refresh_every > 0, f"{key}.refresh_every", self.refresh_every, "a positive number")
 
 
+def ratio_weights(
+    weighting: Weighting, log_ratio: Tensor, base: Tensor, temperature: Tensor, minimum: Tensor, maximum: Tensor, floor: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Weights [P, E] from log-ratios [P, E] by the kind and rule of `weighting`, and the temperature [P] that gave them.
+
+    `base` [P, E] and `floor` [P] as in `tempered_weights`; the other settings [P]. A log-ratio is that of a step, or a trajectory's mean.
+    """
+    if weighting.rule is Rule.tempered:
+        return tempered_weights(log_ratio, base, temperature, floor)
+    if weighting.kind is Kind.step:
+        return step_weights(log_ratio, temperature, minimum, maximum), temperature
+    return trajectory_weights(log_ratio, temperature, maximum), temperature
+
+
 @dataclass
 class StepLikelihood:
     """Log-likelihoods of logged actions under a policy."""
@@ -198,12 +212,8 @@ class StepWeights:
         return self._weights(means, self.base.expand_as(means))
 
     def _weights(self, log_ratio: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights [P, E] from log-ratios by the rule, and the temperature [P] that gave them; `base` [P, E] as in `tempered_weights`."""
-        if self.tempered:
-            return tempered_weights(log_ratio, base, self.temperature, self.floor)
-        if self.kind is Kind.step:
-            return step_weights(log_ratio, self.temperature, self.minimum, self.maximum), self.temperature
-        return trajectory_weights(log_ratio, self.temperature, self.maximum), self.temperature
+        """`ratio_weights` with the members' own settings."""
+        return ratio_weights(self.weighting, log_ratio, base, self.temperature, self.minimum, self.maximum, self.floor)
 
     @torch.no_grad()
     def __call__(self, state: State, batch: Batch) -> Tensor:
