@@ -19,7 +19,7 @@ from torch import Tensor
 from algos.base import Episodes
 from algos.batches.returns import lambda_returns
 from algos.batches.sampling import BatchStream, LengthWeighting, Sampler
-from algos.errors import require, require_positive, require_share
+from algos.errors import require
 from algos.estimators.policies import Choices, encoded
 from algos.importance import CHUNK
 from algos.learner import normaliser
@@ -42,10 +42,12 @@ class FittedQConfig:
     seed: int = 0  # of initial parameters and batches
 
     def check(self, key: str) -> None:
-        """Raise ConfigError for a value that cannot be used."""
-        require_positive(self, key, "updates", "batch_size", "learning_rate")
-        require_share(self, key, "target_rate", "discount")
-        require(self.seed >= 0, f"{key}.seed", self.seed, "a number of at least 0")
+        """Raise ConfigError for a value that cannot be used; `key` is the beginning of the names of the settings."""
+        for name in ("updates", "batch_size", "learning_rate"):
+            require(0 < getattr(self, name) < float("inf"), f"{key}{name}", getattr(self, name), "a positive number")
+        for name in ("target_rate", "discount"):
+            require(0 < getattr(self, name) <= 1, f"{key}{name}", getattr(self, name), "a number above 0, at most 1")
+        require(self.seed >= 0, f"{key}seed", self.seed, "a number of at least 0")
 
 
 class FittedQ:

@@ -68,5 +68,5 @@ def test_values_stay_in_the_range_of_the_rewards() -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("updates", 0), ("discount", 0.0), ("discount", 1.5), ("target_rate", 2.0), ("seed", -1)])
 def test_refused_settings(key: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=f"fqe.{key} = {value}: expected"):
-        replace(SETTINGS, **{key: value}).check("fqe")
+    with pytest.raises(ConfigError, match=f"--{key} = {value}: expected"):
+        replace(SETTINGS, **{key: value}).check("--")

@@ -1,0 +1,1 @@
+"""The choice of a policy without the environment: estimates from logged data, and how well they rank policies of known returns."""
