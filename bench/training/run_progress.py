@@ -29,6 +29,7 @@ from bench.training.weight_check import WeightCheck, check_weights
 from envs.data.logged_data import LoggedData
 from envs.data.references import Reference
 from envs.evaluation.rollout import Returns
+from envs.evaluation.stepper import stepper_of
 from envs.revision import code_revision
 
 
@@ -141,6 +142,7 @@ class RunInProgress:
             "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
             "format": FORMAT, "pi_ref_digest": self.folder.identity[2], "code_revision": code_revision(),
             "precision": precision_on(algo.device, config.trainer.precision), "parameters": algo.parameters,
+            "stepper": stepper_of(data.env_spec) if data.env_spec else None,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
             "default_updates": base.get("algo.updates"),
             "defaults": {key: default for key, default, _ in difference(tree, base)} if base else None,

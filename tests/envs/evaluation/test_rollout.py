@@ -112,7 +112,7 @@ def test_a_process_that_leaves_environments_open_ends() -> None:
 def test_a_process_that_is_killed_is_reported() -> None:
     with Evaluator(spec(), 1) as evaluator:
         evaluator.run(act, np.array([[1]]))
-        (process,) = evaluator._processes
+        (process,) = evaluator._engine._processes
         process.kill()
         process.join()
         with pytest.raises(DataError, match=r"ended unexpectedly \(killed by SIGKILL; out of memory\?\)"):

@@ -1,0 +1,72 @@
+"""The choice between threads and processes for an environment."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from envs.data.environments import make
+from envs.data.horizon import LIMIT, limit_of, limited
+from envs.evaluation.episodes import Moments
+from envs.evaluation.known import known_task, made_as_known
+from envs.evaluation.locomotion import Locomotion
+from envs.evaluation.threads import Threads
+
+CHECKED = 4  # steps of the check
+SEEDS = np.array([[1, 2], [3, 4]])  # of its episodes
+
+
+def with_limit(env_spec: str) -> str:
+    """`env_spec` (Gymnasium's JSON), with time limit LIMIT if it has none."""
+    spec = EnvSpec.from_json(env_spec)
+    return limited(spec, LIMIT).to_json() if limit_of(spec) is None else env_spec
+
+
+def stepper_of(env_spec: str) -> str:
+    """The stepper of environment `env_spec` (Gymnasium's JSON): "threads" of this process, with equal results, or "processes"."""
+    return "processes" if task_of(with_limit(env_spec)) is None else "threads"
+
+
+def open_threads(env_spec: str, size: int) -> Threads | None:
+    """Environments of `env_spec`, which has a limit of steps, stepped by `size` threads; None if processes are to step them."""
+    return None if (task := task_of(env_spec)) is None else Threads(make(env_spec), task, size)
+
+
+@lru_cache
+def task_of(env_spec: str) -> type[Locomotion] | None:
+    """The formulas of `env_spec`, which has a limit of steps; None if they are not known or not equal to Gymnasium's here."""
+    spec = EnvSpec.from_json(env_spec)
+    if (task := known_task(spec)) is None:
+        return None
+    env = make(limited(spec, CHECKED).to_json())
+    try:
+        return task if made_as_known(env) and _agrees(env, task) else None
+    finally:
+        env.close()
+
+
+def _agrees(env: Any, task: type[Locomotion]) -> bool:
+    """True if short episodes in threads have the observations, returns and lengths of `env` stepped by Gymnasium, to the bit."""
+    seen: dict[tuple[int, int], np.ndarray] = {}
+    columns = np.arange(env.action_space.shape[0])
+
+    def act(observations: np.ndarray, moments: Moments) -> np.ndarray:
+        seen.update(zip(zip(*map(np.ndarray.tolist, moments), strict=True), observations.copy(), strict=True))
+        angles = np.add.outer(7 * moments.seeds + 3 * moments.steps, columns)
+        return (np.sin(angles) * env.action_space.high).astype(np.float32)
+
+    played = Threads(env, task, 1).run(act, SEEDS, lambda: None)
+    for index, seed in np.ndenumerate(SEEDS):
+        observation, total, step, ended = env.reset(seed=int(seed))[0], 0.0, 0, False
+        while not ended:
+            if not np.array_equal(seen[int(seed), step], observation.astype(np.float32)):
+                return False
+            action = act(observation[None], Moments(np.array([seed]), np.array([step])))[0]
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total, step, ended = total + float(reward), step + 1, terminated or truncated
+        if (total, step) != (played.returns[index], played.lengths[index]):
+            return False
+    return True
