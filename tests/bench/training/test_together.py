@@ -23,7 +23,7 @@ from bench.training.grouping import differing_settings, expanded, max_members, p
 from bench.training.population import run_dir
 from bench.training.run import train_run, train_runs
 from bench.training.shared import Shared
-from envs.evaluation.rollout import Evaluator
+from envs.evaluation.rollout import Evaluator, Moments
 from tests.helpers.runs import assert_same_run
 
 pytestmark = pytest.mark.usefixtures("fresh_data")
@@ -127,8 +127,8 @@ def test_a_run_that_diverges_does_not_stop_another(
     run_of_environments = Evaluator.run
 
     def watched(self: Evaluator, act: Any, *rest: Any) -> Any:
-        def finite(observations: np.ndarray) -> np.ndarray:
-            actions = act(observations)
+        def finite(observations: np.ndarray, moments: Moments) -> np.ndarray:
+            actions = act(observations, moments)
             assert np.isfinite(actions).all(), "an environment would be given actions that are no numbers"
             return actions
 
