@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from algos.base import Episodes
 from algos.errors import ConfigError, require
 
 SUMMED_ROWS = 1 << 20  # rewards summed at once
+ERRORS = 0xE2202  # seed of the errors of `Curation.noise`
 SCORES: dict[str, Callable[[Episodes], Tensor]] = {
     "return": lambda data: data.returns,
     "length": lambda data: data.lengths.double(),
@@ -32,11 +33,18 @@ class Curation:
     percentiles: list[float] = field(default_factory=list)  # nested filters; none: all trajectories
     score: str = "return"  # a key of SCORES
     min_score: float | None = None  # drop trajectories below it in any case
+    noise: float = 0.0  # standard deviation of an error added to every score, in standard deviations of the scores: wrong labels
 
     def check(self, key: str) -> None:
         """Raise ConfigError for a value that cannot be used."""
         check_percentiles(self.percentiles, f"{key}.percentiles")
         require(self.score in SCORES, f"{key}.score", self.score, f"one of {', '.join(SCORES)}")
+        require(0 <= self.noise < float("inf"), f"{key}.noise", self.noise, "a number of at least 0")
+
+    def determinants(self) -> dict[str, Any]:
+        """The settings that the choice depends on; an error that is 0 is none of them."""
+        used = asdict(self) if self.percentiles or self.min_score is not None else {}
+        return {name: value for name, value in used.items() if name != "noise" or value}
 
 
 def check_percentiles(percentiles: Sequence[float], key: str) -> None:
@@ -73,9 +81,17 @@ class Kept(NamedTuple):
         return None
 
 
+def scores_of(data: Episodes, curation: Curation) -> np.ndarray:
+    """The trajectory scores [E] that `curation` filters by: with its error, the same for all members and methods."""
+    scores = SCORES[curation.score](data).cpu().numpy()
+    if not curation.noise:
+        return scores
+    return scores + curation.noise * scores.std() * np.random.Generator(np.random.PCG64(ERRORS)).standard_normal(len(scores))
+
+
 def kept(data: Episodes, curation: Curation) -> Kept:
     """The number of trajectories that each filter of `curation` keeps of `data`. Scores must be finite."""
-    scores = SCORES[curation.score](data).cpu().numpy()
+    scores = scores_of(data, curation)
     found = [best(scores, percentile) for percentile in curation.percentiles]
     low = -np.inf if curation.min_score is None else curation.min_score - rounding(data, curation.score)
     ranks = [len(scores) - _first_rank(len(scores), percentile) for percentile in curation.percentiles]
@@ -85,7 +101,7 @@ def kept(data: Episodes, curation: Curation) -> Kept:
 
 def curate(data: Episodes, curation: Curation) -> Tensor:
     """The curated multiset: episode numbers [M] with repetition, on the device of `data`. Raises ConfigError as `strata` does."""
-    scores = SCORES[curation.score](data).cpu().numpy()
+    scores = scores_of(data, curation)
     low = None if curation.min_score is None else curation.min_score - rounding(data, curation.score)
     return torch.from_numpy(strata(scores, curation.percentiles, low)).to(data.observations.device)
 

@@ -88,10 +88,7 @@ class WeightedBCConfig(MethodConfig):
 
     def determinants(self) -> dict[str, Any]:
         """The settings that the result depends on, without those that this method does not use."""
-        used = super().determinants() | {"weighting": self.weighting.determinants()}
-        if not self.curation.percentiles and self.curation.min_score is None:
-            used["curation"] = {}
-        return used
+        return super().determinants() | {"weighting": self.weighting.determinants(), "curation": self.curation.determinants()}
 
 
 class WeightedBC(GradientLearner):

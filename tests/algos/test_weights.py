@@ -304,3 +304,17 @@ def test_a_learning_rate_of_zero_changes_no_parameter() -> None:
     before, adam = params.clone(), Adam()
     adam.step(params, torch.randn(2, 3), adam.init(params), torch.tensor(0), torch.zeros(2))
     assert torch.equal(params, before)
+
+
+def test_wrong_labels_change_the_choice_the_same_way_each_time(small_data: Trajectories) -> None:
+    right, wrong = Curation([50]), Curation([50], noise=1.0)
+    chosen = curate(small_data, wrong)
+    assert torch.equal(chosen, curate(small_data, wrong))
+    assert not torch.equal(chosen, curate(small_data, right))
+    assert torch.equal(curate(small_data, Curation([50], noise=1e-9)), curate(small_data, right))
+    assert kept(small_data, wrong).kept == [len(chosen)]
+    assert "noise" not in right.determinants()
+    assert wrong.determinants()["noise"] == 1.0
+    assert Curation(noise=1.0).determinants() == {}  # nothing is filtered
+    with pytest.raises(ConfigError, match=r"curation.noise = -1: expected a number of at least 0"):
+        Curation([90], noise=-1).check("curation")

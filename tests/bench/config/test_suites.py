@@ -11,6 +11,7 @@ from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.compose import register
 from bench.config.mistakes import explain
 from bench.config.schema import Config
+from envs.data.selection import parse
 from envs.recorded.recipes import recipes
 from tests.helpers.learners import configured
 from tests.helpers.paths import CONF
@@ -29,6 +30,11 @@ def jobs(suite: str) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_job_of_a_suite_can_be_configured(suite: str) -> None:
     methods, datasets = jobs(suite)
+    if suite == "kitchen-d4rl":  # downloaded data, with a pi_ref from a set of its own
+        parts = [part for dataset in datasets for part in parse(dataset.strip("'"))]
+        assert {part.dataset for part in parts} == {f"D4RL/kitchen/{quality}-v2" for quality in ("complete", "mixed")}
+        assert all(configured(m, f"suite={suite}").needs_pi_ref for m in methods)
+        return
     assert set(datasets) <= recipes().keys()
     needs_pi_ref = []
     for method in methods:

@@ -1,0 +1,182 @@
+"""Studies made of runs: trained by the ordinary runner, read by the ordinary reader, kept as rows.
+
+A study declares cases. Their runs are in OUT/NAME/runs: resumed, skipped when finished, joined into populations like any other. rows.csv
+has a row for each case and seed. Rows of earlier calls are kept while a declared case has their `protocol`, so that a long study can be
+done data set by data set, on several days or machines.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.config.compose import compose
+from bench.config.schema import Config
+from bench.errors import DataError, RunError, first_line
+from bench.results.episodes import failures_as_random, reference_of
+from bench.results.runs import open_run, read_curve
+from bench.storage.layout import Row, digest_of
+from bench.storage.rundir import FORMAT, read_csv, settings_hash
+from bench.studies.study import ROWS, Options, write_rows
+from bench.training.grouping import max_members, population_key, split
+from bench.training.population import run_dir
+from bench.training.progress import JobCounter
+from bench.training.run import train_runs
+from bench.training.shared import Shared
+
+VALUES = ("score", "return", "weight_ess", "weight_clipped", "weight_temperature")
+"""Columns of results, one value a seed: the mean over the final episodes, and the importance weights after the last update."""
+OF_CURVE = {"weight_ess": "weight_ess_share", "weight_clipped": "weight_clipped_share", "weight_temperature": "weight_temperature"}
+PROTOCOL = ("seeds=10", "eval.final_episodes=50", "eval.episodes=1", "eval.every=1000000", "finetune.learning_rate=4e-4")
+"""Settings of all studies: no evaluation before the last, and ten times the paper's learning rate of fine-tuning, because batches hold
+transitions, not whole trajectories."""
+
+
+class Case(NamedTuple):
+    """A run of a study: its configuration and the labels of its rows by column.
+
+    shard: the data set that `--only` names it by, "" for its own. own: a function that trains and plays it, for what the runner cannot do:
+    VALUES by seed.
+    """
+
+    config: Config
+    labels: dict[str, Any]
+    shard: str = ""
+    own: Callable[[Config, Shared], dict[int, dict[str, float]]] | None = None
+
+
+class Measured(NamedTuple):
+    """The result of a seed: VALUES over `episodes` final episodes."""
+
+    episodes: int
+    values: dict[str, float]
+
+
+Known = dict[tuple[str, int], Measured]
+"""Results by protocol and seed."""
+
+
+def configured(*overrides: str) -> Config:
+    """The configuration of a case: PROTOCOL and `overrides`, in the grammar of the command line."""
+    return compose([*PROTOCOL, *overrides])
+
+
+def on(datasets: Iterable[str], cases: Sequence[Case]) -> list[Case]:
+    """`cases` on each of `datasets`."""
+    return [case._replace(config=replace(case.config, dataset=dataset)) for dataset in datasets for case in cases]
+
+
+def results(study: str, cases: Sequence[Case], options: Options) -> list[Row]:
+    """The rows of `cases` that have been computed, after training those of the data set `options.only` (None: of all) that are missing.
+
+    A row: dataset, the labels, seed, episodes, VALUES, protocol. rows.csv is written after every population. Raises RunError if there are
+    no rows, and the errors of `train_runs`.
+    """
+    cases = [case._replace(config=_sized(case.config, study, options)) for case in cases]
+    path = options.out / study / ROWS
+    known = _kept(path, set(map(protocol, cases)))
+    chosen = [case for case in cases if options.train and options.only in (None, case.shard or case.config.dataset)]
+    missing = [case for case in chosen if not _has(known, case)]
+    jobs = JobCounter(len(missing))
+    with Shared() as shared:
+        for group in _groups(missing):
+            if group[0].own is None:
+                train_runs([case.config for case in group], shared, jobs=jobs)
+            for case in group:
+                found = _read(case.config, shared) if case.own is None else case.own(case.config, shared)
+                known |= {(protocol(case), seed): _measured(case, values) for seed, values in found.items()}
+            write_rows(path, _rows(cases, known))
+    if not (rows := _rows(cases, known)):
+        raise RunError(f"{path}: no rows yet; run python -m bench study {study} without --no-runs")
+    return rows
+
+
+def protocol(case: Case) -> str:
+    """A digest of all that determines a seed's result but the number of its episodes: method, pi_ref, data set, evaluation, format."""
+    config, own = case.config, case.own and case.own.__name__
+    evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "max_episode_steps")}
+    return digest_of((FORMAT, settings_hash(config), config.dataset, evaluation, config.env, *([own] if own else [])))
+
+
+def _groups(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """Neighbours that are trained as one population."""
+    for (own, _), similar in groupby(cases, lambda case: (case.own, population_key(case.config))):
+        by_config = {id(case.config): case for case in similar}
+        size = 1 if own else max_members(cases[0].config)
+        yield from ([by_config[id(config)] for config in part] for part in split([c.config for c in by_config.values()], size))
+
+
+def _sized(config: Config, study: str, options: Options) -> Config:
+    """`config` in the study's folder, with the seeds and episodes that `options` name; the size of a test if they are `toy`."""
+    if options.toy:
+        algo = replace(config.algo, updates=20, hidden=[8])
+        pi_ref = replace(config.pi_ref, updates=20)
+        trainer, evaluation = replace(config.trainer, processes=1), replace(config.eval, final_episodes=2, workers=1)
+        config = replace(config, algo=algo, pi_ref=pi_ref, trainer=trainer, eval=evaluation, seeds=[0, 1])
+    seeds = config.seeds if options.seeds is None else list(range(options.seeds))
+    evaluation = config.eval if options.episodes is None else replace(config.eval, final_episodes=options.episodes)
+    return replace(config, suite=study, results_dir=str(options.out), seeds=seeds, eval=evaluation)
+
+
+def _has(known: Known, case: Case) -> bool:
+    """True if every seed of `case` is known from at least its number of episodes."""
+    found = [known.get((protocol(case), seed)) for seed in case.config.seeds]
+    return all(seed is not None and seed.episodes >= case.config.eval.final_episodes for seed in found)
+
+
+def _read(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
+    """VALUES by seed of a trained run, seeds that portions of it hold included."""
+    folder = run_dir(config, shared)
+    found: dict[int, dict[str, float]] = {}
+    paths = dict.fromkeys(config.seeds, folder.path) if folder.finished else folder.portions()
+    for path in dict.fromkeys(paths[seed] for seed in config.seeds):
+        record, episodes = open_run(path)
+        last = failures_as_random(record, episodes[episodes["update"] == record["updates"]])
+        curve, reference = read_curve(path), reference_of(record)
+        ended = curve[curve["update"] == record["updates"]].set_index("seed")
+        for seed in (s for s in config.seeds if paths[s] == path):
+            returned = float(last.loc[last["seed"] == seed, "return"].mean())
+            found[seed] = {"score": np.nan if reference is None else float(reference.score(np.asarray(returned))), "return": returned}
+            found[seed] |= {name: float(ended.at[seed, column]) for name, column in OF_CURVE.items() if column in ended}
+    return found
+
+
+def _measured(case: Case, values: Mapping[str, float]) -> Measured:
+    """`values` with the six digits that they are read back with."""
+    return Measured(case.config.eval.final_episodes, {name: float(f"{values.get(name, np.nan):.6g}") for name in VALUES})
+
+
+def _rows(cases: Sequence[Case], known: Known) -> list[Row]:
+    """A row for each case and seed that is known; two cases may be the same run."""
+    found = []
+    for case in cases:
+        name = protocol(case)
+        for seed in sorted(s for p, s in known if p == name):
+            episodes, values = known[name, seed]
+            found.append({"dataset": case.config.dataset, **case.labels, "seed": seed, "episodes": episodes, **values, "protocol": name})
+    return found
+
+
+def _kept(path: Path, protocols: Container[str]) -> Known:
+    """The values of the table at `path` that have one of `protocols`. Raises RunError for a damaged table."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = read_csv(path)
+        known = {
+            (row["protocol"], int(row["seed"])): Measured(int(row["episodes"]), {name: float(row.get(name) or "nan") for name in VALUES})
+            for row in rows
+            if row["protocol"] in protocols
+        }
+    except (DataError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise RunError(f"{path}: cannot be read as rows of a study ({first_line(error)}); move it away to begin anew") from error
+    if others := sum(row["protocol"] not in protocols for row in rows):
+        print(f"{path}: {others} rows of other settings are dropped", file=sys.stderr, flush=True)
+    return known
