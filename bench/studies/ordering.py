@@ -19,7 +19,7 @@ from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
 from envs.recorded.recipes import recipes
 
-METHODS = ("bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "dft")  # bc first: its policy is the pi_ref of the others
+METHODS = ("bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "filtered_bc", "dft")  # bc first: its policy is the pi_ref of the others
 CLAIMS = (
     Claim("filtered_bc", "bc"), Claim("sft", "bc"), Claim("sft", "filtered_bc", equal=True),
     Claim("sft_q", "bc"), Claim("sft_q", "filtered_bc"), Claim("sft_q", "sft"),
