@@ -18,11 +18,12 @@ ACTIONS = {"score": "mean action", "score_sampled": "sampled actions"}
 
 
 class Claim(NamedTuple):
-    """P(a run of `better` scores above one of `worse`) > 1/2; with `equal`, no difference is claimed."""
+    """P(a run of `better` scores above one of `worse`) > 1/2; with `equal`, no difference is claimed. source: the origin of the claim."""
 
     better: str
     worse: str
     equal: bool = False
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{NAMES.get(self.better, self.better)} {'is as good as' if self.equal else 'beats'} {NAMES.get(self.worse, self.worse)}"
@@ -52,6 +53,16 @@ class Tested(NamedTuple):
             return "no difference is seen"
         better, equal = low > 0.5, self.claim.equal
         return ("the first is better" if better else "the second is better") if equal else "holds" if better else "the opposite is seen"
+
+    @property
+    def contradicted(self) -> bool:
+        """True if the interval excludes what is claimed."""
+        return self.finding in ("the opposite is seen", "the first is better", "the second is better")
+
+    @property
+    def supported(self) -> bool:
+        """True if the claim holds; a claim of equality, if no difference is seen."""
+        return self.finding == ("no difference is seen" if self.claim.equal else "holds")
 
     @property
     def cells(self) -> list[str]:

@@ -75,14 +75,18 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     """The settings of one data set, best score first."""
     scores = scores_of(rows, label="setting")[rows[0]["dataset"]]
     lines = [
-        "| setting | score | ESS | at a clip | against SFT: P(better) | difference | |",
+        "| setting | score | ESS | at a clip | P(above SFT) | difference | finding |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name in sorted(scores, key=lambda name: -scores[name].mean()):
         own = [row for row in rows if row["setting"] == name]
         share = [_percent(np.mean([row[column] for row in own])) for column in ("weight_ess", "weight_clipped")]
         tested = None if name == SFT else judge(Claim(name, SFT), {"": scores})
-        lines.append(markdown_row([name, score_cell(scores[name]), *share, *(["", "", ""] if tested is None else tested.cells)]))
+        lines.append(
+            markdown_row(
+                [name, score_cell(scores[name]), *share, *(["", "", ""] if tested is None else [*tested.cells[:2], _verb(tested.finding)])]
+            )
+        )
     return "\n".join(lines)
 
 
@@ -114,7 +118,7 @@ def _words(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _verb(finding: str) -> str:
-    return {"holds": "it is better", "the opposite is seen": "it is worse"}.get(finding, finding)
+    return {"holds": "better", "the opposite is seen": "worse"}.get(finding, finding)
 
 
 def _correlation(rows: Sequence[dict[str, Any]]) -> str:
