@@ -10,7 +10,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv bench baselines speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies gpu chaos fuzz \
+.PHONY: help venv bench baselines selection speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies gpu chaos fuzz \
 	load lint format behaviour docs wheel docker audit clean
 
 help: ## list these targets
@@ -56,6 +56,10 @@ ray-test: .venv/.ready-dev .venv/.ready-ray ## a sweep on a Ray cluster of this 
 d4rl: .venv/.ready-dev ## compare our D4RL tables with those of the package d4rl
 	@$(PIP) --no-deps d4rl==1.1 gym==0.23.1 gym-notices==0.1.0 tqdm termcolor==3.3.0 click cloudpickle
 	@$(BIN)/python -m pytest tests/envs/readers/test_d4rl.py -k package_d4rl
+
+selection: .venv/.ready ## how well estimates from logged data choose among policies: results/selected, a quarter of an hour
+	@$(BIN)/python -m bench suite=selection
+	@$(BIN)/python -m bench select results/selection
 
 studies: .venv/.ready ## test the claims of the paper: results/studies
 	@$(BIN)/python -m bench study all

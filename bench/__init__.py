@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bench.api.data import data_from_arrays, data_from_dict, data_from_file, load_data
+    from bench.api.estimate import estimate
     from bench.api.policy import Policy, load_policy
     from bench.api.results import Run, load_run, read_episodes, read_results
     from bench.api.train import evaluate, train
 
 __all__ = [
-    "Policy", "Run", "data_from_arrays", "data_from_dict", "data_from_file", "evaluate", "load_data", "load_policy", "load_run",
+    "Policy", "Run", "data_from_arrays", "data_from_dict", "data_from_file", "estimate", "evaluate", "load_data", "load_policy", "load_run",
     "read_episodes", "read_results", "train",
 ]  # fmt: skip
 _MODULES = {
     "data": ("data_from_arrays", "data_from_dict", "data_from_file", "load_data"),
+    "estimate": ("estimate",),
     "policy": ("Policy", "load_policy"),
     "results": ("Run", "load_run", "read_episodes", "read_results"),
     "train": ("evaluate", "train"),

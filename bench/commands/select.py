@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--updates", type=int, default=10_000, help="of fitted Q evaluation (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="of the split into episodes, initial Q and batches (default: 0)")
     parser.add_argument("--allow-download", action="store_true", help="download the data sets that the runs name, if they are absent")
-    parser.add_argument("--out", type=Path, default=Path("results/selection"), help="folder of the results (results/selection)")
+    parser.add_argument("--out", type=Path, default=Path("results/selected"), help="folder of the results (results/selected)")
 
 
 def run(arguments: Namespace) -> None:

@@ -28,7 +28,7 @@ from bench.config.tree import flat
 
 RUN_KEYS = (
     "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "env", "seeds", "eval.workers", "population",
-    "trainer.max_members", "report.",
+    "trainer.max_members", "report.", "objective",
 )  # fmt: skip
 """Keys of the place and the data of a run, which a report shows elsewhere."""
 HYDRA_VERSION = "1.3"  # the defaults of Hydra that conf/ is written for
@@ -39,7 +39,8 @@ def register() -> None:
     store = ConfigStore.instance()
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.population, False)  # its keys are settings of the method
-    OmegaConf.set_struct(schema.report.configs_tried, False)  # its keys are methods
+    for by_method in (schema.report.configs_tried, schema.report.chosen_by):
+        OmegaConf.set_struct(by_method, False)  # its keys are methods
     store.store(name="schema", node=schema)
     for name, algo in methods().items():
         store.store(group="algo/schema", name=name, node=algo)

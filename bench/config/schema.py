@@ -15,6 +15,7 @@ from algos.base import MethodConfig
 from algos.batches.sampling import LengthWeighting, Sampler
 from algos.errors import require, require_positive
 from algos.methods.weighted_bc import WeightedBCConfig
+from bench.config.estimates import CHOSEN_BY, OBJECTIVES
 from bench.config.redact import SHOWN, is_key
 from envs.data.env_choice import EnvChoice
 
@@ -98,9 +99,15 @@ class ReportConfig:
     published: bool = False  # add tables of published scores on the same tasks
     configs_tried: dict[str, int] = field(default_factory=dict)  # configurations tried of a method, where runs of it are gone: {sft: 2}
 
+    chosen_by: dict[str, str] = field(
+        default_factory=dict
+    )  # what a method's configuration was chosen by: {sft: environment}, or an estimate
+
     def check(self) -> None:
         for name, number in self.configs_tried.items():
             require(number > 0, f"report.configs_tried.{name}", number, "a positive number")
+        for name, what in self.chosen_by.items():
+            require(what in CHOSEN_BY, f"report.chosen_by.{name}", what, f"one of {', '.join(CHOSEN_BY)}")
 
 
 @dataclass
@@ -157,6 +164,7 @@ class Config:
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    objective: str = "environment"  # what a tuner maximises: environment (the score), or an estimate from the logged data such as fqe
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
@@ -175,6 +183,7 @@ class Config:
         self.logger.check()
         self.trainer.check()
         self.report.check()
+        require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {', '.join(OBJECTIVES)}")
         self.algo.check("algo")
 
     @property

@@ -34,11 +34,13 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with exit_on_error():
             launchers.check_single(config)
+            tuning.check_objective(config)
             _note_missing_report()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with exit_on_error():
             launchers.check_extras(config)
+            tuning.check_objective(config)
             _use_writable_folder(config)
             session().start_sweep(config, self._check(config))
             _note_missing_report()

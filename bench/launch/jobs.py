@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
@@ -44,7 +45,9 @@ def _train(configs: list[Config], tuning: bool) -> float | None:
         return None
     if len(configs) > 1:
         raise RunError("population: a trial of a tuner is one run; let the tuner vary these settings")
-    return objective(configs[0], train_run(configs[0], session().shared, session().jobs))
+    (config,) = configs
+    config = replace(config, report=replace(config.report, chosen_by=config.report.chosen_by | {config.algo.name: config.objective}))
+    return objective(config, train_run(config, session().shared, session().jobs))
 
 
 def runs_of(sweep: DictConfig, overrides: Sequence[str]) -> list[Config]:

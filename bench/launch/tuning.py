@@ -1,4 +1,5 @@
-"""Tuning: `hydra/sweeper=optuna` proposes configurations of one method on one data set and maximises `objective`.
+"""Tuning: `hydra/sweeper=optuna` proposes configurations of one method on one data set and maximises `objective`, the score in the
+environment or an estimate from logged data (objective=NAME).
 
 Trials are ordinary runs in the suite's folder: `configs_tried` of the leaderboard counts them. The best of many trials is chosen by its
 own score, which is therefore biased upwards; `advice` prints the command that measures it on other seeds.
@@ -14,6 +15,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
+from bench.config.estimates import ENVIRONMENT, ESTIMATES
 from bench.config.saved import read_yaml
 from bench.config.schema import Config
 from bench.errors import RunError
@@ -36,10 +38,17 @@ def silence() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
+def check_objective(config: DictConfig) -> None:
+    """Raise RunError for an objective in a command without a tuner, which nothing would maximise."""
+    if config.objective != ENVIRONMENT and not is_tuning(config.hydra):
+        raise RunError(f"objective={config.objective}: only a tuner has an objective; add -m hydra/sweeper=optuna")
+
+
 def objective(config: Config, folder: RunDir) -> float:
     """The number that tuning maximises: mean score over seeds of the last iterate, as in the tables; the raw return without a reference.
 
-    Raises RunError if a seed failed or has no final episode.
+    With another objective than the environment, the mean over seeds of that estimate. Raises RunError if a seed failed, has no final
+    episode or cannot be estimated.
     """
     from bench.results.episodes import reference_of, selections  # imports pandas
     from bench.results.runs import open_run
@@ -47,13 +56,27 @@ def objective(config: Config, folder: RunDir) -> float:
     record, episodes = open_run(folder.path)
     if seeds := record.get("failed_seeds"):
         raise RunError(f"{folder.path}: seeds {', '.join(map(str, seeds))} failed; the trial has no score")
+    if config.objective != ENVIRONMENT:
+        return _estimate(config, folder)
     if config.env_choice.without:
-        raise RunError("env=none: a trial without episodes has no score to maximise; give the environment, env=ID")
+        estimates = ", ".join(ESTIMATES)
+        raise RunError(f"env=none: a trial without episodes has no score; give env=ID, or an objective without one: {estimates}")
     returns = selections(record, episodes)["last"].reindex(list(config.seeds)).to_numpy()
     if not (returns == returns).all():
         raise RunError(f"{folder.path}: a seed has no final episode; the trial has no score")
     reference = reference_of(record)
     return float((returns if reference is None else reference.score(returns)).mean())
+
+
+def _estimate(config: Config, folder: RunDir) -> float:
+    """Mean over the run's seeds of the estimate that is the objective. Raises RunError for a policy that it cannot rate."""
+    from bench.selection.options import Options
+    from bench.selection.select import select
+
+    values = select([folder.path], Options(estimators=(config.objective,))).rows["estimate"]
+    if values.isna().any():
+        raise RunError(f"objective={config.objective}: policies of {config.algo.name} have no density; use objective=fqe")
+    return float(values.mean())
 
 
 def first_trials(overrides: Sequence[Override]) -> list[list[str]]:
@@ -90,13 +113,17 @@ def advice(config: DictConfig) -> str:
     """
     found = read_yaml(Path(config.hydra.sweep.dir) / "optimization_results.yaml")
     best = {str(k): v for k, v in found["best_params"].items()}
-    fixed = [o for o in config.hydra.overrides.task if o.split("=")[0].lstrip("+~") not in {*best, "seeds", "results_dir"}]
+    dropped = {*best, "seeds", "results_dir", "objective"}
+    fixed = [o for o in config.hydra.overrides.task if o.split("=")[0].lstrip("+~") not in dropped]
     fresh = [max(config.seeds) + 1 + i for i in range(len(config.seeds))]
     command = [*fixed, *(f"{k}={v}" for k, v in best.items()), f"seeds={fresh}".replace(" ", "")]
-    command += [f"results_dir={config.results_dir}/chosen", f"report.configs_tried={{{config.algo.name}:{_tried(config)}}}"]
+    name = config.algo.name
+    command += [f"results_dir={config.results_dir}/chosen", f"report.configs_tried={{{name}:{_tried(config)}}}"]
+    command += [f"report.chosen_by={{{name}:{config.objective}}}"]
+    what = "score" if config.objective == ENVIRONMENT else f"estimate ({config.objective})"
     return (
         f"best of {config.hydra.sweeper.n_trials} trials: {' '.join(f'{k}={v}' for k, v in best.items())}, {found['best_value']:.2f}\n"
-        f"This score is biased upwards: the trial was chosen by it. On other seeds:\n"
+        f"This {what} is biased upwards: the trial was chosen by it. On other seeds:\n"
         f"  python -m bench {shlex.join(command)}\n"
     )
 

@@ -5,6 +5,7 @@ verifiable    yes if the policies behind the value were kept, so that `verify` c
 evaluations   number of evaluations that the value was chosen from (best) or averaged over (mean_last_k)
 configs_tried number of the method's configurations tried on the data set: all runs of the results folder, finished or not, or more if the
               configuration says so (report.configs_tried)
+chosen_by     what the configuration was chosen by: environment (its returns), an estimate from logged data (docs/selection.md), or none
 weight_ess    effective sample size of the importance weights after the last update, as a share of the curated data; weight_clipped: the
               share of them at a clip. Means over seeds, empty for methods without such weights
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.config.estimates import CHOSEN_BY, NONE
 from bench.errors import DataError, RunError, first_line
 from bench.results.csv_files import to_csv
 from bench.results.episodes import failures_as_random, reference_name, reference_of, selections, success_shares
@@ -31,16 +33,16 @@ from bench.storage.layout import Row
 from envs.untrusted import read_json, read_text
 
 BYTES = 256 << 20
-SCHEMA = 5  # raised when a column is added, removed or changes its meaning
+SCHEMA = 6  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
     "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "evaluations", "updates",
     "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
     "return_ci_low", "return_ci_high", "success_rate",
     "config_hash", "dataset_digest", "code_revision", "device", "wall_time_s",
-    "score_iqm", "configs_tried", "weight_ess", "weight_clipped", "verifiable", "source", "citation", "schema",
+    "score_iqm", "configs_tried", "chosen_by", "weight_ess", "weight_clipped", "verifiable", "source", "citation", "schema",
 ]  # fmt: skip
 TEXT = {"suite", "dataset", "algo", "selection", "reference", "seeds", "config_hash", "dataset_digest", "code_revision", "device"}
-TEXT |= {"verifiable", "source", "citation"}
+TEXT |= {"chosen_by", "verifiable", "source", "citation"}
 KEY = ["dataset", "algo", "selection", "config_hash", "citation"]
 SOURCES = ("ours", "submitted", "published")
 YES, NOT_VERIFIABLE = "yes", "not verifiable"
@@ -89,7 +91,7 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "return_mean": raw.mean, "return_std": raw.std, "return_ci_low": raw.low, "return_ci_high": raw.high,
             "success_rate": np.nan if shares is None else float(shares.mean()),
             "weight_ess": weights.get("ess", np.nan), "weight_clipped": weights.get("clipped", np.nan),
-            "score_iqm": _trimmed_mean(scores), "configs_tried": 1,
+            "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "chosen_by": record.get("chosen_by", NONE),
             "verifiable": YES if selection == "last" or record.get("kept_policies") else NOT_VERIFIABLE,
             "source": "ours", "citation": "", "schema": SCHEMA,
         }  # fmt: skip
@@ -198,6 +200,8 @@ def _check_numbers(path: Path, board: pd.DataFrame) -> None:
     for column in ("eval_episodes", "evaluations", "updates", "configs_tried"):
         if (bad := computed & ~(board[column] >= 0)).any():
             raise RunError(f"{path}, line {line_of(bad)}: {column} = {board[column][bad].iloc[0]:g}: expected a whole number")
+    if (bad := computed & ~board["chosen_by"].isin(CHOSEN_BY)).any():
+        raise RunError(f"{path}, line {line_of(bad)}: chosen_by = {board['chosen_by'][bad].iloc[0]}: expected {', '.join(CHOSEN_BY)}")
     if (bad := computed & ~board["seeds"].str.fullmatch(r"\d{1,19}( \d{1,19})*")).any():
         raise RunError(f"{path}, line {line_of(bad)}: seeds = {board['seeds'][bad].iloc[0]}: expected seeds separated by blanks")
 

@@ -17,7 +17,7 @@ from bench.storage.layout import Row, digest_of
 from envs.untrusted import clean
 
 PLACE = (
-    "seeds", "suite", "results_dir", "force", "logger.", "device", "population", "report.", "eval.workers", "eval.overlap",
+    "seeds", "suite", "results_dir", "force", "logger.", "device", "population", "report.", "objective", "eval.workers", "eval.overlap",
     "trainer.engine", "trainer.processes", "trainer.checkpoint_minutes", "trainer.max_members",
 )  # fmt: skip
 """Beginnings of the keys that do not tell one result from another."""

@@ -54,7 +54,7 @@ class Logged:
             return log_densities(self.dataset, self.config.env_choice).to(self.whole.rewards.device)
         except DataError as error:
             free = ",".join(name for name, needs in ESTIMATES.items() if not needs.behaviour)
-            what = f"the log-density of its actions; --behaviour {FITTED} fits pi_ref to the data, --estimators {free} needs none"
+            what = f"the log-density of its actions; select --behaviour {FITTED} fits pi_ref to the data, --estimators {free} needs none"
             raise RunError(f"{error}, {what}") from error
 
     def to_undiscounted(self, discount: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.config.estimates import NONE
 from envs.data.env_choice import EnvChoice
 
 
@@ -18,6 +19,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
         "final_episodes": evaluation["final_episodes"] * played, "last_k": evaluation["last_k"],
         "pi_ref_dataset": config["pi_ref"]["dataset"], "mixed": config["report"]["mixed"], "published": config["report"]["published"],
         "configs_tried": config["report"].get("configs_tried", {}).get(algo["name"], 1),
+        "chosen_by": config["report"].get("chosen_by", {}).get(algo["name"], NONE),
     }  # fmt: skip
 
 

@@ -106,6 +106,10 @@ def test_own_configs_come_before_a_plugins(monkeypatch: pytest.MonkeyPatch) -> N
         (["hydra/launcher=joblib"], "error: hydra/launcher=joblib: a single run has no launcher; add -m"),
         (["hydra/sweeper=optuna"], "error: hydra/sweeper=optuna: a single run has no sweeper; add -m"),
         (["-m", "hydra/launcher=jobli"], "error: hydra/launcher=jobli: no such hydra/launcher; near names: joblib"),
+        (["objective=fqe"], "error: objective=fqe: only a tuner has an objective; add -m hydra/sweeper=optuna"),
+        (["-m", "objective=fqe"], "error: objective=fqe: only a tuner has an objective; add -m hydra/sweeper=optuna"),
+        (["objective=luck"], "error: objective = luck: expected one of environment, fqe, "),
+        (["report.chosen_by={bc:luck}"], "error: report.chosen_by.bc = luck: expected one of environment, fqe, "),
     ],
 )
 def test_mistakes(folder: Path, arguments: list[str], line: str) -> None:
@@ -257,8 +261,9 @@ def test_advice_names_the_best_and_other_seeds(tmp_path: Path) -> None:
     for temperature, seeds in ((1.0, [0, 4]), (2.5, [0, 4]), (2.5, [7])):
         make_run(tmp_path / "tuned" / "mine", "iw_sft", temperature=temperature, seeds=seeds)
     config = {"seeds": [0, 4], "suite": "mine", "results_dir": str(tmp_path / "tuned"), "dataset": "iwsft/hopper/medium-v0"}
+    config["objective"] = "environment"
     lines = tuning.advice(OmegaConf.create({"hydra": hydra, "algo": {"name": "iw_sft"}} | config)).splitlines()
     assert lines[0] == "best of 8 trials: algo.weighting.temperature=2.5, 61.25"
     assert lines[-1] == "  python -m bench algo=iw_sft algo.weighting.temperature=2.5 'seeds=[5,6]' " + (
-        f"results_dir={tmp_path}/tuned/chosen 'report.configs_tried={{iw_sft:2}}'"
+        f"results_dir={tmp_path}/tuned/chosen 'report.configs_tried={{iw_sft:2}}' 'report.chosen_by={{iw_sft:environment}}'"
     )
