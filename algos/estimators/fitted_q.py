@@ -33,11 +33,11 @@ INITIAL_STREAM = 0xF0E
 class FittedQConfig:
     """Settings of fitted Q evaluation."""
 
-    updates: int = 10_000
-    batch_size: int = 256  # transitions
+    updates: int = 5_000
+    batch_size: int = 128  # transitions
     hidden: list[int] = field(default_factory=lambda: [64, 64])  # widths of a critic's hidden layers
     learning_rate: float = 1e-3  # of Adam
-    target_rate: float = 0.02  # at which Qbar follows Q
+    target_rate: float = 0.05  # at which Qbar follows Q
     discount: float = 0.99  # of future rewards
     seed: int = 0  # of initial parameters and batches
 

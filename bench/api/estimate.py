@@ -22,7 +22,7 @@ def estimate(
     data: str | None = None,
     behaviour: str = "stated",
     discount: float = 0.99,
-    updates: int = 10_000,
+    updates: int = 5_000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Estimate the returns of all policies of `runs`: the rows of `python -m bench select`, one for each policy and estimator.

@@ -40,7 +40,7 @@ def silence() -> None:
 
 def check_objective(config: DictConfig) -> None:
     """Raise RunError for an objective in a command without a tuner, which nothing would maximise."""
-    if config.objective != ENVIRONMENT and not is_tuning(config.hydra):
+    if config.objective in ESTIMATES and not is_tuning(config.hydra):
         raise RunError(f"objective={config.objective}: only a tuner has an objective; add -m hydra/sweeper=optuna")
 
 

@@ -21,7 +21,7 @@ from bench.config.estimates import ESTIMATES
 from bench.selection.logged import Logged
 from bench.selection.options import Options
 
-AT_ONCE = 1 << 28  # numbers of a group of policies that are in memory together
+AT_ONCE = 1 << 27  # numbers of a group of policies that are in memory together
 
 
 class Estimates(NamedTuple):

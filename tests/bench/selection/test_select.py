@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+import bench
 from algos.batches.curation import Curation
 from algos.estimators.fitted_q import FittedQConfig
 from algos.estimators.likelihood import curated_likelihood
@@ -146,6 +147,14 @@ def test_other_data_of_the_same_task(results: Path) -> None:
     assert some.rows["estimate"].notna().all()
     with pytest.raises(RunError, match=r"--data iwsft/hopper/mixed-v0: observation width, action width and number of discrete actions are"):
         select([results / "mine"], replace(OPTIONS, data="iwsft/hopper/mixed-v0"))
+
+
+def test_the_api_returns_the_rows(results: Path, iql: Path) -> None:
+    rows = bench.estimate(bench.load_run(iql), ["log_likelihood"])
+    again = bench.estimate([results / "mine"], ["log_likelihood"], seed=0)
+    own = again[again["run"] == iql.name].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, own)
+    assert rows["estimate"].is_monotonic_decreasing
 
 
 def test_run_directories_of_different_data_sets(results: Path, iql: Path) -> None:
