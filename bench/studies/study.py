@@ -59,8 +59,8 @@ class Found:
 
 
 def names() -> list[str]:
-    """The studies: modules of this package."""
-    return [m.name for m in iter_modules(bench.studies.__path__) if m.name not in FRAME]
+    """The studies: modules of this package that are not parts of others."""
+    return [m.name for m in iter_modules(bench.studies.__path__) if m.name not in FRAME and not m.ispkg]
 
 
 def datasets(name: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Parts of the study `bound`: the bounds themselves, the settings that are enumerated, and those that are sampled."""
