@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("b", type=Path, metavar="B", nargs="?", help="another one; without it, the methods of suite A are compared")
     parser.add_argument("--methods", type=names, default=(), metavar="M,N", help="methods of suite A to compare with each other")
     parser.add_argument("--mixed", action="store_true", help="compare runs of different protocols")
+    parser.add_argument("--mix-marked", action="store_true", help="mean over rows that still rise, or had few updates, and others")
 
 
 def run(arguments: Namespace) -> None:
@@ -30,9 +31,9 @@ def run(arguments: Namespace) -> None:
     from bench.report.render import aligned
 
     if arguments.b is None:
-        text = compare_methods(arguments.a, arguments.methods, arguments.mixed)
+        text = compare_methods(arguments.a, arguments.methods, arguments.mixed, arguments.mix_marked)
     elif arguments.methods:
         raise RunError("--methods: compares methods of one suite; give one folder")
     else:
-        text = compare(arguments.a, arguments.b, arguments.mixed)
+        text = compare(arguments.a, arguments.b, arguments.mixed, arguments.mix_marked)
     print(aligned(text))

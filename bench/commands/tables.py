@@ -18,6 +18,9 @@ from pathlib import Path
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("suite", type=Path, help="folder of the suite, such as results/quick")
     parser.add_argument("--mixed", action="store_true", help="write one table per protocol instead of refusing several")
+    parser.add_argument(
+        "--mix-marked", action="store_true", help="average and rank rows that still rise, or had few updates, with the others"
+    )
     parser.add_argument("--published", action="store_true", help="add tables of published scores on the same tasks")
     parser.add_argument("--root", type=Path, help="count the configurations tried in all suites below this folder, too")
     parser.add_argument("--methods", type=names, default=(), metavar="A,B", help="show these methods in figures (default: the 24 best)")
@@ -33,5 +36,5 @@ def run(arguments: Namespace) -> None:
     from bench.report.suite import rebuild
     from bench.results.protocol import TableOptions
 
-    options = TableOptions(arguments.mixed, arguments.published, arguments.root, arguments.methods)
+    options = TableOptions(arguments.mixed, arguments.published, arguments.root, arguments.methods, arguments.mix_marked)
     print(aligned(rebuild(arguments.suite, options)), end="")

@@ -29,7 +29,8 @@ def write_tables(config: DictConfig) -> None:
     folder = Path(config.results_dir) / config.suite
     page = missing_package(*REPORT) is None
     try:
-        text = rebuild(folder, TableOptions(config.report.mixed, config.report.published), page)
+        options = TableOptions(config.report.mixed, config.report.published, mix_marked=config.report.mix_marked)
+        text = rebuild(folder, options, page)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES) or not (folder / "table.md").is_file():
             raise

@@ -39,15 +39,15 @@ class Pair(NamedTuple):
     datasets: list[str]
 
 
-def compare(a: Path, b: Path, mixed: bool = False) -> str:
-    """The comparison of B with A as Markdown; each is a run directory or a suite.
+def compare(a: Path, b: Path, mixed: bool = False, mix_marked: bool = False) -> str:
+    """The comparison of B with A as Markdown; each is a run directory or a suite. mix_marked: as in `Grid`, for means over data sets.
 
     Raises RunError for runs that cannot be compared, and for several protocols unless `mixed`.
     """
     first, second = runs_at(a), runs_at(b)
     if not mixed:
         refuse_mixed(f"{a} and {b}", measured_runs(r for r, _ in (*first, *second)), "run one of them again, or compare with --mixed")
-    one, two = grids(first)[0], grids(second)[0]
+    one, two = (grids(runs, mix_marked=mix_marked)[0] for runs in (first, second))
     pairs = list(_pairs(one, two))
     if not pairs:
         raise RunError(
@@ -57,16 +57,16 @@ def compare(a: Path, b: Path, mixed: bool = False) -> str:
     return "\n".join([f"A: {a}", f"B: {b}", "", EXPLAINED, "", *_sections(one, two, pairs)])
 
 
-def compare_methods(suite: Path, methods: Sequence[str] = (), mixed: bool = False) -> str:
+def compare_methods(suite: Path, methods: Sequence[str] = (), mixed: bool = False, mix_marked: bool = False) -> str:
     """The comparison of the methods of one suite as Markdown: of all pairs of `methods`, or of the best method with every other one.
 
-    The best: by mean rank over the data sets. Raises RunError for an unknown method, if there are fewer than two, and for several protocols
-    unless `mixed`, which compares those of the largest group.
+    The best: by mean rank over the data sets, of the methods without a mark if there are any. Raises RunError for an unknown method, if
+    there are fewer than two, and for several protocols unless `mixed`, which compares those of the largest group.
     """
     runs = runs_at(suite)
     if not mixed:
         refuse_mixed(str(suite), measured_runs(r for r, _ in runs), "compare those of the largest group with --mixed")
-    grid = grids(runs)[0]
+    grid = grids(runs, mix_marked=mix_marked)[0]
     chosen = grid.named(methods)
     if methods:
         names = list(combinations(chosen, 2))
@@ -87,12 +87,28 @@ def _sections(one: Grid, two: Grid, pairs: Sequence[Pair]) -> list[str]:
     lines = []
     for pair in pairs:
         lines += [f"## {pair.first}" + (f" against {pair.second}" if pair.first != pair.second else ""), ""]
-        lines += [*_table(one, two, pair), "", *_settings(one, two, pair), ""]
+        lines += [*_table(one, two, pair), "", *_marked(one, two, pair), *_settings(one, two, pair), ""]
     return lines
 
 
+def _marked(one: Grid, two: Grid, pair: Pair) -> list[str]:
+    """A sentence on the rows of `pair` that were not trained long enough, if any."""
+    sides = (("A", one, pair.first), ("B", two, pair.second))
+    found = [
+        f"{name} on {d}: {', '.join(own)}" for name, grid, m in sides for d in pair.datasets if (own := grid.training_marks.get((d, m)))
+    ]
+    mean = "" if _averaged(one, two, pair) else " No mean over the data sets: it would join marked rows with unmarked ones (--mix-marked)."
+    return [f"Not trained long enough (docs/statistics.md): {'; '.join(found)}.{mean}", ""] if found else []
+
+
+def _averaged(one: Grid, two: Grid, pair: Pair) -> bool:
+    """True if the rows of A may share an average, and those of B: all are marked, or none is."""
+    return all(grid.alike(method, pair.datasets) for grid, method in ((one, pair.first), (two, pair.second)))
+
+
 def _overview(grid: Grid, pairs: Sequence[Pair]) -> list[str]:
-    """A line for each pair: the mean over its data sets, p corrected over the pairs (Holm)."""
+    """A line for each pair: the mean over its data sets, p corrected over the pairs (Holm). A pair without an average has none."""
+    pairs = [pair for pair in pairs if _averaged(grid, grid, pair)]
     values = [
         [_values(grid, grid, pair, d) for d in pair.datasets if _scored(grid, grid, pair, d) or len(pair.datasets) == 1] for pair in pairs
     ]
@@ -144,7 +160,7 @@ def _table(one: Grid, two: Grid, pair: Pair) -> list[str]:
     scored = [values[d] for d in pair.datasets if _scored(one, two, pair, d) and all(np.isfinite(v).all() for v in values[d])]
     found = {name: paired([a for a, _ in own], [b for _, b in own]) for name, own in groups.items()}
     p_values = dict(zip(found, holm([c.p for c in found.values()]), strict=True))
-    if len(scored) > 1:
+    if len(scored) > 1 and _averaged(one, two, pair):
         name = f"mean over {len(scored)} data sets"
         groups[name], found[name] = scored, paired([a for a, _ in scored], [b for _, b in scored])
         p_values[name] = found[name].p

@@ -41,7 +41,7 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
             remedy = f"python -m bench tables {suite} --mixed writes one table per protocol; suite=NAME puts other runs in another folder"
             refuse_mixed(str(suite), measured_runs(records), remedy)
         results = pooled(runs)
-        tables, board = _marked(score_tables(results), left_out), board_of(suite, results, options.root)
+        tables, board = _marked(score_tables(results, options.mix_marked), left_out), board_of(suite, results, options.root)
         from_papers = published.rows(sorted({r["dataset"] for r in records})) if options.published else []
         papers = published_tables(from_papers)
         text = _markdown(tables, papers)
@@ -53,7 +53,7 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
         for name, content in files.items():
             write_atomic(suite / name, content)
         if page:
-            _write_page(suite, runs, results, board, tables, papers, options.methods)
+            _write_page(suite, runs, results, board, tables, papers, options)
         return text
 
 
@@ -64,7 +64,7 @@ def _marked(tables: list[Table], left_out: Sequence[LeftOut]) -> list[Table]:
 
 
 def _write_page(
-    suite: Path, runs: Runs, results: Runs, board: pd.DataFrame, tables: list[Table], papers: list[Table], methods: tuple[str, ...]
+    suite: Path, runs: Runs, results: Runs, board: pd.DataFrame, tables: list[Table], papers: list[Table], options: TableOptions
 ) -> None:
     """Write figures/ and report.html; without the packages that draw them, say so in a line instead."""
     if (name := missing_package(*REPORT)) is not None:
@@ -73,8 +73,9 @@ def _write_page(
     from bench.report.figures.draw import draw, drawn_grid
     from bench.report.page.build import page_of
 
-    figures = draw(suite, results, methods)
-    write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, drawn_grid(results, methods).methods))
+    figures = draw(suite, results, options.methods, options.mix_marked)
+    methods = drawn_grid(results, options.methods, options.mix_marked).methods
+    write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, methods))
 
 
 def _markdown(tables: list[Table], papers: list[Table]) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.numbers import decimals
+from bench.report.training_notes import training_notes
 from bench.results import published
 from bench.results.bootstrap import METRICS, Estimate, aggregate
 from bench.results.episodes import selections
@@ -43,7 +44,7 @@ class Cell(NamedTuple):
     """A mean (or IQM) with its 95 % interval.
 
     half: the number behind +-. bold: the best mean of its line. tied: not told apart from the best. flag: missing seeds, failed episodes,
-    coinciding strata, weights that are saturated or collapsed.
+    coinciding strata, weights that are saturated or collapsed, a curve that rises, few updates.
     """
 
     value: float
@@ -88,9 +89,9 @@ class Table(NamedTuple):
     reference: str = ""
 
 
-def score_tables(runs: Runs) -> list[Table]:
-    """One table for each group of comparable runs, the largest first."""
-    return [table_of(grid) for grid in grids(runs)]
+def score_tables(runs: Runs, mix_marked: bool = False) -> list[Table]:
+    """One table for each group of comparable runs, the largest first. mix_marked: as in `Grid`."""
+    return [table_of(grid) for grid in grids(runs, mix_marked=mix_marked)]
 
 
 def table_of(grid: Grid) -> Table:
@@ -99,7 +100,7 @@ def table_of(grid: Grid) -> Table:
 
 
 def _lines(grid: Grid) -> Iterator[Line]:
-    """The mean on every data set; mean and IQM over every domain and over all data sets, for methods complete there."""
+    """The mean on every data set; mean and IQM over every domain and over all data sets, for methods with an average there."""
     for dataset in grid.datasets:
         if dataset in grid.scored or dataset not in grid.unscored:
             yield _dataset_line(grid, dataset, "mean")
@@ -110,14 +111,15 @@ def _lines(grid: Grid) -> Iterator[Line]:
     domains = grid.domains()
     scopes = [("domain", name, sets) for name, sets in domains.items()] if len(domains) > 1 else []
     for scope, name, sets in [*scopes, ("overall", "overall", grid.scored)]:
-        methods = grid.complete(sets)
+        methods = grid.averaged(sets)
         if len(sets) < 2 or not methods:
             continue
         marks = grid.marks(sets)
         for statistic in ("mean", "iqm"):
             found = {m: aggregate(METRICS[statistic], grid.strata(m, sets)) for m in methods}
             own = marks if statistic == "mean" else {}
-            yield Line(scope, name, statistic, {m: _aggregate_cell(e, grid, own.get(m, "")) for m, e in found.items()})
+            flags = {m: ", ".join(grid.training_marks_of(m, sets)) for m in found}
+            yield Line(scope, name, statistic, {m: _aggregate_cell(e, grid, own.get(m, ""), flags[m]) for m, e in found.items()})
 
 
 def _dataset_line(grid: Grid, dataset: str, statistic: str) -> Line:
@@ -129,15 +131,15 @@ def _dataset_line(grid: Grid, dataset: str, statistic: str) -> Line:
             s = summarise(values)
             record = grid.records[dataset, method]
             played, coincide = record["final_episodes"] > 0, record.get("strata_coincide") is True
-            marks_of = ["strata coincide"] * coincide + weight_faults(record)
+            marks_of = ["strata coincide"] * coincide + weight_faults(record) + list(grid.training_marks.get((dataset, method), ()))
             flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), marks_of) if played else NOT_PLAYED
             half = (s.high - s.low) / 2
             cells[method] = Cell(s.mean, half, s.low, s.high, s.std, len(values), mark == "best", flag, mark == "tied")
     return Line("data set", dataset, statistic, cells)
 
 
-def _aggregate_cell(e: Estimate, grid: Grid, mark: str) -> Cell:
-    return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, mark == "best", "", mark == "tied")
+def _aggregate_cell(e: Estimate, grid: Grid, mark: str, flag: str) -> Cell:
+    return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, mark == "best", flag, mark == "tied")
 
 
 def _flag(seeds: int, expected: int, failures: int, marks: Sequence[str]) -> str:
@@ -194,7 +196,7 @@ def _notes(grid: Grid) -> list[str]:
     for fault, meaning in WEIGHT_FAULTS.items():
         if cells := [f"{r['algo']} on {r['dataset']}" for r in records if fault in r.get("weights", {})]:
             notes.append(f"Weights {fault}: {meaning} ({', '.join(cells)}; at any evaluation of any seed; docs/methods.md).")
-    notes += reference_notes(records)
+    notes += training_notes(grid) + reference_notes(records)
     for dataset in grid.datasets:
         if len({r["dataset_digest"] for r in records if r["dataset"] == dataset}) > 1:
             notes.append(f"{dataset}: its runs were made of different data under that name; their digests are in leaderboard.csv.")

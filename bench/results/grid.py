@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import pandas as pd
 from bench.config.tree import flat
 from bench.errors import RunError
 from bench.results.episodes import reference_name, reference_of, selections, success_shares
+from bench.results.levelling import training_marks
 from bench.results.pooling import PLACE, method_key, pooled
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Run, Runs
@@ -37,7 +38,8 @@ class Grid:
 
     values: (data set, method) -> one score per seed; on a data set without reference scores, a raw return. records: run.json of every
     cell, and episodes: its episodes. scored: data sets with reference scores. seeds: number of seeds of a complete cell. raw: raw returns.
-    successes: percentage of successful final episodes, where the environment reports success.
+    successes: percentage of successful final episodes, where the environment reports success. training_marks: of every cell
+    (bench.results.levelling). mix_marked: average and rank marked cells together with unmarked ones.
 
     Where a data set has reference scores in some runs alone, `values` has the scores of these, and `raw` the returns of all.
     """
@@ -52,6 +54,8 @@ class Grid:
     raw: Mapping[tuple[str, str], pd.Series] = field(default_factory=dict)
     successes: Mapping[tuple[str, str], pd.Series] = field(default_factory=dict)
     episodes: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    training_marks: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    mix_marked: bool = False
 
     @property
     def runs(self) -> list[Run]:
@@ -82,7 +86,7 @@ class Grid:
         return replace(
             self, datasets=own_datasets, methods=own_methods, scored=[d for d in self.scored if d in own_datasets],
             values=cut(self.values), records=cut(self.records), raw=cut(self.raw), successes=cut(self.successes),
-            episodes=cut(self.episodes),
+            episodes=cut(self.episodes), training_marks=cut(self.training_marks),
         )  # fmt: skip
 
     def named(self, names: Sequence[str]) -> list[str]:
@@ -97,16 +101,23 @@ class Grid:
         return [m for m in self.methods if not names or {m, m.split()[0]} & set(names)]
 
     def ranked(self) -> list[str]:
-        """The methods, those with the best mean rank over the data sets first; a method without a result there is last."""
-        ranks: dict[str, list[int]] = {m: [] for m in self.methods}
+        """The methods, those with the best mean rank over the data sets first; a method without a result there is last.
+
+        Methods with a marked cell are ranked among themselves, behind the others, unless `mix_marked`.
+        """
+        marked = set() if self.mix_marked else {m for m in self.methods if self.training_marks_of(m)}
+        return [m for group in (set(self.methods) - marked, marked) for m in self._ranked(group)]
+
+    def _ranked(self, methods: Collection[str]) -> list[str]:
+        ranks: dict[str, list[int]] = {m: [] for m in self.methods if m in methods}
         unscored = set(self.unscored)
         for dataset in self.datasets:
             cells = self.raw if dataset in unscored else self.values
-            means = {m: x.mean() for m in self.methods if (x := cells.get((dataset, m))) is not None and x.notna().all()}
+            means = {m: x.mean() for m in ranks if (x := cells.get((dataset, m))) is not None and x.notna().all()}
             order = {m: k for k, m in enumerate(sorted(means, key=lambda m: -means[m]))}
             for method, found in ranks.items():
                 found.append(order.get(method, len(self.methods)))
-        return sorted(self.methods, key=lambda m: sum(ranks[m]))
+        return sorted(ranks, key=lambda m: sum(ranks[m]))
 
     @property
     def reference(self) -> str:
@@ -124,6 +135,30 @@ class Grid:
         """Methods with a finite value for every seed on each of `datasets`."""
         return [m for m in self.methods if all((d, m) in self.values and self.values[d, m].notna().all() for d in datasets)]
 
+    def training_marks_of(self, method: str, datasets: Sequence[str] | None = None) -> list[str]:
+        """The marks of `method` on any of `datasets`, all of them by default."""
+        own = [marks for (d, m), marks in self.training_marks.items() if m == method and (datasets is None or d in datasets)]
+        return sorted({mark for marks in own for mark in marks})
+
+    def averaged(self, datasets: Sequence[str]) -> list[str]:
+        """The complete methods whose cells on `datasets` may share an average (`alike`)."""
+        return [m for m in self.complete(datasets) if self.alike(m, datasets)]
+
+    def alike(self, method: str, datasets: Sequence[str]) -> bool:
+        """True if the cells of `method` on `datasets` are all marked, or none is, or if `mix_marked`."""
+        return self.mix_marked or len({bool(self.training_marks.get((d, method))) for d in datasets}) < 2
+
+    def ranked_together(self, datasets: Sequence[str]) -> list[str]:
+        """The methods of `averaged` that may be ranked with each other: the unmarked ones, or the marked ones if all are."""
+        methods = self.averaged(datasets)
+        unmarked = [m for m in methods if not self.training_marks_of(m, datasets)]
+        return methods if self.mix_marked or not unmarked else unmarked
+
+    def label(self, method: str, datasets: Sequence[str] | None = None) -> str:
+        """`method` with its marks on any of `datasets`, for the legend of a figure."""
+        marks = self.training_marks_of(method, datasets)
+        return f"{method} ({', '.join(marks)})" if marks else method
+
     def strata(self, method: str, datasets: Sequence[str]) -> list[np.ndarray]:
         """Values of `method` on each of `datasets`, [seeds] each."""
         return [self.values[d, method].to_numpy() for d in datasets]
@@ -136,29 +171,29 @@ class Grid:
         return [[self.values[d, m].loc[common[d]].to_numpy() for d in datasets] for m in methods]
 
     def marks(self, datasets: Sequence[str]) -> dict[str, str]:
-        """Marks of the complete methods on `datasets`: "best" for the best mean, "tied" where not told apart from it (`marks_of`)."""
-        methods = self.complete(datasets)
+        """Marks of the methods of `ranked_together`: "best" for the best mean, "tied" where not told apart from it (`marks_of`)."""
+        methods = self.ranked_together(datasets)
         return dict(zip(methods, marks_of(self.paired(methods, datasets)), strict=True)) if methods else {}
 
 
-def grids(runs: Runs, selection: str = "last") -> list[Grid]:
+def grids(runs: Runs, selection: str = "last", mix_marked: bool = False) -> list[Grid]:
     """One grid for each group of comparable runs (`comparable_groups`), the largest first. Portions of seeds are pooled."""
     runs = pooled(runs)
     by_record = {id(run[0]): run for run in runs}
     groups = comparable_groups([record for record, _ in runs])
-    found = [_grid([by_record[id(record)] for record in group], selection) for group in groups]
+    found = [replace(_grid([by_record[id(record)] for record in group], selection), mix_marked=mix_marked) for group in groups]
     return sorted(found, key=lambda g: -len(g.values))
 
 
 def _grid(runs: Runs, selection: str) -> Grid:
     names = method_names([record for record, _ in runs])
-    values, records, raw, successes, rows = {}, {}, {}, {}, {}
+    values, records, raw, successes, rows, marks = {}, {}, {}, {}, {}, {}
     scored = sorted({r["dataset"] for r, _ in runs if r["reference"] is not None})
     for (record, episodes), method in zip(runs, names, strict=True):
         returns = next(v for name, v in selections(record, episodes).items() if name == selection or name.startswith(f"{selection}_"))
         reference = reference_of(record)
         key = record["dataset"], method
-        records[key], rows[key] = record, episodes
+        records[key], rows[key], marks[key] = record, episodes, training_marks(record, episodes)
         if record["final_episodes"]:
             raw[key] = returns
         if reference is not None:
@@ -169,7 +204,7 @@ def _grid(runs: Runs, selection: str) -> Grid:
             successes[key] = 100 * shares
     datasets = sorted({d for d, _ in records})
     seeds = max(len(r["seeds"]) for r in records.values())
-    return Grid(selection, datasets, in_order(names), values, records, scored, seeds, raw, successes, rows)
+    return Grid(selection, datasets, in_order(names), values, records, scored, seeds, raw, successes, rows, marks)
 
 
 def in_order(methods: Sequence[str]) -> list[str]:

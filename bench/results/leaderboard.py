@@ -8,6 +8,7 @@ configs_tried number of the method's configurations tried on the data set: all r
 chosen_by     what the configuration was chosen by: environment (its returns), an estimate from logged data (docs/selection.md), or none
 weight_ess    effective sample size of the importance weights after the last update, as a share of the curated data; weight_clipped: the
               share of them at a clip. Means over seeds, empty for methods without such weights
+levelled_off  true or false by the test of bench.results.levelling; empty if the curve is too short, or the seeds too few, to judge
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from bench.config.estimates import CHOSEN_BY, NONE
 from bench.errors import DataError, RunError, first_line
 from bench.results.csv_files import to_csv
 from bench.results.episodes import failures_as_random, reference_name, reference_of, selections, success_shares
+from bench.results.levelling import levelled_off
 from bench.results.pooling import pooled
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
@@ -39,10 +41,10 @@ COLUMNS = [
     "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
     "return_ci_low", "return_ci_high", "success_rate",
     "config_hash", "dataset_digest", "code_revision", "device", "wall_time_s",
-    "score_iqm", "configs_tried", "chosen_by", "weight_ess", "weight_clipped", "verifiable", "source", "citation", "schema",
+    "score_iqm", "configs_tried", "chosen_by", "weight_ess", "weight_clipped", "levelled_off", "verifiable", "source", "citation", "schema",
 ]  # fmt: skip
 TEXT = {"suite", "dataset", "algo", "selection", "reference", "seeds", "config_hash", "dataset_digest", "code_revision", "device"}
-TEXT |= {"chosen_by", "verifiable", "source", "citation"}
+TEXT |= {"chosen_by", "levelled_off", "verifiable", "source", "citation"}
 KEY = ["dataset", "algo", "selection", "config_hash", "citation"]
 SOURCES = ("ours", "submitted", "published")
 YES, NOT_VERIFIABLE = "yes", "not verifiable"
@@ -74,6 +76,7 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
     """One row for each selection rule."""
     reference, weights = reference_of(record), record.get("weights", {})
     stops = episodes["update"].nunique()
+    levelled = {True: "true", False: "false", None: ""}[levelled_off(record, episodes)]
     evaluations = {"last": min(1, stops), "best": stops, "mean": min(record["last_k"], stops)}
     for selection, values in selections(record, episodes).items():
         returns = values.to_numpy()
@@ -91,7 +94,7 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "return_mean": raw.mean, "return_std": raw.std, "return_ci_low": raw.low, "return_ci_high": raw.high,
             "success_rate": np.nan if shares is None else float(shares.mean()),
             "weight_ess": weights.get("ess", np.nan), "weight_clipped": weights.get("clipped", np.nan),
-            "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "chosen_by": record.get("chosen_by", NONE),
+            "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "chosen_by": record.get("chosen_by", NONE), "levelled_off": levelled,
             "verifiable": YES if selection == "last" or record.get("kept_policies") else NOT_VERIFIABLE,
             "source": "ours", "citation": "", "schema": SCHEMA,
         }  # fmt: skip
@@ -174,6 +177,8 @@ def read_board(path: Path) -> pd.DataFrame:
             raise RunError(f"{path}, line {line_of(board[column] == '')}: {column} is empty")
     if (bad := ~board["source"].isin(SOURCES)).any():
         raise RunError(f"{path}, line {line_of(bad)}: source = {board['source'][bad].iloc[0]}: expected {', '.join(SOURCES)}")
+    if (bad := ~board["levelled_off"].isin(("", "true", "false"))).any():
+        raise RunError(f"{path}, line {line_of(bad)}: levelled_off = {board['levelled_off'][bad].iloc[0]}: expected true, false or nothing")
     _check_numbers(path, board)
     if (bad := (board["source"] == "published") & (board["citation"] == "")).any():
         raise RunError(f"{path}, line {line_of(bad)}: a published row needs a citation")

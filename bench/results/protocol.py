@@ -18,17 +18,19 @@ class TableOptions(NamedTuple):
 
     mixed: write one table per protocol instead of refusing runs of several. published: add scores from papers, in tables of their own.
     root: count `configs_tried` over all suites below this folder as well. methods: those of the figures; the best ones if empty.
+    mix_marked: average and rank rows that were not trained long enough (bench.results.levelling) together with the others.
     """
 
     mixed: bool = False
     published: bool = False
     root: Path | None = None
     methods: tuple[str, ...] = ()
+    mix_marked: bool = False
 
     def of_runs(self, records: Sequence[Row]) -> TableOptions:
-        """The options, with those added that the configuration of a run turns on (report.mixed, report.published)."""
-        mixed, published = (any(r.get(name) for r in records) for name in ("mixed", "published"))
-        return self._replace(mixed=self.mixed or mixed, published=self.published or published)
+        """The options, with those added that the configuration of a run turns on (report.mixed, report.published, report.mix_marked)."""
+        mixed, published, mix_marked = (any(r.get(name) for r in records) for name in ("mixed", "published", "mix_marked"))
+        return self._replace(mixed=self.mixed or mixed, published=self.published or published, mix_marked=self.mix_marked or mix_marked)
 
 
 def comparable_groups(records: Sequence[Row]) -> list[list[Row]]:

@@ -88,10 +88,11 @@ REQUIRED: dict[str, Check] = {
 }  # fmt: skip
 OPTIONAL: dict[str, Check] = {
     "environment": MAPPING, "note": optional(text(LONG)), "pi_ref_dataset": optional(text(LONG)), "precision": text(),
-    "population_members": whole(1), "set_up_time_s": number(0), "mixed": FLAG, "published": FLAG, "finished_at": text(100),
+    "population_members": whole(1), "set_up_time_s": number(0), "mixed": FLAG, "published": FLAG, "mix_marked": FLAG,
+    "finished_at": text(100),
     "failed_seeds": SEEDS_OR_NONE, "method_hash": optional(NAME), "settings_hash": optional(NAME), "configs_tried": whole(1),
     "chosen_by": Check(lambda v: v in CHOSEN_BY, f"one of {', '.join(CHOSEN_BY)}"),
-    "default_updates": optional(whole()), "defaults": optional(MAPPING),
+    "default_updates": optional(whole()), "default_pi_ref_updates": optional(whole()), "defaults": optional(MAPPING),
     "manifest": FLAG, "format": whole(), "pi_ref_digest": optional(NAME), "processor": text(), "system": text(), "threads": whole(1),
     "curation": optional(MAPPING), "domain_settings": optional(MAPPING), "strata_coincide": FLAG,
     "weights": WEIGHTS,

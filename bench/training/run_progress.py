@@ -145,6 +145,7 @@ class RunInProgress:
             "stepper": stepper_of(data.env_spec) if data.env_spec else None,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
             "default_updates": base.get("algo.updates"),
+            "default_pi_ref_updates": base.get("pi_ref.updates") if config.algo.needs_pi_ref else None,
             "defaults": {key: default for key, default, _ in difference(tree, base)} if base else None,
         }  # fmt: skip
 

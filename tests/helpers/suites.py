@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from algos.methods.weighted_bc import WeightedBCConfig, Weighting
 from bench.config.schema import Config
+from bench.storage.identity import evaluations
 from bench.storage.layout import digest_of, episode_columns
 from bench.storage.rundir import to_csv
 
@@ -40,7 +41,7 @@ def make_run(
     """
     rng = np.random.default_rng(int(digest_of([algo, dataset]), 16) % 2**32)
     settings = {name: record.get(key, value) for name, key, value in EVALUATION}
-    report = {key: record.get(key, False) for key in ("mixed", "published")}
+    report = {key: record.get(key, False) for key in ("mixed", "published", "mix_marked")}
     report["configs_tried"] = {algo: record["configs_tried"]} if "configs_tried" in record else {}
     algo_config = WeightedBCConfig(algo, record.get("updates", 200), weighting=Weighting(temperature=record.pop("temperature", 10.0)))
     config = Config(algo_config, dataset, seeds=list(seeds))
@@ -52,14 +53,14 @@ def make_run(
     tree["suite"] = suite.name
     rows = [
         {"update": update, "seed": seed, "episode": e, "return": level * update / 200 + 20 * seed + rng.normal(0, 5), "length": 100}
-        for update, episodes in ((100, 2), (200, settings["final_episodes"]))
+        for update, episodes in evaluations({"updates": 200} | {key: value for _, key, value in EVALUATION} | record)
         for seed in seeds
         for e in range(episodes)
     ]
     curve = [
         {"update": u, "seed": s, "return_mean": level, "loss": 1.0, "kl_q_pi_ref": 0.1, "weight_ess_share": 0.9, "weight_maximum": 2.0}
         | {"weight_minimum": 0.1, "weight_clipped_share": 0.0}
-        for u in (100, 200)
+        for u in sorted({row["update"] for row in rows} or {100, 200})
         for s in seeds
     ]
     if not algo.startswith("iw"):

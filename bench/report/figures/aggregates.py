@@ -13,8 +13,8 @@ TITLES = {"median": "median", "iqm": "IQM", "mean": "mean", "optimality_gap": "o
 
 
 def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
-    """Aggregate metrics with 95 % intervals, for the complete methods."""
-    methods = grid.complete(grid.scored) if grid.scored else []
+    """Aggregate metrics with 95 % intervals, for the methods with an average."""
+    methods = grid.averaged(grid.scored) if grid.scored else []
     if not methods:
         return {}
     figure = Figure(figsize=(WIDTH, 1.2 + 0.36 * len(methods) * 1.3))
@@ -26,7 +26,7 @@ def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
                 panel.plot([e.low, e.high], [i, i], color=look[method].colour, linewidth=6, alpha=0.35, solid_capstyle="butt")
             panel.plot([e.value], [i], color=look[method].colour, marker=look[method].marker, markersize=5)
         panel.set_title(TITLES[name], fontsize=8)
-        panel.set_yticks(range(len(methods)), methods)
+        panel.set_yticks(range(len(methods)), [grid.label(m, grid.scored) for m in methods])
         panel.set_ylim(len(methods) - 0.5, -0.5)
         panel.grid(False, axis="y")
     figure.supxlabel("score", fontsize=9)
@@ -35,7 +35,7 @@ def intervals(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
 
 def profile(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
     """Share of runs above each score, with pointwise 95 % bands for at most MANY methods."""
-    methods = grid.complete(grid.scored) if grid.scored else []
+    methods = grid.averaged(grid.scored) if grid.scored else []
     if not methods:
         return {}
     scores = np.concatenate([x for m in methods for x in grid.strata(m, grid.scored)])
@@ -46,8 +46,9 @@ def profile(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
         style = look[method]
         spacing = (2 + 5 * i % 24, 24)  # lines that coincide have their markers side by side
         axes.plot(
-            thresholds, share, label=method, color=style.colour, linestyle=style.line, marker=style.marker, markevery=spacing, markersize=4
-        )
+            thresholds, share, label=grid.label(method, grid.scored), color=style.colour, linestyle=style.line, marker=style.marker,
+            markevery=spacing, markersize=4,
+        )  # fmt: skip
         if len(methods) <= MANY and not np.isnan(low).all():
             axes.fill_between(thresholds, low, high, color=style.colour, alpha=0.1, linewidth=0)
     axes.set(xlabel="score s", ylabel="share of runs with a score above s", ylim=(-0.02, 1.02))
@@ -57,7 +58,7 @@ def profile(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
 
 def improvement(grid: Grid) -> dict[str, Figure]:
     """Probability that a run of the row beats one of the column, with its 95 % interval."""
-    methods = grid.complete(grid.scored) if grid.scored else []
+    methods = grid.ranked_together(grid.scored) if grid.scored else []
     if len(methods) < 2:
         return {}
     n = len(methods)
@@ -76,8 +77,9 @@ def improvement(grid: Grid) -> dict[str, Figure]:
     for (a, b), text in texts.items():
         axes.text(b + 0.5, a + 0.5, text, ha="center", va="center", fontsize=6.5, color="#111111")
     middles = np.arange(n) + 0.5
-    axes.set_xticks(middles, methods, rotation=30, ha="right")
-    axes.set_yticks(middles, methods)
+    labels = [grid.label(m, grid.scored) for m in methods]
+    axes.set_xticks(middles, labels, rotation=30, ha="right")
+    axes.set_yticks(middles, labels)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set(title="P(a run of the row beats one of the column)", xlabel="", ylabel="")

@@ -10,6 +10,7 @@ from bench.report.figures.style import WIDTH, Look, canvas, file_name, legend, l
 from bench.results.best_of_k import expected_best, expected_chosen
 from bench.results.episodes import failures_as_random, reference_of
 from bench.results.grid import Grid
+from bench.results.levelling import training_marks
 from bench.results.runs import Runs
 
 POINTS = 16  # of a curve, at most
@@ -18,7 +19,7 @@ EPISODES = (1, 5)  # evaluation episodes of a trial, from which a configuration 
 
 def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
     """Mean score against mean wall time per seed (training and evaluation), over the data sets with scores."""
-    methods = grid.complete(grid.scored) if grid.scored else []
+    methods = grid.averaged(grid.scored) if grid.scored else []
     figure, axes = canvas()
     drawn = False
     for method in methods:
@@ -28,7 +29,8 @@ def cost(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
             continue
         drawn = True
         score = float(np.mean([x.mean() for x in grid.strata(method, grid.scored)]))
-        (point,) = axes.plot([np.mean(times)], [score], label=method, color=look[method].colour, linestyle="", markersize=7)
+        label = grid.label(method, grid.scored)
+        (point,) = axes.plot([np.mean(times)], [score], label=label, color=look[method].colour, linestyle="", markersize=7)
         point.set(marker=look[method].marker, alpha=0.8)  # overlapping points stay visible
     if not drawn:
         return {}
@@ -44,7 +46,9 @@ def tuning(runs: Runs) -> dict[str, Figure]:
     Left: against configurations tried. Right: against evaluation episodes spent on the choice, k times the episodes of a trial.
     """
     families: dict[tuple[str, str], list[np.ndarray]] = {}
+    marks: dict[tuple[str, str], set[str]] = {}
     for record, episodes in runs:
+        marks.setdefault((record["dataset"], record["algo"]), set()).update(training_marks(record, episodes))
         reference = reference_of(record)
         if reference is not None:
             rows = failures_as_random(record, episodes)
@@ -66,9 +70,10 @@ def tuning(runs: Runs) -> dict[str, Figure]:
             for episodes, line in zip(EPISODES, (":", "--"), strict=True):
                 chosen = np.array([expected_chosen(configurations, int(k), episodes, draws) for k in counts])
                 curves[f"{episodes} a trial"] = chosen, float(episodes), line
+            label = f"{algo} ({', '.join(sorted(own_marks))})" if (own_marks := marks[dataset, algo]) else algo
             for name, (scores, episodes, line) in curves.items():
                 look = {"color": style[algo].colour, "marker": style[algo].marker, "markersize": 4, "linestyle": line}
-                tried.plot(counts, scores, label=f"{algo}, {name}", **look)
+                tried.plot(counts, scores, label=f"{label}, {name}", **look)
                 spent.plot(counts * episodes, scores, **look)
         tried.set(xlabel="configurations tried", ylabel="expected score of the chosen one")
         spent.set(xlabel="episodes spent", xscale="log")

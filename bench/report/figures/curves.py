@@ -32,7 +32,7 @@ def learning_curves(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
         for method in methods:
             record = grid.records[dataset, method] | ({"reference": None} if dataset in grid.unscored else {})
             curve = learning_curve(record, grid.episodes[dataset, method])
-            _line(axes, curve, method, look[method], band=len(methods) <= MANY)
+            _line(axes, curve, grid.label(method, [dataset]), look[method], band=len(methods) <= MANY)
         axes.set(xlabel="updates", ylabel="raw return" if dataset in grid.unscored else "score", title=short(dataset))
         axes.margins(x=0.03)
         legend(figure, axes)
@@ -62,7 +62,7 @@ def weight_diagnostics(grid: Grid, look: dict[str, Look]) -> dict[str, Figure]:
                 for name in (column, partner):
                     if name is not None and name in curve:
                         means = curve.groupby("update")[name].mean()
-                        own = {"label": method} if name == column else {}
+                        own = {"label": grid.label(method, [dataset])} if name == column else {}
                         panel.plot(
                             means.index, means, color=look[method].colour, linestyle=look[method].line, marker=look[method].marker,
                             markersize=4, **own,

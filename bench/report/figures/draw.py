@@ -47,12 +47,12 @@ class Drawing(NamedTuple):
     make: Callable[[], dict[str, Figure]]
 
 
-def drawn_grid(runs: Runs, methods: Sequence[str] = ()) -> Grid:
+def drawn_grid(runs: Runs, methods: Sequence[str] = (), mix_marked: bool = False) -> Grid:
     """The grid that figures show: the largest group of comparable runs, of these `methods`, or of the MOST best ones. Raises RunError.
 
     Methods are named as in `Grid.named`.
     """
-    grid = grids(runs)[0]
+    grid = grids(runs, mix_marked=mix_marked)[0]
     return grid.part(methods=grid.named(methods) if methods else grid.ranked()[:MOST])
 
 
@@ -60,7 +60,7 @@ def drawings(grid: Grid) -> Iterator[Drawing]:
     """The figures of a suite: those over all data sets, and those of each."""
     look = looks(grid.methods)
     cells = {key: _content(record, grid.episodes[key]) for key, record in grid.records.items()}
-    everything = digest_of([_version(), grid.methods, sorted(cells.items())])
+    everything = digest_of([_version(), grid.methods, grid.mix_marked, sorted(cells.items())])
     for make in (aggregates.intervals, aggregates.profile, cost.cost):
         yield Drawing(make.__name__, everything, lambda make=make: make(grid, look))  # type: ignore[misc]
     yield Drawing("improvement", everything, lambda: aggregates.improvement(grid))
@@ -89,14 +89,14 @@ def figures(runs: Runs, methods: Sequence[str] = ()) -> dict[str, Figure]:
     return found
 
 
-def draw(suite: Path, runs: Runs, methods: Sequence[str] = ()) -> dict[str, str]:
+def draw(suite: Path, runs: Runs, methods: Sequence[str] = (), mix_marked: bool = False) -> dict[str, str]:
     """Write figures/*.svg, *.pdf and *.png of folder `suite`; return the SVGs by name. Figures of results that are gone are removed."""
     folder = suite / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     before = _drawn_before(folder)
     now: dict[str, Any] = {}
     found: dict[str, str] = {}
-    for drawing in (*drawings(drawn_grid(runs, methods)), *tunings(runs)):
+    for drawing in (*drawings(drawn_grid(runs, methods, mix_marked)), *tunings(runs)):
         svgs = _unchanged(folder, before.get(drawing.key), drawing.inputs)
         if svgs is None:
             with matplotlib.rc_context(PLAIN):

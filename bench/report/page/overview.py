@@ -9,6 +9,7 @@ from bench.numbers import spell_seeds
 from bench.report.page.runs import finished_at
 from bench.results.episodes import reference_name
 from bench.results.grid import in_order, method_names
+from bench.results.levelling import RISES, has_few_updates, training_marks
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Runs
 
@@ -48,10 +49,14 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
     """Missing runs, failed episodes, several protocols, single seeds, uncommitted code."""
     records = [record for record, _ in runs]
     found = []
-    for record, method in zip(records, method_names(records), strict=True):
+    for (record, episodes), method in zip(runs, method_names(records), strict=True):
         name = f"{method} on {record['dataset']}"
+        if RISES in training_marks(record, episodes):
+            found.append(f"{name}: still rises after {record['updates']:,} updates")
         if record["failed_episodes"]:
             found.append(f"{name}: {record['failed_episodes']} episodes failed (no finite return) and count as score 0")
+    if few := in_order([r["algo"] for r in records if has_few_updates(r)]):
+        found.append(f"fewer updates than the papers': {', '.join(few)}")
     cells = Counter((r["dataset"], r["algo"]) for r in records)
     datasets, algos = ({k[i] for k in cells} for i in (0, 1))
     for algo in sorted(algos):

@@ -15,6 +15,7 @@ from bench.report.page.films import LIMITS, Limits, embedded_films
 from bench.report.tables import NOT_PLAYED
 from bench.results.episodes import learning_curve, reference_of
 from bench.results.grid import method_names
+from bench.results.levelling import levelled_off
 from bench.results.runs import Runs
 from bench.storage.layout import Row
 
@@ -40,6 +41,7 @@ def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
         "value": f"{quantity} {_spelled(float(np.mean(scored)), reference is None)}" if len(means) else NOT_PLAYED,
         "facts": [
             ("code", record["code_revision"]), ("device", record["device"]), ("parameters", f"{record['parameters']:,}"),
+            ("levelled off", {True: "yes", False: "no, it still rises", None: "not judged"}[levelled_off(record, episodes)]),
             ("wall time", f"{record.get('wall_time_s', float('nan')):.0f} s"), ("finished", finished_at(record)),
             ("folder", Path(record["folder"]).name),
         ],

@@ -10,6 +10,7 @@ import pytest
 
 from bench.report.render import markdown
 from bench.report.tables import NOT_KEPT, Table, costs_of, published_tables, score_tables
+from bench.report.training_notes import UNJUDGED
 from bench.results import published
 from bench.results.leaderboard import board_of
 from bench.results.runs import suite_runs
@@ -97,7 +98,8 @@ def test_configurations_of_one_method_are_named_by_the_settings_that_differ(tmp_
 def test_settings_that_differ_between_data_sets_are_a_note(tmp_path: Path) -> None:
     for dataset, temperature in (("hopper", 1.0), ("walker2d", 3.0)):
         make_run(tmp_path, "iw_sft", f"iwsft/{dataset}/medium-v0", temperature=temperature)
-    assert table_of(tmp_path).notes == ["iw_sft: settings that differ between data sets: algo.weighting.temperature.", NOT_KEPT]
+    expected = "iw_sft: settings that differ between data sets: algo.weighting.temperature."
+    assert table_of(tmp_path).notes == [f"{UNJUDGED}iw_sft.", expected, NOT_KEPT]
 
 
 def test_fewer_seeds_and_failed_episodes_are_flags(tmp_path: Path) -> None:
@@ -106,7 +108,8 @@ def test_fewer_seeds_and_failed_episodes_are_flags(tmp_path: Path) -> None:
     table = table_of(tmp_path)
     assert {method: cell.flag for method, cell in table.lines[0].cells.items()} == {"bc": "2 of 3 seeds", "sft": "4 failed"}
     assert table.lines[0].cells["sft"].value == pytest.approx((0 + 32 + 34) / 3, abs=3)
-    assert table.notes == ["Failed: the episode's return was no finite number; it counts as score 0.", NOT_KEPT]
+    failed = "Failed: the episode's return was no finite number; it counts as score 0."
+    assert table.notes == [failed, f"{UNJUDGED}bc, sft.", NOT_KEPT]
 
 
 def test_failures_without_reference_scores_leave_no_number(tmp_path: Path) -> None:
@@ -132,9 +135,9 @@ def test_several_domains_have_lines_of_their_own(tmp_path: Path) -> None:
 
 def test_runs_of_different_data_are_noted(tmp_path: Path) -> None:
     make_run(tmp_path, "bc")
-    assert table_of(tmp_path).notes == [NOT_KEPT]
+    assert table_of(tmp_path).notes == [f"{UNJUDGED}bc.", NOT_KEPT]
     make_run(tmp_path, "sft", dataset_digest="other")
-    note, _ = table_of(tmp_path).notes
+    _, note, _ = table_of(tmp_path).notes
     assert note.startswith("iwsft/hopper/medium-v0: its runs were made of different data")
 
 
@@ -187,7 +190,7 @@ def test_weights_that_do_not_do_their_work_are_marked_and_explained(tmp_path: Pa
 
 def test_kept_policies_make_all_selections_verifiable(tmp_path: Path) -> None:
     (make_run(tmp_path) / "policy-100.safetensors").touch()
-    assert table_of(tmp_path).notes == []
+    assert table_of(tmp_path).notes == [f"{UNJUDGED}bc."]
     assert set(board_of(tmp_path, suite_runs(tmp_path))["verifiable"]) == {"yes"}
 
 
@@ -195,4 +198,4 @@ def test_kept_policies_make_all_selections_verifiable(tmp_path: Path) -> None:
 def test_references_that_no_data_set_here_states_are_noted(tmp_path: Path) -> None:
     make_run(tmp_path, "bc", "own/task-v0")
     expected = "Reference scores as the runs recorded them, because the data are not on this machine: own/task-v0."
-    assert table_of(tmp_path).notes == [expected, NOT_KEPT]
+    assert table_of(tmp_path).notes == [expected, f"{UNJUDGED}bc.", NOT_KEPT]

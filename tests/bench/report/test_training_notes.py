@@ -1,0 +1,105 @@
+"""Marks of rows that were not trained long enough, in every format, in legends, on the page and in comparisons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.compare import compare_methods
+from bench.report.figures.curves import learning_curves
+from bench.report.figures.style import looks
+from bench.report.page.overview import warnings
+from bench.report.render import html, latex, long_csv, markdown
+from bench.report.tables import Table, score_tables
+from bench.report.training_notes import ALL, APART, JOINED, UNJUDGED
+from bench.results.grid import grids
+from bench.results.runs import suite_runs
+from tests.helpers.suites import make_run
+
+HOPPER, WALKER = "iwsft/hopper/medium-v0", "iwsft/walker2d/medium-v0"
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """bc is level, sft rises on Hopper, iql had few updates and has too short a curve."""
+    for algo, few in (("bc", {}), ("sft", {}), ("iql", {"default_updates": 1000, "eval_every": 100})):
+        for dataset in (HOPPER, WALKER):
+
+            def change(rows: list[dict[str, Any]], rises: bool = (algo, dataset) == ("sft", HOPPER)) -> list[dict[str, Any]]:
+                return [r | {"return": 500.0 + 10 * r["seed"] + rises * r["update"]} for r in rows]
+
+            make_run(tmp_path, algo, dataset, change=change, **{"eval_every": 10, **few})
+    return tmp_path
+
+
+def table_of(suite: Path, mix_marked: bool = False) -> Table:
+    (table,) = score_tables(suite_runs(suite), mix_marked)
+    return table
+
+
+def test_cells_carry_marks_and_mixed_averages_are_left_out(suite: Path) -> None:
+    table = table_of(suite)
+    hopper, walker, mean, iqm = table.lines
+    assert {m: c.flag for m, c in hopper.cells.items()} == {"bc": "", "sft": "rises", "iql": "few updates"}
+    assert {m: c.flag for m, c in walker.cells.items()} == {"bc": "", "sft": "", "iql": "few updates"}
+    assert {m: c.flag for m, c in mean.cells.items()} == {"bc": "", "iql": "few updates"} == {m: c.flag for m, c in iqm.cells.items()}
+    assert [m for m, c in hopper.cells.items() if c.bold or c.tied] == ["bc"]
+    assert [m for m, c in mean.cells.items() if c.bold or c.tied] == ["bc"]
+
+
+def test_footnotes_name_the_rows(suite: Path) -> None:
+    rises, few, apart, unjudged, *_ = table_of(suite).notes
+    assert rises.startswith("Rises: ")
+    assert rises.endswith(f": sft on {HOPPER}.")
+    assert few.startswith("Few updates: fewer than the paper's")
+    assert few.endswith(": iql.")
+    assert (apart, unjudged) == (APART, f"{UNJUDGED}iql.")
+
+
+def test_asked_for_marked_rows_are_averaged_and_ranked_with_the_others(suite: Path) -> None:
+    table = table_of(suite, mix_marked=True)
+    assert {m: c.flag for m, c in table.lines[2].cells.items()} == {"bc": "", "sft": "rises", "iql": "few updates"}
+    assert [m for m, c in table.lines[0].cells.items() if c.bold] == ["sft"]
+    assert JOINED in table.notes
+    assert APART not in table.notes
+
+
+def test_all_rows_marked(tmp_path: Path) -> None:
+    for algo in ("bc", "iql"):
+        make_run(tmp_path, algo, default_updates=1000)
+    table = table_of(tmp_path)
+    assert ALL in table.notes
+    assert sum(c.bold for c in table.lines[0].cells.values()) == 1
+
+
+def test_every_format_has_marks_and_footnotes(suite: Path) -> None:
+    table = table_of(suite)
+    assert "(few updates)" in markdown(table)
+    assert '<small class="flag">few updates</small>' in html(table)
+    assert r"\textsuperscript{few updates}" in latex([table])
+    assert ",few updates\n" in long_csv([table])
+    for text in (markdown(table), html(table), latex([table])):
+        assert "Rises: the last quarter" in text
+
+
+def test_legends_and_the_page_have_marks(suite: Path) -> None:
+    runs = suite_runs(suite)
+    grid = grids(runs)[0]
+    figures = learning_curves(grid, looks(grid.methods))
+    (hopper,) = (figure for name, figure in figures.items() if "hopper" in name)
+    assert [text.get_text() for text in hopper.legends[0].get_texts()] == ["bc", "sft (rises)", "iql (few updates)"]
+    found = warnings(suite, runs)
+    assert f"sft on {HOPPER}: still rises after 200 updates" in found
+    assert "fewer updates than the papers': iql" in found
+
+
+def test_a_comparison_states_marks_and_has_no_mean_over_marked_and_unmarked_rows(suite: Path) -> None:
+    text = compare_methods(suite, ["bc", "sft"])
+    assert f"Not trained long enough (docs/statistics.md): B on {HOPPER}: rises. No mean over the data sets" in text
+    assert "mean over 2 data sets" not in text
+    assert "mean over 2 data sets" in compare_methods(suite, ["bc", "sft"], mix_marked=True)
+    assert "mean over 2 data sets" in compare_methods(suite, ["bc", "iql"])
+    assert "## bc" not in compare_methods(suite)  # the best of the unmarked methods is what the others are compared with
+    assert "against bc" in compare_methods(suite)
