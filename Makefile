@@ -10,8 +10,8 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv bench baselines selection speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies gpu chaos fuzz \
-	load lint format behaviour docs wheel docker audit clean
+.PHONY: help venv bench paper reference selection speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies \
+	gpu chaos fuzz load lint format behaviour docs wheel docker audit clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,9 +19,11 @@ help: ## list these targets
 bench: .venv/.ready ## train and score eight methods on three tasks, print the table
 	@$(BIN)/python -m bench suite=quick
 
-baselines: .venv/.ready ## every method on six tasks, with costs: two and a half hours on two cores
-	@$(BIN)/python -m bench suite=baselines
-	@$(BIN)/python -m bench suite=baselines-costly
+paper: .venv/.ready ## the family with the paper's updates, ten seeds, twelve tasks: an evening on two cores; continues where it stopped
+	@$(BIN)/python -m bench suite=paper
+
+reference: .venv/.ready ## every method on nine tasks, days on two cores; continues where it stopped; SHARD="dataset=ID algo=NAME" runs a part
+	@$(BIN)/python -m bench suite=reference $(SHARD)
 
 tables: .venv/.ready ## rebuild tables, figures and page from raw runs: make tables SUITE=quick
 	@$(BIN)/python -m bench tables results/$(or $(SUITE),quick)

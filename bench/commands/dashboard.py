@@ -4,7 +4,7 @@ They show the runs that `logger=wandb` sent. Needs the extra `dashboard`, an acc
 network.
 
 Example:
-  python -m bench dashboard --suite baselines --entity my-team
+  python -m bench dashboard --suite paper --entity my-team
 """
 
 from __future__ import annotations

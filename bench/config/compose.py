@@ -13,6 +13,8 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -20,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from algos.errors import ConfigError
 from algos.registry import methods
+from bench.config.budgets import evenly, updates_of
 from bench.config.domains import domain_value
 from bench.config.keys import unknown_key
 from bench.config.overrides import prepare
@@ -35,7 +38,7 @@ HYDRA_VERSION = "1.3"  # the defaults of Hydra that conf/ is written for
 
 
 def register() -> None:
-    """Register the dataclasses and the resolver `domain` that conf/ refers to. Repeated calls change nothing."""
+    """Register the dataclasses and the resolvers that conf/ refers to. Repeated calls change nothing."""
     store = ConfigStore.instance()
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.population, False)  # its keys are settings of the method
@@ -44,7 +47,8 @@ def register() -> None:
     store.store(name="schema", node=schema)
     for name, algo in methods().items():
         store.store(group="algo/schema", name=name, node=algo)
-    OmegaConf.register_new_resolver("domain", domain_value, replace=True)
+    for name, resolver in (("domain", domain_value), ("updates_of", updates_of), ("evenly", evenly)):
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -54,6 +58,14 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     """
     loader = _loader()
     return to_config(_without_hydra(loader.load_configuration("config", prepare(overrides), RunMode.RUN, from_shell=False)))
+
+
+def sweep_overrides(overrides: Sequence[str]) -> list[Override]:
+    """The overrides of the sweep that `python -m bench OVERRIDES` would run, those of its suite first; ranges are not expanded."""
+    given = prepare(overrides)
+    whole = _loader().load_configuration("config", given, RunMode.MULTIRUN, from_shell=False)
+    params = (f"{key}={value}" for key, value in (whole.hydra.sweeper.params or {}).items())
+    return OverridesParser.create(config_loader=_loader()).parse_overrides([*params, *given])
 
 
 def compose_job(sweep: DictConfig, overrides: Sequence[str]) -> Config:

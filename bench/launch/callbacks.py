@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -25,6 +24,7 @@ from bench.launch import launchers, tuning
 from bench.launch.jobs import runs_of
 from bench.launch.preflight import preflight
 from bench.launch.session import session
+from bench.launch.sweep import split
 from bench.launch.tables import write_tables
 
 
@@ -83,7 +83,7 @@ def overrides(config: DictConfig) -> list[Override]:
 
 def grid(config: DictConfig) -> list[list[str]]:
     """The overrides of every job of Hydra's basic sweeper."""
-    return [job for batch in BasicSweeper.split_arguments(overrides(config), None) for job in batch]
+    return split(overrides(config))
 
 
 class Tables(Callback):

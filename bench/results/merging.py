@@ -12,6 +12,7 @@ from bench.errors import RunError
 from bench.results.leaderboard import COLUMNS, KEY, TEXT, board_of, line_of, read_board
 from bench.results.protocol import measured_rows, refuse_mixed
 from bench.results.runs import read_suite
+from bench.results.shards import refuse_revisions
 
 NOT_COMPARED = ("source", "schema", "configs_tried", "suite")  # configs_tried depends on the suites beside it
 
@@ -44,9 +45,12 @@ def labelled_board(path: Path) -> pd.DataFrame:
 def merge(paths: Sequence[Path], mixed: bool = False, selection: str | None = None, source: str | None = None) -> pd.DataFrame:
     """The labelled rows of the leaderboards at `paths`, equal rows once, restricted to one selection rule or source if given.
 
-    Raises RunError for two results of one run, and for several protocols unless `mixed`.
+    Raises RunError for two results of one run, and for several protocols, or several code revisions of one suite, unless `mixed`.
     """
-    rows = pd.concat([labelled_board(path) for path in paths], ignore_index=True)
+    boards = {path: labelled_board(path) for path in dict.fromkeys(paths)}
+    if not mixed:
+        refuse_revisions({path: _revisions(board) for path, board in boards.items()})
+    rows = pd.concat(list(boards.values()), ignore_index=True)
     for column, value in (("selection", selection), ("source", source)):
         if value is not None:
             rows = rows[rows[column] == value]
@@ -63,3 +67,9 @@ def merge(paths: Sequence[Path], mixed: bool = False, selection: str | None = No
         remedy = "leave published rows out with --source ours, keep one rule with --selection last, or merge everything with --mixed"
         refuse_mixed(names, measured_rows(rows), remedy)
     return rows
+
+
+def _revisions(board: pd.DataFrame) -> list[tuple[str, str]]:
+    """Suite and code revision of the rows of `board` that a program computed."""
+    own = board[board["source"] != "published"]
+    return list(zip(own["suite"], own["code_revision"], strict=True))

@@ -62,8 +62,8 @@ def test_the_configuration_has_the_seeds() -> None:
         ("device=[cpu,cuda]", "device=[cpu,cuda]: a run has one device; "),
         ("algo.updates=[1,2]", "algo.updates=[1,2]: a run has one algo.updates; to train each: python -m bench -m algo.updates=1,2"),
         ("algo=iql algo.expectile=[0.7,0.9]", "algo.expectile=[0.7,0.9]: a run has one algo.expectile; "),
-        ("-m suite=quick,baselines", "suite=quick,baselines: a command runs one suite: python -m bench suite=quick && python"),
-        ("suite=[quick,baselines]", "suite=[quick,baselines]: a command runs one suite: python -m bench suite=quick && python"),
+        ("-m suite=quick,paper", "suite=quick,paper: a command runs one suite: python -m bench suite=quick && python"),
+        ("suite=[quick,paper]", "suite=[quick,paper]: a command runs one suite: python -m bench suite=quick && python"),
         ("+seedz=[5]", "unknown key 'seedz'; near names: seeds; "), ("++seedz=[5]", "unknown key 'seedz'; near names: seeds; "),
         ("seedz=[5]", "unknown key 'seedz'; near names: seeds; "), ("+password=hunter2", "unknown key 'password'; python"),
         ("+algo.foo=1", "unknown key 'algo.foo'; "), ("+eval.epsiodes=1", "unknown key 'eval.epsiodes'; near names: eval.episodes"),
@@ -76,7 +76,7 @@ def test_the_configuration_has_the_seeds() -> None:
         ("algo=iw_sft temperature=3", "unknown key 'temperature'; near names: algo.weighting.temperature; "),
         ("algo=bc lr=1", "unknown key 'lr'; near names: algo.learning_rate, pi_ref.learning_rate, finetune.learning_rate; "),
         ("suite=quik", "suite=quik: no such suite; near names: quick; a suite of your own takes a name less like it"),
-        ("suite=baseline", "suite=baseline: no such suite; near names: baselines"),
+        ("suite=papr", "suite=papr: no such suite; near names: paper"),
         ("suite=quicks", "suite=quicks: no such suite; near names: quick"),
         ("suite=a/b", "suite = a/b: expected a plain name"), ("suite=../x", "suite = ../x: expected a plain name"),
     ],
@@ -103,7 +103,7 @@ def test_flags_come_first_as_hydra_needs_them() -> None:
     assert prepare(["algo=bc", "-m", "seeds=2", "-cd", "own", "force=true"]) == ["-m", "-cd", "own", "algo=bc", "seeds=[0,1]", "force=true"]
 
 
-@pytest.mark.parametrize("name", ["mine", "quick2", "quick-2", "my-quick", "baselines_v2", "exp.1", "temperature", "2026"])
+@pytest.mark.parametrize("name", ["mine", "quick2", "quick-2", "my-quick", "paper_v2", "exp.1", "temperature", "2026"])
 def test_a_suite_takes_any_new_name(name: str) -> None:
     own, single = compose([f"suite={name}", "algo=bc"]), compose(["suite=single", "algo=bc"])
     assert own.suite == name

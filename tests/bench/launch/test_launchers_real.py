@@ -264,8 +264,8 @@ def test_a_batch_script_on_slurm_is_resumed(slurm: Path) -> None:
     """The batch script of docs/durability.md asks for a signal; the run exits with code 75, and the script queues itself again."""
     (script,) = re.findall(r"```bash\n(#SBATCH .*?)```", (ROOT / "docs" / "durability.md").read_text(), re.DOTALL)
     settings = shlex.join([*LONG, "results_dir=script"])
-    assert "python -m bench suite=baselines" in script
-    script = script.replace("python -m bench suite=baselines", f"{shlex.quote(sys.executable)} -m bench {settings}")
+    assert "python -m bench suite=reference" in script
+    script = script.replace("python -m bench suite=reference", f"{shlex.quote(sys.executable)} -m bench {settings}")
     (slurm / "script.sh").write_text(f"#!/bin/bash\n{script}")
     (slurm / "logs").mkdir()
     asked = ["--job-name=script", "--mem=2G", "--cpus-per-task=1", "--output=logs/%j_log.err", "script.sh"]

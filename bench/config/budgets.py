@@ -1,0 +1,21 @@
+"""Resolvers of a suite whose methods have budgets of their own: ${updates_of:{METHOD:NUMBER,...}} and ${evenly:EVALUATIONS}."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from omegaconf import DictConfig
+
+from bench.errors import RunError
+
+
+def updates_of(numbers: Mapping[str, int], *, _root_: DictConfig) -> int:
+    """The number of updates of the run's method. Raises RunError for a method that `numbers` does not have."""
+    if (name := _root_.algo.name) not in numbers:
+        raise RunError(f"suite = {_root_.suite}: it has no number of updates for algo={name}; give one with algo.updates=NUMBER")
+    return numbers[name]
+
+
+def evenly(evaluations: int, *, _root_: DictConfig) -> int:
+    """The updates between evaluations with which a run has about `evaluations` of them, the last one included."""
+    return max(1, -(-_root_.algo.updates // evaluations))
