@@ -54,7 +54,7 @@ def test_links_in_a_shard_are_not_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ({"code_revision": "def"}, r"a/reference by abc and .*b/reference by def\. Shards of one suite share their code"),
+        ({"code_revision": "def"}, r"a/reference\S* by abc and .*b/reference\S* by def\. Shards of one suite share their code"),
         ({"final_episodes": 8}, r"numbers of episodes differ, 4 \(bc\) and 8 \(iql\)"),
         ({"reference": {"name": "other", "random": 0.0, "expert": 5.0}}, r"reference sets differ, iwsft \(bc\) and other \(iql\)"),
     ],
