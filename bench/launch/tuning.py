@@ -19,6 +19,7 @@ from bench.config.estimates import ENVIRONMENT, ESTIMATES
 from bench.config.saved import read_yaml
 from bench.config.schema import Config
 from bench.errors import RunError
+from bench.storage.identity import env_choice
 from bench.storage.record import read_status
 from bench.storage.rundir import RunDir
 
@@ -130,9 +131,9 @@ def advice(config: DictConfig) -> str:
 
 def _tried(config: DictConfig) -> int:
     """The number of configurations in the suite's folder, those that diverged included; at least 1."""
-    found = set()
+    found, dataset = set(), env_choice(config).label(config.dataset)
     for path in (Path(config.results_dir) / config.suite).glob("runs/*/run.json"):
         record = read_status(path.parent)
-        if (record["dataset"], record["algo"]) == (config.dataset, config.algo.name):
+        if (record["dataset"], record["algo"]) == (dataset, config.algo.name):
             found.add(record["settings_hash"])
     return max(1, len(found))

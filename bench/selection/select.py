@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +45,7 @@ def select(paths: Sequence[Path], options: Options) -> Selected:
     parts = []
     for group in candidates(paths, device):
         data = logged(group, options, device)
+        print(f"{group.dataset}: estimating the returns of {len(group.policies)} policies", file=sys.stderr, flush=True)
         found = estimates(group.populations, data, options)
         intercept, slope = data.to_undiscounted(options.fqe.discount)
         policies = pd.DataFrame(group.policies)

@@ -261,7 +261,7 @@ def test_advice_names_the_best_and_other_seeds(tmp_path: Path) -> None:
     for temperature, seeds in ((1.0, [0, 4]), (2.5, [0, 4]), (2.5, [7])):
         make_run(tmp_path / "tuned" / "mine", "iw_sft", temperature=temperature, seeds=seeds)
     config = {"seeds": [0, 4], "suite": "mine", "results_dir": str(tmp_path / "tuned"), "dataset": "iwsft/hopper/medium-v0"}
-    config["objective"] = "environment"
+    config |= {"objective": "environment", "eval": {}}
     lines = tuning.advice(OmegaConf.create({"hydra": hydra, "algo": {"name": "iw_sft"}} | config)).splitlines()
     assert lines[0] == "best of 8 trials: algo.weighting.temperature=2.5, 61.25"
     assert lines[-1] == "  python -m bench algo=iw_sft algo.weighting.temperature=2.5 'seeds=[5,6]' " + (
