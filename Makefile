@@ -63,7 +63,7 @@ selection: .venv/.ready ## how well estimates from logged data choose among poli
 	@$(BIN)/python -m bench suite=selection
 	@$(BIN)/python -m bench select results/selection
 
-studies: .venv/.ready ## test the claims of the paper: results/studies
+studies: .venv/.ready .venv/.ready-robotics ## test the claims of the paper: results/studies, most of a day on two cores, resumable
 	@$(BIN)/python -m bench study all
 
 gpu: .venv/.ready-dev ## check, measure and use a GPU for SECONDS (600): results in build/gpu

@@ -14,6 +14,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from bench.errors import RunError
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a study, or all")
@@ -33,6 +35,11 @@ def run(arguments: Namespace) -> None:
             print(f"  {name:10} {title(name)}")
         return
     options = Options(arguments.toy, arguments.out, arguments.only, arguments.seeds, arguments.episodes, not arguments.no_runs)
-    every = [name for name in names() if options.only is None or options.only in datasets(name)]
-    for name in every if arguments.name == "all" else [arguments.name]:
+    chosen = [arguments.name]
+    if arguments.name == "all":
+        chosen = [name for name in names() if options.only is None or options.only in datasets(name)]
+    if not chosen:
+        known = dict.fromkeys(dataset for name in names() for dataset in datasets(name))
+        raise RunError(f"study all --only {options.only}: no study is done on it; expected {', '.join(known)}")
+    for name in chosen:
         print(run(name, options) / "README.md")

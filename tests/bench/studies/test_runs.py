@@ -96,6 +96,7 @@ def test_damaged_rows_and_none_are_one_line(done: Path, tmp_path: Path) -> None:
     [
         (["ordering", "--only", "iwsft/fork"], "study ordering --only iwsft/fork: expected iwsft/halfcheetah/mixed-v0"),
         (["bandit", "--only", FORK], "expected no --only: this study is done at once"),
+        (["all", "--only", "iwsft/fork"], "study all --only iwsft/fork: no study is done on it; expected iwsft/"),
         (["ordering", "--seeds", "0"], "--seeds 0: expected a positive number"),
     ],
 )
