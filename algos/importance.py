@@ -2,7 +2,7 @@
 
     rho_t = log pi_q(a_t|s_t) - log pi_ref(a_t|s_t),   q <- (1 - ema_rate) q + ema_rate theta before every gradient step
 
-algos/weights.py turns log-ratios into weights, by one of two rules. log pi_ref is computed once. Trajectory weights need whole
+algos/weights.py and algos/pareto.py turn log-ratios into weights. log pi_ref is computed once. Trajectory weights need whole
 trajectories. If batches are single transitions, a table holds the weights, and every `refresh_every` updates it is computed anew.
 """
 
@@ -22,8 +22,10 @@ from algos.errors import require
 from algos.members import batchable
 from algos.networks.mlp import Params
 from algos.networks.precision import hidden_in_bfloat16
+from algos.pareto import pareto_weights
 from algos.weights import (
     LARGEST_DENSITY,
+    defensive_mixture,
     mean_one,
     probability_weights,
     step_weights,
@@ -53,15 +55,21 @@ class Rule(Enum):
     """The way from log-ratios to weights."""
 
     tempered = "tempered"  # centred, self-normalised, the temperature lowered until enough of the sample counts
+    pareto = "pareto"  # centred, self-normalised, the largest weights smoothed by a fitted Pareto tail
     authors = "authors"  # clip(exp(temperature * rho), minimum, maximum), the form of the paper and of its authors' code
+
+    @property
+    def self_normalised(self) -> bool:
+        """True if the rule's weights have mean 1 of themselves."""
+        return self is not Rule.authors
 
 
 @dataclass
 class Weighting:
     """Settings of the weights of curated log-likelihoods.
 
-    `rule`, `ema_rate` and `refresh_every` apply to ratios only, `min_ess` and `min_trajectories` to the rule `tempered`, `minimum`,
-    `maximum` and `normalize` to the rule `authors` (`normalize` to probabilities, too).
+    `rule`, `ema_rate` and `refresh_every` apply to ratios only, `min_ess` and `min_trajectories` to the rule `tempered`, `defensive` to
+    `tempered` and `pareto`, `minimum`, `maximum` and `normalize` to the rule `authors` (`normalize` to probabilities, too).
     """
 
     kind: Kind = Kind.none  # of the ratio q / pi_ref: none (weight 1) | trajectory | step; probability: of the policy itself
@@ -71,9 +79,10 @@ class Weighting:
     normalize: bool = True  # scale the weights of a batch to mean 1
     ema_rate: float = batchable(0.1)  # at which q follows the policy
     refresh_every: int = 100  # updates between refreshes of the table of trajectory weights
-    rule: Rule = Rule.tempered  # tempered | authors
+    rule: Rule = Rule.tempered  # tempered | pareto | authors
     min_ess: float = batchable(0.2)  # effective sample size at least, as a share of the curated data; 0: no limit
     min_trajectories: float = batchable(0.0)  # the same as a number of distinct trajectories, for trajectory weights; 0: no limit
+    defensive: float = batchable(0.0)  # share d of the uniform weight in the weights, (1 - d) w + d
 
     def determinants(self) -> dict[str, Any]:
         """The settings that weights of this kind depend on."""
@@ -82,7 +91,8 @@ class Weighting:
             used |= {"normalize"}
         if self.kind.is_ratio:
             used |= {"rule", "ema_rate"}
-            used |= {"min_ess"} if self.rule is Rule.tempered else {"maximum", "normalize"}
+            used |= {Rule.tempered: {"min_ess"}, Rule.pareto: set[str](), Rule.authors: {"maximum", "normalize"}}[self.rule]
+            used |= {"defensive"} if self.defensive and self.rule is not Rule.authors else set()
         if self.kind is Kind.trajectory:
             used |= {"refresh_every"} | ({"min_trajectories"} if self.rule is Rule.tempered else set())
         elif self.kind is Kind.step and self.rule is Rule.authors:
@@ -94,6 +104,7 @@ class Weighting:
         require(0 <= self.temperature < float("inf"), f"{key}.temperature", self.temperature, "a number of at least 0")
         require(0 <= self.min_ess < 1, f"{key}.min_ess", self.min_ess, "0 up to, not including, 1")
         require(0 <= self.min_trajectories < float("inf"), f"{key}.min_trajectories", self.min_trajectories, "a number of at least 0")
+        require(0 <= self.defensive < 1, f"{key}.defensive", self.defensive, "0 up to, not including, 1")
         require(self.maximum > 0, f"{key}.maximum", self.maximum, "a positive number")
         require(0 <= self.minimum < self.maximum, f"{key}.minimum", self.minimum, f"0 to {key}.maximum = {self.maximum}")
         require(0 < self.ema_rate <= 1, f"{key}.ema_rate", self.ema_rate, "a number above 0, at most 1")
@@ -104,14 +115,25 @@ class Weighting:
 
 
 def ratio_weights(
-    weighting: Weighting, log_ratio: Tensor, base: Tensor, temperature: Tensor, minimum: Tensor, maximum: Tensor, floor: Tensor
+    weighting: Weighting,
+    log_ratio: Tensor,
+    base: Tensor,
+    temperature: Tensor,
+    minimum: Tensor,
+    maximum: Tensor,
+    floor: Tensor,
+    defensive: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Weights [P, E] from log-ratios [P, E] by the kind and rule of `weighting`, and the temperature [P] that gave them.
 
     `base` [P, E] and `floor` [P] as in `tempered_weights`; the other settings [P]. A log-ratio is that of a step, or a trajectory's mean.
     """
-    if weighting.rule is Rule.tempered:
-        return tempered_weights(log_ratio, base, temperature, floor)
+    if weighting.rule.self_normalised:
+        if weighting.rule is Rule.pareto:
+            weights = pareto_weights(log_ratio, base, temperature)
+        else:
+            weights, temperature = tempered_weights(log_ratio, base, temperature, floor)
+        return defensive_mixture(weights, defensive), temperature
     if weighting.kind is Kind.step:
         return step_weights(log_ratio, temperature, minimum, maximum), temperature
     return trajectory_weights(log_ratio, temperature, maximum), temperature
@@ -186,10 +208,10 @@ class StepWeights:
         w = weighting
         self.weighting, self.kind, self.likelihood, self.trajectories, self.base = w, w.kind, likelihood, trajectories, base
         self.temperature, self.minimum, self.maximum, self.ema_rate = map(scalar, (w.temperature, w.minimum, w.maximum, w.ema_rate))
-        self.tempered = w.kind.is_ratio and w.rule is Rule.tempered
+        self.self_normalised = w.kind.is_ratio and w.rule.self_normalised
         self.uses_table = w.kind is Kind.trajectory and trajectories is None
         self.slots, self.distinct = len(curated), len(torch.unique(curated))
-        self.floor = scalar(w.min_ess)
+        self.floor, self.defensive = scalar(w.min_ess), scalar(w.defensive)
         if w.kind is Kind.trajectory:
             self.floor = torch.maximum(self.floor, scalar(w.min_trajectories) / self.distinct).clamp(max=1.0)
         if w.kind.is_ratio:
@@ -213,7 +235,8 @@ class StepWeights:
 
     def _weights(self, log_ratio: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         """`ratio_weights` with the members' own settings."""
-        return ratio_weights(self.weighting, log_ratio, base, self.temperature, self.minimum, self.maximum, self.floor)
+        own = self.temperature, self.minimum, self.maximum, self.floor, self.defensive
+        return ratio_weights(self.weighting, log_ratio, base, *own)
 
     @torch.no_grad()
     def __call__(self, state: State, batch: Batch) -> Tensor:
@@ -229,7 +252,7 @@ class StepWeights:
             with hidden_in_bfloat16(False):  # log pi_ref was not rounded either
                 ratio = self.ratios.at(self.likelihood(views(state["q"]), batch.step), batch.step)
             weights = self._of_ratios(ratio, batch)
-        return weights if self.tempered or not self.weighting.normalize else mean_one(weights, batch.coefficient)
+        return weights if self.self_normalised or not self.weighting.normalize else mean_one(weights, batch.coefficient)
 
     def _of_ratios(self, ratio: Tensor, batch: Batch) -> Tensor:
         """Weights [P, L] from log-ratios [P, L] of a batch: of single steps, or of whole trajectories."""
@@ -245,7 +268,7 @@ class StepWeights:
     def diagnostics(self, state: State, steps: Tensor) -> Metrics:
         """Summary of the weights of all curated trajectories, or of the steps `steps` [K] (algos.weights.WeightSummary), each [P].
 
-        Without rule `tempered`, of the weights before they are normalised. With ratios also `weight_temperature`, the temperature that
+        With rule `authors`, of the weights before they are normalised. With ratios also `weight_temperature`, the temperature that
         gave them, and for trajectory weights `weight_trajectories`, the effective sample size as a number of distinct trajectories.
         """
         if self.kind is Kind.none:
@@ -260,7 +283,7 @@ class StepWeights:
         else:
             ratio = self.ratios.at(self.likelihood.all_of(state["q"], steps), steps.expand(len(state["q"]), -1))
             (weights, temperature), minimum = self._weights(ratio, base.expand_as(ratio)), self.minimum
-        if self.tempered:
+        if self.self_normalised:
             minimum, maximum = torch.zeros_like(minimum), torch.full_like(maximum, torch.inf)  # no clips
         found = {f"weight_{name}": value for name, value in summarise(weights, base, minimum, maximum)._asdict().items()}
         if self.kind.is_ratio:

@@ -91,7 +91,7 @@ def token_weights(
             _check_shape(name, given, labels)
         ratio = torch.where(targets, log_q.float() - ref_logprobs.to(log_q.device).float(), 0.0)
         found, share = _of_ratios(ratio, targets, weighting, sequence_ids), targets.flatten()
-    if weighting.normalize and not (weighting.kind.is_ratio and weighting.rule is Rule.tempered):
+    if weighting.normalize and not (weighting.kind.is_ratio and weighting.rule.self_normalised):
         found = mean_one(found, share.to(found.dtype))
     return torch.where(targets, found.view_as(labels), 0.0)
 
@@ -127,15 +127,16 @@ def language_loss(
 def _of_ratios(ratio: Tensor, targets: Tensor, weighting: Weighting, sequence_ids: Tensor | None) -> Tensor:
     """Weights [B * T] from log-ratios [B, T], which are 0 where a token is no target."""
     flat, base = ratio.flatten(), targets.flatten().to(ratio.dtype)
-    temperature, minimum, maximum, floor = (
-        ratio.new_tensor([v]) for v in (weighting.temperature, weighting.minimum, weighting.maximum, weighting.min_ess)
+    temperature, minimum, maximum, floor, defensive = (
+        ratio.new_tensor([v]) for v in (weighting.temperature, weighting.minimum, weighting.maximum, weighting.min_ess, weighting.defensive)
     )
     if weighting.kind is Kind.step:
-        return ratio_weights(weighting, flat[None], base[None], temperature, minimum, maximum, floor)[0][0]
+        return ratio_weights(weighting, flat[None], base[None], temperature, minimum, maximum, floor, defensive)[0][0]
     slot = _sequences(targets, sequence_ids)
     sums, tokens = (ratio.new_zeros(len(flat)).scatter_add(0, slot, value) for value in (flat, base))
     floor = torch.maximum(floor, weighting.min_trajectories / (tokens > 0).sum()).clamp(max=1.0)
-    return ratio_weights(weighting, (sums / tokens.clamp(min=1))[None], tokens[None], temperature, minimum, maximum, floor)[0][0][slot]
+    means = (sums / tokens.clamp(min=1))[None]
+    return ratio_weights(weighting, means, tokens[None], temperature, minimum, maximum, floor, defensive)[0][0][slot]
 
 
 def _sequences(targets: Tensor, sequence_ids: Tensor | None) -> Tensor:

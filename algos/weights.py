@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 LARGEST_DENSITY = 1e9  # clip of `probability_weights`: densities in many dimensions would overflow
-HALVINGS = 40  # of the interval that contains a tempered temperature; float32 resolves no more
+SECTIONS, ROUNDS = 16, 7  # the interval that contains a tempered temperature is divided into 16, 7 times: 2^28, finer than float32
 
 
 def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
@@ -41,28 +41,45 @@ def tempered_weights(log_ratio: Tensor, base: Tensor, temperature: Tensor, floor
     q_alpha, and looser than with q only as far as q_alpha differs from p.
 
     `log_ratio` and `base` [P, E], `temperature` and `floor` [P]; returns weights [P, E] and alpha [P]. The effective sample size falls
-    with alpha (the cumulant function is convex), so bisection finds it; nothing is read back to the host.
+    with alpha (the cumulant function is convex), so that the interval which contains alpha is found among SECTIONS equal ones at once,
+    then divided again; nothing is read back to the host.
     """
-    used = base > 0
-    share = base / base.sum(-1, keepdim=True)
-    centred = torch.where(used, log_ratio - (share * torch.where(used, log_ratio, 0.0)).sum(-1, keepdim=True), 0.0)
-    log_share = share.log()
-
-    def weighted(alpha: Tensor) -> Tensor:
-        """Normalised weights under the temperatures `alpha` [P]."""
-        exponent = alpha.unsqueeze(-1) * centred
-        return (exponent - torch.logsumexp(log_share + exponent, -1, keepdim=True)).exp() * used
+    centred, share = centred_ratios(log_ratio, base)
 
     def enough(alpha: Tensor) -> Tensor:
-        return ess_share(weighted(alpha), share) >= floor
+        """A mask [P, K] of the temperatures `alpha` [P, K] that keep the effective sample size."""
+        exponent = alpha.unsqueeze(-1) * centred.unsqueeze(1)
+        weights = (exponent - exponent.amax(-1, keepdim=True)).exp()
+        return ess_share(weights, share.unsqueeze(1)) >= floor.unsqueeze(-1)
 
-    low, high = torch.zeros_like(temperature), temperature
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        good = enough(middle)
-        low, high = torch.where(good, middle, low), torch.where(good, high, middle)
-    alpha = torch.where(enough(temperature), temperature, low)
-    return weighted(alpha), alpha
+    low, width = torch.zeros_like(temperature), temperature
+    inner = torch.arange(1, SECTIONS, device=low.device, dtype=low.dtype) / SECTIONS
+    for _ in range(ROUNDS):
+        below = enough(low.unsqueeze(-1) + width.unsqueeze(-1) * inner).long().cumprod(-1).sum(-1)
+        width = width / SECTIONS
+        low = low + below * width
+    alpha = torch.where(enough(temperature.unsqueeze(-1)).squeeze(-1), temperature, low)
+    return self_normalised(alpha.unsqueeze(-1) * centred, share), alpha
+
+
+def centred_ratios(log_ratio: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-ratios less their mean under `base`, 0 where base is 0; and `base` scaled to sum 1; all [P, E]."""
+    used = base > 0
+    share = base / base.sum(-1, keepdim=True)
+    return torch.where(used, log_ratio - (share * torch.where(used, log_ratio, 0.0)).sum(-1, keepdim=True), 0.0), share
+
+
+def self_normalised(exponent: Tensor, share: Tensor) -> Tensor:
+    """exp(`exponent`), scaled to mean 1 under `share`, 0 where share is 0; all [P, E]."""
+    return (exponent - torch.logsumexp(share.log() + exponent, -1, keepdim=True)).exp() * (share > 0)
+
+
+def defensive_mixture(weights: Tensor, share: Tensor) -> Tensor:
+    """(1 - share) w + share: weights of mean 1 mixed with the uniform weight, which bounds them from below (Hesterberg 1995).
+
+    Of the importance weights of a mixture proposal it keeps the purpose: no trajectory is forgotten. `weights` [P, E], `share` [P].
+    """
+    return (1 - share.unsqueeze(-1)) * weights + share.unsqueeze(-1)
 
 
 def ess_share(weights: Tensor, base: Tensor) -> Tensor:

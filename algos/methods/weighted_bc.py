@@ -11,6 +11,8 @@ weighting  none: w = 1 (SFT: the bound from x >= 1 + log x on p_theta / pi_ref)
            step: the same function of rho_t
              rule tempered: exp(alpha * x) / mean(exp(alpha * x)), x = rho less its mean, alpha <= temperature such that the effective
                sample size is at least min_ess (algos/weights.py)
+             rule pareto: temperature as it is, the largest weights smoothed by a fitted Pareto tail (algos/pareto.py)
+             defensive: (1 - defensive) w + defensive, of these two rules
              rule authors: clip(exp(temperature * rho), minimum, maximum), scaled to mean 1 over a batch by `normalize`
            probability: w_t = pi_theta(a_t|s_t) ^ temperature, DFT at temperature 1 (Wu et al. 2025, arXiv 2508.05629, eq. 9)
 

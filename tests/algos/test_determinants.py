@@ -21,7 +21,7 @@ VARIANTS = (
     *((name,) for name in POINTS),
     ("crr", "algo.weight=binary"), ("marwil", "algo.scale=none"), ("awr", "algo.baseline=none"),
     ("iw_sft", "algo.weighting.kind=step", "algo.weighting.min_trajectories=0"), ("iw_sft", "algo.sampler=trajectories"),
-    ("iw_sft", "algo.weighting.rule=authors"),
+    ("iw_sft", "algo.weighting.rule=authors"), ("iw_sft", "algo.weighting.rule=pareto"),
     ("iw_sft", "algo.weighting.rule=authors", "algo.weighting.kind=step", "algo.weighting.min_trajectories=0"),
 )  # fmt: skip
 

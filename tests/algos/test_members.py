@@ -92,8 +92,8 @@ def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, rule:
     clips, floors = {"weighting.minimum", "weighting.maximum"}, {"weighting.min_ess", "weighting.min_trajectories"}
     members = changed(config, skip="" if kind is Kind.trajectory else "weighting.min_trajectories")
     idle = {"weighting.minimum"} if kind is Kind.trajectory else set()
-    idle |= floors if rule is Rule.authors else clips
-    idle |= {"weighting.ema_rate", *clips, *floors} if kind is Kind.probability else set()
+    idle |= {Rule.tempered: clips, Rule.pareto: clips | floors, Rule.authors: {*floors, "weighting.defensive"}}[rule]
+    idle |= {"weighting.ema_rate", "weighting.defensive", *clips, *floors} if kind is Kind.probability else set()
     reference = WeightedBC(WeightedBCConfig(hidden=config.hidden), small_data, [SEED])
     reference.train(0, 5)
     pi_ref = reference.policy()

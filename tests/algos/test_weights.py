@@ -12,7 +12,7 @@ from algos.batches.curation import SCORES, Curation, best, curate, kept, strata
 from algos.errors import ConfigError
 from algos.networks.policies import GaussianPolicy
 from algos.optimizer import Adam
-from algos.weights import ess_share, mean_one, step_weights, summarise, tempered_weights, trajectory_weights
+from algos.weights import defensive_mixture, ess_share, mean_one, step_weights, summarise, tempered_weights, trajectory_weights
 from envs.data.selection import parse
 from envs.data.trajectories import Trajectories
 from tests.helpers.episodes import from_episodes
@@ -132,6 +132,24 @@ def test_ratios_of_any_size_give_finite_weights() -> None:
         assert weights.isfinite().all()
         assert alpha.isfinite().all()
         assert ess_share(weights, torch.ones(1, 4)) >= 0.3 - 1e-6
+
+
+def test_the_temperature_is_exact_to_float32() -> None:
+    """Beside bisection in double precision."""
+    ratio = RNG.normal(size=(1, 60)) * np.array([[0.1], [0.5], [2.0], [8.0]])
+    base, floor = np.ones((4, 60)), 0.2
+    _, alpha = tempered_weights(*(torch.tensor(x, dtype=torch.float32) for x in (ratio, base, [10.0] * 4, [floor] * 4)))
+    for k in range(4):
+        low, high = 0.0, 10.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if by_numpy(ratio[k], base[k], middle)[1] >= floor else (low, middle)
+        assert float(alpha[k]) == pytest.approx(low, rel=5e-6)
+
+
+def test_the_defensive_mixture_bounds_weights_from_below_and_keeps_their_mean() -> None:
+    weights = tensor([[0.0, 0.5, 2.5], [1.0, 1.0, 1.0]])
+    np.testing.assert_allclose(defensive_mixture(weights, tensor([0.2, 0.3])), [[0.2, 0.6, 2.2], [1, 1, 1]])
 
 
 def test_strata_multiplicities() -> None:
