@@ -42,23 +42,25 @@ def tempered_weights(log_ratio: Tensor, base: Tensor, temperature: Tensor, floor
 
     `log_ratio` and `base` [P, E], `temperature` and `floor` [P]; returns weights [P, E] and alpha [P]. The effective sample size falls
     with alpha (the cumulant function is convex), so that the interval which contains alpha is found among SECTIONS equal ones at once,
-    then divided again; nothing is read back to the host.
+    then divided again; nothing is read back to the host. The search is in float64, so that rounding, which depends on a member's place in
+    memory, decides nothing.
     """
     centred, share = centred_ratios(log_ratio, base)
+    wide, wide_share = centred.double().unsqueeze(1), share.double().unsqueeze(1)
 
     def enough(alpha: Tensor) -> Tensor:
         """A mask [P, K] of the temperatures `alpha` [P, K] that keep the effective sample size."""
-        exponent = alpha.unsqueeze(-1) * centred.unsqueeze(1)
+        exponent = alpha.unsqueeze(-1) * wide
         weights = (exponent - exponent.amax(-1, keepdim=True)).exp()
-        return ess_share(weights, share.unsqueeze(1)) >= floor.unsqueeze(-1)
+        return ess_share(weights, wide_share) >= floor.unsqueeze(-1)
 
-    low, width = torch.zeros_like(temperature), temperature
+    low, width = torch.zeros_like(temperature, dtype=torch.float64), temperature.double()
     inner = torch.arange(1, SECTIONS, device=low.device, dtype=low.dtype) / SECTIONS
     for _ in range(ROUNDS):
         below = enough(low.unsqueeze(-1) + width.unsqueeze(-1) * inner).long().cumprod(-1).sum(-1)
         width = width / SECTIONS
         low = low + below * width
-    alpha = torch.where(enough(temperature.unsqueeze(-1)).squeeze(-1), temperature, low)
+    alpha = torch.where(enough(temperature.double().unsqueeze(-1)).squeeze(-1), temperature, low.to(temperature.dtype))
     return self_normalised(alpha.unsqueeze(-1) * centred, share), alpha
 
 

@@ -42,5 +42,5 @@ def test_determinants_are_the_settings_that_members_differ_by(variant: tuple[str
     algo.train(0, 12)
     state = [v for k, v in algo.state.items() if v.ndim and not k.endswith(("adam_mean", "adam_square"))]
     for member, (key, other) in enumerate(zip(names, changed, strict=True), 1):
-        same = all(torch.equal(value[0], value[member]) for value in state)
+        same = all(torch.allclose(value[0], value[member], rtol=1e-4, atol=1e-7) for value in state)  # up to rounding by place in memory
         assert same == (config.determinants() == other.determinants()), key
