@@ -37,7 +37,10 @@ class Tokens:
     @classmethod
     def of(cls, dataset: Any) -> Tokens:
         """The tokens of `dataset`, a sequence of rows."""
-        ids, labels, lengths, ends = [], [], [], [0]
+        ids: list[int] = []
+        labels: list[int] = []
+        lengths: list[int] = []
+        ends = [0]
         for row in dataset:
             ids += row["input_ids"]
             labels += row.get("labels", row["input_ids"])

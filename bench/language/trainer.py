@@ -66,7 +66,9 @@ class WeightedTraining:
             require(weighting in OBJECTIVES, "weighting", weighting, f"{', '.join(OBJECTIVES)}, or a Weighting")
             weighting = OBJECTIVES[weighting]
         weighting.check("weighting")
-        self.weighting, self.q_logprobs, self.weights = weighting, None, None
+        self.weighting = weighting
+        self.q_logprobs: Tensor | None = None
+        self.weights: Tensor | None = None
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # losses are divided by the target tokens of all micro-batches of an update
         self.refreshed = weighting.kind.is_ratio and (refresh_q or weighting.rule is Rule.tempered)
@@ -153,7 +155,7 @@ def _refresher(trainer: WeightedTraining) -> Any:
     """A callback that refreshes q before the updates at which it is due."""
     from transformers import TrainerCallback
 
-    class Refresher(TrainerCallback):  # type: ignore[misc]
+    class Refresher(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step % trainer.weighting.refresh_every == 0:
                 trainer.use_q(trainer.logprobs())
