@@ -37,12 +37,16 @@ def settings() -> dict[str, tuple[str, ...]]:
     """The compared settings by name, as overrides of `algo=iw_sft`: the most telling first, those of one population side by side."""
     free = ("algo.weighting.min_ess=0", "algo.weighting.min_trajectories=0")
     authors, steps = "algo.weighting.rule=authors", ("algo.weighting.kind=step", "algo.weighting.min_trajectories=0")
+    pareto = ("algo.weighting.rule=pareto", "algo.weighting.min_trajectories=0")
     found: dict[str, tuple[str, ...]] = {DEFAULT: (), "tempered, floor 0.5": ("algo.weighting.min_ess=0.5",)}
     found["tempered, no floor, temperature 10"] = free
     found |= {f"authors, temperature {t}": (authors, f"algo.weighting.temperature={t}") for t in (10, 4, 2)}
     found |= {f"tempered, no floor, temperature {t}": (f"algo.weighting.temperature={t}", *free) for t in (4, 2, 1)}
     found |= {f"tempered, floor {f:g}": (f"algo.weighting.min_ess={f:g}",) for f in (0.05, 0.1, 0.8)}
     found |= {f"tempered, rate of q {rate:g}": (f"algo.weighting.ema_rate={rate:g}",) for rate in (0.01, 1)}
+    found["pareto, temperature 10"] = pareto
+    found["pareto, temperature 2"] = (*pareto, "algo.weighting.temperature=2")
+    found["tempered, defensive 0.2"] = (*free, "algo.weighting.defensive=0.2")
     found |= {"steps, tempered": steps, "steps, authors": (*steps, authors, "algo.weighting.maximum=2")}
     return found
 
@@ -161,5 +165,5 @@ def _figure(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-KINDS = (DEFAULT, "tempered", "authors", "steps")
+KINDS = (DEFAULT, "tempered", "authors", "pareto", "steps")
 """Beginnings of the names of settings, in the order of colours."""
