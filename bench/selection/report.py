@@ -18,11 +18,9 @@ from bench.results.csv_files import to_csv
 from bench.selection.select import AT_RANDOM, METRICS, Selected
 from envs.files import write_atomic
 
-TITLES = {
-    "correlation": "Rank correlation (Spearman) of estimate and true return, 95 % interval over policies",
-    "regret_1": "Regret at 1: best policy less the one of the highest estimate",
-    "regret_3": "Regret at 3: best policy less the best of the three highest estimates",
-}
+TITLES = {"correlation": "rank correlation", "regret_1": "regret at 1", "regret_3": "regret at 3"}
+CAPTION = """Rank correlation (Spearman) of estimate and true return; regret: the best policy less the best of the 1 or 3 highest estimates,
+in points of score (returns without reference scores). 95 % intervals over policies. In brackets: policies that the estimator can rate."""
 SHOWN = 3  # policies of each estimator where no true return is known
 WHAT = """An estimate is computed from logged data alone. `mean action` estimates are of the policies as evaluation plays them,
 `stochastic` ones of the same policies with their action noise. Methods: docs/selection.md."""
@@ -57,19 +55,8 @@ def write(selected: Selected, folder: Path, arguments: Sequence[str]) -> str:
 
 def table_of(selected: Selected) -> str:
     """Accuracy of every estimator on every data set; the policies of the highest estimates where no true return is known."""
-    lines: list[str] = []
     board = selected.accuracy
-    for metric in METRICS if len(board) else ():
-        datasets = list(dict.fromkeys(board["dataset"]))
-        head = ["estimator", "policy", *(f"{d} ({_unit(board, d)})" if metric != "correlation" else d for d in datasets)]
-        body = []
-        for name in dict.fromkeys(board["estimator"]):
-            own = board[board["estimator"] == name].set_index("dataset")
-            if metric == "correlation" and name == AT_RANDOM:
-                continue
-            cells = [_cell(own.loc[d], metric) if d in own.index else "" for d in datasets]
-            body.append([name, own["policy"].iloc[0], *cells])
-        lines += [TITLES[metric], "", *markdown_rows([head, *body]), ""]
+    lines = [CAPTION, "", *_accuracy(board)] if len(board) else []
     unknown = [d for d, own in selected.rows.groupby("dataset", sort=False) if own[["true_return", "true_score"]].isna().all(axis=None)]
     for dataset in unknown:
         own = selected.rows[selected.rows["dataset"] == dataset]
@@ -79,8 +66,24 @@ def table_of(selected: Selected) -> str:
     return "\n".join(lines)
 
 
-def _unit(board: pd.DataFrame, dataset: str) -> str:
-    return str(board[board["dataset"] == dataset]["unit"].iloc[0])
+def _accuracy(board: pd.DataFrame) -> list[str]:
+    """One table of all metrics for one data set; for several, a table of data sets for each metric."""
+    datasets, names = (list(dict.fromkeys(board[column])) for column in ("dataset", "estimator"))
+    cells = board.set_index(["estimator", "dataset"])
+
+    def cell(name: str, dataset: str, metric: str) -> str:
+        return _cell(cells.loc[name, dataset], metric) if (name, dataset) in cells.index else ""
+
+    forms = [ESTIMATES[name].form if name in ESTIMATES else "" for name in names]
+    if len(datasets) == 1:
+        head = [datasets[0], "policy", *TITLES.values()]
+        body = [[name, form, *(cell(name, datasets[0], metric) for metric in METRICS)] for name, form in zip(names, forms, strict=True)]
+        return [*markdown_rows([head, *body]), ""]
+    lines = []
+    for metric, title in TITLES.items():
+        body = [[name, form, *(cell(name, d, metric) for d in datasets)] for name, form in zip(names, forms, strict=True)]
+        lines += [*markdown_rows([[title, "policy", *datasets], *body]), ""]
+    return lines
 
 
 def _cell(row: pd.Series, metric: str) -> str:
@@ -114,6 +117,8 @@ def verdict(selected: Selected) -> str:
 def _of_dataset(dataset: object, board: pd.DataFrame) -> str:
     own, chance = board[board["estimator"] != AT_RANDOM], board[board["estimator"] == AT_RANDOM].iloc[0]
     unit = "points of score" if chance["unit"] == "score" else "of return"
+    if chance["regret_1"] == 0:
+        return f"**{dataset}**, {chance['policies']} policies, all of the same true return: no choice is better than another."
     text = f"**{dataset}**, {chance['policies']} policies. A choice at random is on average {chance['regret_1']:.3g} {unit} below the best."
     rated = own[own["regret_1"].notna()]
     if not len(rated):

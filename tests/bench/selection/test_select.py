@@ -124,7 +124,7 @@ def test_the_files_of_a_suite(results: Path, tmp_path: Path, capsys: pytest.Capt
     ]  # fmt: skip
     text = (out / "README.md").read_text()
     assert f"`python -m bench {' '.join(command)}`" in text
-    assert "**iwsft/fork-v0**, 6 policies. A choice at random is on average " in text
+    assert "**iwsft/fork-v0**, 6 policies" in text
     board = pd.read_csv(out / "accuracy.csv").set_index("estimator")
     assert list(board.index) == [*ESTIMATES, "at random"]
     assert set(board["unit"]) == {"score"}
