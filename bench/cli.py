@@ -13,6 +13,7 @@ import platform
 import shlex
 import signal
 import sys
+import time
 from argparse import ArgumentParser, HelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
@@ -145,9 +146,10 @@ def dispatch(arguments: list[str]) -> int:
         if {"--help", "-h"}.intersection(arguments):
             print(settings_text(arguments), end="")
             return 0
+        started = time.perf_counter()
         with exits.importing():
             from bench.launch.train import train
-        train(arguments)
+        train(arguments, time.perf_counter() - started)
         return 0
     known = commands()
     if first not in known:

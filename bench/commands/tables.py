@@ -21,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--mix-marked", action="store_true", help="average and rank rows that still rise, or had few updates, with the others"
     )
+    parser.add_argument("--yardstick", action="store_true", help="measure this machine's speed for costs.md; 2 s")
     parser.add_argument("--published", action="store_true", help="add tables of published scores on the same tasks")
     parser.add_argument("--root", type=Path, help="count the configurations tried in all suites below this folder, too")
     parser.add_argument("--methods", type=names, default=(), metavar="A,B", help="show these methods in figures (default: the 24 best)")
@@ -37,4 +38,9 @@ def run(arguments: Namespace) -> None:
     from bench.results.protocol import TableOptions
 
     options = TableOptions(arguments.mixed, arguments.published, arguments.root, arguments.methods, arguments.mix_marked)
-    print(aligned(rebuild(arguments.suite, options)), end="")
+    yardstick = ""
+    if arguments.yardstick:
+        from bench.speed.reading import yardstick_line  # loads torch
+
+        yardstick = yardstick_line()
+    print(aligned(rebuild(arguments.suite, options, yardstick=yardstick)), end="")

@@ -98,6 +98,7 @@ class ReportConfig:
     mixed: bool = False  # one table per protocol when runs of one suite differ in it, instead of an error
     published: bool = False  # add tables of published scores on the same tasks
     mix_marked: bool = False  # average and rank rows that still rise, or had few updates, together with the others
+    yardstick: bool = False  # measure the machine's speed for 2 s, for costs.md
     configs_tried: dict[str, int] = field(default_factory=dict)  # configurations tried of a method, where runs of it are gone: {sft: 2}
 
     chosen_by: dict[str, str] = field(

@@ -22,7 +22,6 @@ from bench.config.mistakes import exit_on_error
 from bench.config.redact import redact
 from bench.launch import launchers, tuning
 from bench.launch.jobs import runs_of
-from bench.launch.preflight import preflight
 from bench.launch.session import session
 from bench.launch.sweep import split
 from bench.launch.tables import write_tables
@@ -58,7 +57,7 @@ class Preflight(Callback):
         else:
             return None
         print(f"suite {config.suite}: checking {what} before the first one starts", file=sys.stderr, flush=True)
-        preflight(runs, here=not launchers.on_other_machines(config.hydra))
+        session().preflight(runs, here=not launchers.on_other_machines(config.hydra))
         if logs := config.hydra.launcher.get("submitit_folder"):
             print(f"logs of the jobs: {logs.replace('%j', 'JOB')}", file=sys.stderr, flush=True)
         return total

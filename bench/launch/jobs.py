@@ -14,7 +14,6 @@ from bench.config.mistakes import MISTAKES, explain, report
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.launch.launchers import enter_job, errors_are_returned
-from bench.launch.preflight import preflight
 from bench.launch.session import session
 from bench.launch.tables import write_partial_tables
 from bench.launch.tuning import is_tuning, objective
@@ -39,7 +38,7 @@ def job(composed: DictConfig) -> float | None:
 
 
 def _train(configs: list[Config], tuning: bool) -> float | None:
-    preflight(configs)
+    session().preflight(configs)
     if not tuning:
         session().train(configs)
         return None
@@ -59,5 +58,5 @@ def launch(sweep: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     """Train all `jobs` of `sweep`, each a list of overrides, in as few populations as possible."""
     setup_globals()
     runs = [run for overrides in jobs for run in runs_of(sweep, overrides)]
-    preflight(runs)
+    session().preflight(runs)
     session().train(runs)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from functools import cache
 from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
 from bench.config.schema import Config
+from bench.launch.preflight import preflight
 from bench.training.progress import JobCounter
 from bench.training.run import train_runs
 from bench.training.shared import Shared
@@ -31,6 +33,12 @@ class Session:
     def start_sweep(self, sweep: DictConfig, jobs: int | None) -> None:
         """Begin a sweep of `jobs` jobs, None if the number is not known."""
         self.sweep, self.jobs = sweep, None if jobs is None else JobCounter(jobs)
+
+    def preflight(self, configs: Iterable[Config], here: bool = True) -> None:
+        """Check the runs and get their data (`preflight`), which counts as recording in the seconds of the first run."""
+        started = time.perf_counter()
+        preflight(configs, here)
+        self.shared.seconds["recording"] = self.shared.seconds.get("recording", 0.0) + time.perf_counter() - started
 
     def train(self, configs: Sequence[Config]) -> None:
         """Train `configs`. In a sweep, runs that another process has locked are left for `end_sweep`; without one, wait for them."""

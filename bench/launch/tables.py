@@ -30,7 +30,7 @@ def write_tables(config: DictConfig) -> None:
     page = missing_package(*REPORT) is None
     try:
         options = TableOptions(config.report.mixed, config.report.published, mix_marked=config.report.mix_marked)
-        text = rebuild(folder, options, page)
+        text = rebuild(folder, options, page, _yardstick() if config.report.yardstick else "")
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES) or not (folder / "table.md").is_file():
             raise
@@ -40,3 +40,9 @@ def write_tables(config: DictConfig) -> None:
     print(aligned(text), end="")
     files = [name for name in ("report.html", *TABLES, "figures/") if (folder / name).exists()]
     print(redact(f"\nwritten to {folder}: {', '.join(files)}"))
+
+
+def _yardstick() -> str:
+    from bench.speed.reading import yardstick_line  # loads mujoco
+
+    return yardstick_line()

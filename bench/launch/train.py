@@ -18,8 +18,8 @@ from bench.launch.session import session
 from bench.launch.tables import write_partial_tables
 
 
-def train(arguments: Sequence[str]) -> None:
-    """Train the run or the sweep that `arguments` describe, and write its tables.
+def train(arguments: Sequence[str], importing: float = 0.0) -> None:
+    """Train the run or the sweep that `arguments` describe, and write its tables. importing: seconds that the process took to import.
 
     Raises the error of a run. If jobs of a sweep failed, the tables of the finished ones are written first.
     """
@@ -30,6 +30,7 @@ def train(arguments: Sequence[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them and exiting
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
+        session().shared.seconds["import"] = importing
         hydra.main(version_base=HYDRA_VERSION, config_path="pkg://conf", config_name="config")(job)()
         session().end_sweep()  # where the callback that writes tables, and ends the sweep, is switched off
     except Exception as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from bench.config.extras import REPORT, missing_package
-from bench.report.render import latex, long_csv, markdown, markdown_rows
-from bench.report.tables import COSTS_NOTE, PUBLISHED_WARNING, Table, costs_of, published_tables, score_tables
+from bench.report.costs import costs_md, kept_yardstick
+from bench.report.render import latex, long_csv, markdown
+from bench.report.tables import PUBLISHED_WARNING, Table, published_tables, score_tables
 from bench.results import published
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
 from bench.results.pooling import pooled
@@ -22,16 +24,18 @@ DEFAULT = TableOptions()
 TABLES = ("table.md", "table.tex", "table.csv", "leaderboard.csv", "scores.csv", "costs.md")
 
 
-def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> str:
+def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True, yardstick: str = "") -> str:
     """Write tables, figures and report.html of folder `suite` from its runs; return the text of table.md.
 
-    Without `page`, neither figures nor report.html are written. One process at a time writes, so that the files belong together and the
-    last process to finish leaves those of all runs. Raises RunError, before anything is written, if there is no finished run, and if runs
-    follow several protocols unless `options` or the configuration of a run sets `mixed`.
+    Without `page`, neither figures nor report.html are written. yardstick: a line for costs.md, by default the one that it has. One process
+    at a time writes, so that the files belong together and the last process to finish leaves those of all runs. Raises RunError, before
+    anything is written, if there is no finished run, and if runs follow several protocols unless `options` or the configuration of a run
+    sets `mixed`.
     """
     if not (suite / "runs").is_dir():  # else the lock would make the folder
         raise no_runs(suite)
     with tables_lock(suite).held():
+        started = time.perf_counter()
         remove_scratch(suite)
         runs, left_out = read_suite(suite)
         report_left_out(left_out)
@@ -48,12 +52,13 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True) -> 
         files = {
             "table.md": text, "table.tex": latex(tables), "table.csv": long_csv(tables), "scores.csv": scores_csv(runs),
             "leaderboard.csv": board_csv(pd.DataFrame([*board.to_dict("records"), *from_papers], columns=COLUMNS)),
-            "costs.md": "\n".join([COSTS_NOTE, "", *markdown_rows(costs_of(results)), ""]),
         }  # fmt: skip
         for name, content in files.items():
             write_atomic(suite / name, content)
+        seconds = {"tables": time.perf_counter() - started}
         if page:
-            _write_page(suite, runs, results, board, tables, papers, options)
+            seconds |= _write_page(suite, runs, results, board, tables, papers, options)
+        write_atomic(suite / "costs.md", costs_md(results, seconds, yardstick or kept_yardstick(suite)))
         return text
 
 
@@ -65,17 +70,20 @@ def _marked(tables: list[Table], left_out: Sequence[LeftOut]) -> list[Table]:
 
 def _write_page(
     suite: Path, runs: Runs, results: Runs, board: pd.DataFrame, tables: list[Table], papers: list[Table], options: TableOptions
-) -> None:
-    """Write figures/ and report.html; without the packages that draw them, say so in a line instead."""
+) -> dict[str, float]:
+    """Write figures/ and report.html; returns the seconds of both. Without the packages that draw them, say so in a line instead."""
+    started = time.perf_counter()
     if (name := missing_package(*REPORT)) is not None:
         print(f"no figures and no report.html: {name} is not installed; pip install 'iwsft-bench[report]'", file=sys.stderr)
-        return
+        return {}
     from bench.report.figures.draw import draw, drawn_grid
     from bench.report.page.build import page_of
 
     figures = draw(suite, results, options.methods, options.mix_marked)
+    drawn = time.perf_counter()
     methods = drawn_grid(results, options.methods, options.mix_marked).methods
     write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, methods))
+    return {"figures": drawn - started, "page": time.perf_counter() - drawn}
 
 
 def _markdown(tables: list[Table], papers: list[Table]) -> str:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from bench.numbers import decimals
 from bench.report.training_notes import training_notes
 from bench.results import published
 from bench.results.bootstrap import METRICS, Estimate, aggregate
-from bench.results.episodes import selections
-from bench.results.grid import Grid, grids, in_order, method_names, settings_by_dataset
-from bench.results.pooling import pooled
+from bench.results.grid import Grid, grids, in_order, settings_by_dataset
 from bench.results.references import reference_notes
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
@@ -220,34 +216,3 @@ def published_tables(rows: Sequence[Row]) -> list[Table]:
             ]
             tables.append(Table(f"{source.citation}. Selection: {selection}. {spread}", methods, lines))
     return tables
-
-
-COSTS_NOTE = "Wall time covers training and evaluation, seeds side by side, on the machine of the run; pi_ref's training counts as BC's."
-
-
-def costs_of(runs: Runs) -> list[list[str]]:
-    """Head and rows of the table of costs, one row per method.
-
-    Columns: trained parameters, updates, seconds per seed (mean over data sets), and the number of data sets on which the method's mean
-    return (last iterate) is above that of the data.
-    """
-    found: dict[str, list[Row]] = {}
-    runs = pooled(runs)
-    for (record, episodes), method in zip(runs, method_names([record for record, _ in runs]), strict=True):
-        mean = record["data_return_mean"]  # None: of other rewards than the environment's
-        above = mean is not None and selections(record, episodes)["last"].mean() > mean
-        seconds, played = record["wall_time_s"] / len(record["seeds"]), record["final_episodes"] > 0 and mean is not None
-        own = {name: record[name] for name in ("parameters", "updates")}
-        found.setdefault(method, []).append(own | {"seconds": seconds, "above": above, "played": played})
-    rows = [["method", "parameters", "updates", "seconds a seed", "sets above the data's mean return"]]
-    for method in in_order(list(found)):
-        parameters, updates, times, above, played = (
-            [r[name] for r in found[method]] for name in ("parameters", "updates", "seconds", "above", "played")
-        )
-        rows.append([method, _span(parameters), _span(updates), f"{np.mean(times):.0f}", f"{sum(above)} of {sum(played)}"])
-    return rows
-
-
-def _span(values: Sequence[int]) -> str:
-    low, high = f"{min(values):,}", f"{max(values):,}"
-    return low if low == high else f"{low} to {high}"

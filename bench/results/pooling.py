@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,12 +75,22 @@ def _joined(group: Runs) -> Run:
         "seeds": sorted({seed for record, _ in group for seed in record["seeds"]}),
         "config_hash": " ".join(dict.fromkeys(record["config_hash"] for record, _ in group)),
         "wall_time_s": sum(r["wall_time_s"] for r in records),
+        "seconds": summed(r.get("seconds", {}) for r in records),
         "code_revision": " ".join(_values(records, "code_revision")),
         "failed_episodes": int(failed(rows).sum()),
         "kept_policies": all(r.get("kept_policies") for r in records),
         "portions": [Portion(record["folder"], seeds) for record, _, seeds in parts],
         **_weights(records),
     }, rows
+
+
+def summed(seconds: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The sum of seconds by phase."""
+    found: dict[str, float] = {}
+    for own in seconds:
+        for phase, value in own.items():
+            found[phase] = found.get(phase, 0.0) + value
+    return found
 
 
 def _weights(records: Sequence[Row]) -> Row:

@@ -80,6 +80,10 @@ WEIGHTS = Check(
     "ess and clipped from 0 to 1, and perhaps updates saturated and collapsed",
 )
 
+SECONDS = Check(
+    lambda v: isinstance(v, dict) and len(v) <= 20 and all(number(0).holds(x) for x in v.values()), "at most 20 numbers of seconds by phase"
+)
+
 REQUIRED: dict[str, Check] = {
     "suite": NAME, "dataset": text(LONG), "algo": NAME, "seeds": SEED_LIST, "updates": whole(1), "eval_every": whole(1),
     "eval_episodes": whole(0, EPISODES), "final_episodes": whole(0, EPISODES), "last_k": whole(1), "reference": optional(MAPPING),
@@ -95,7 +99,7 @@ OPTIONAL: dict[str, Check] = {
     "default_updates": optional(whole()), "default_pi_ref_updates": optional(whole()), "defaults": optional(MAPPING),
     "manifest": FLAG, "format": whole(), "pi_ref_digest": optional(NAME), "processor": text(), "system": text(), "threads": whole(1),
     "curation": optional(MAPPING), "domain_settings": optional(MAPPING), "strata_coincide": FLAG,
-    "weights": WEIGHTS,
+    "weights": WEIGHTS, "seconds": SECONDS,
 }  # fmt: skip
 ENVIRONMENT: dict[str, Check] = {
     "spec": text(SPEC), "observation_width": whole(1, WIDTH), "action_width": whole(0, WIDTH), "num_actions": whole(0, WIDTH),

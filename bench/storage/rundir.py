@@ -20,7 +20,7 @@ import glob
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -86,7 +86,7 @@ class Resumed(NamedTuple):
     """A run read from its last checkpoint.
 
     metrics: of the last update, if its evaluation is still missing. evaluated: the update of the last evaluation, 0 if none.
-    notes: messages about damaged files.
+    notes: messages about damaged files. seconds: by phase.
     """
 
     update: int
@@ -97,6 +97,7 @@ class Resumed(NamedTuple):
     metrics: dict[str, Tensor]
     evaluated: int
     notes: list[str]
+    seconds: dict[str, float]
 
     @property
     def point(self) -> Point:
@@ -169,6 +170,7 @@ class RunDir:
         self,
         update: int,
         wall_time: float,
+        seconds: Mapping[str, float],
         state: dict[str, Tensor],
         episodes: list[Row],
         curve: list[Row],
@@ -178,7 +180,7 @@ class RunDir:
 
         The rows are written first: rows newer than the checkpoint, which contains their digest, are dropped when the run is resumed.
         """
-        about = {"wall_time_s": repr(wall_time), "evaluated": str(_last(curve))}
+        about = {"wall_time_s": repr(wall_time), "seconds": json.dumps(dict(seconds)), "evaluated": str(_last(curve))}
         for name, rows, columns in (("episodes", episodes, episode_columns(episodes)), ("curve", curve, list(curve[-1]) if curve else ())):
             text = to_csv(rows, columns)
             about[name] = digest_of(text)
@@ -206,7 +208,7 @@ class RunDir:
                 return resumed._replace(notes=notes)
         if notes:
             self.checkpoints.clear()
-            return Resumed(0, 0.0, {}, [], [], {}, 0, [*notes[:-1], f"{notes[-1]}; starting over"])
+            return Resumed(0, 0.0, {}, [], [], {}, 0, [*notes[:-1], f"{notes[-1]}; starting over"], {})
         return None
 
     def points(self) -> list[Point]:
@@ -231,7 +233,8 @@ class RunDir:
         state = {k: v for k, v in saved.state.items() if not k.startswith(METRIC)}
         metrics = {name: saved.state[METRIC + name] for name in json.loads(about["metrics"])}
         evaluated, wall_time = int(about["evaluated"]), float(about["wall_time_s"])
-        return Resumed(saved.update, wall_time, state, tables["episodes"], tables["curve"], metrics, evaluated, [])
+        seconds = json.loads(about.get("seconds", "{}"))  # an earlier version saved none
+        return Resumed(saved.update, wall_time, state, tables["episodes"], tables["curve"], metrics, evaluated, [], seconds)
 
     def clear(self) -> None:
         """Remove the run's results. If interrupted, the run still counts as finished or has no checkpoint."""

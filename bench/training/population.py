@@ -86,7 +86,7 @@ class Population:
             runs = self._runs([folder for folder, _ in saved])
             set_up_time = time.perf_counter() - started
             for run in runs:
-                run.start(algo, self.data, set_up_time)
+                run.start(algo, self.data, set_up_time, self.shared.take_seconds())
             loop = RunLoop(runs, algo, self.data, self.shared, self.reporter)
             if checkpoints := [checkpoint for _, checkpoint in saved if checkpoint]:
                 loop.resume(checkpoints)

@@ -47,6 +47,7 @@ class RunLoop(Loop):
         self.evaluation = runs[0].config.eval
         self.evaluated = 0
         self.background: BackgroundEvaluation | None = None
+        self._seconds = {"evaluation": 0.0, "saving": 0.0}  # since the last save
 
     def resume(self, saved: Sequence[Resumed]) -> None:
         """Continue from what every run has saved, all after the same update."""
@@ -81,7 +82,10 @@ class RunLoop(Loop):
                     self.save()
                     self._evaluate_in_background(stop, metrics)
                 else:
-                    self._record(stop, self._evaluate(stop), metrics)
+                    started = time.perf_counter()
+                    played = self._evaluate(stop)
+                    self._seconds["evaluation"] += time.perf_counter() - started
+                    self._record(stop, played, metrics)
                     self.save()
         finally:
             if self.background is not None:  # after an error no thread may step the shared environments
@@ -97,8 +101,9 @@ class RunLoop(Loop):
         elapsed, self._timed_from = now - self._timed_from, now
         state, metrics = self.algo.state, self.metrics if self.done > self.evaluated else {}
         for run in self.runs:
-            run.wall_time += elapsed * run.share
+            run.add_time(elapsed, self._seconds)
             run.save(self.done, state, metrics)
+        self._seconds = {"evaluation": 0.0, "saving": time.perf_counter() - now}
 
     def save_at_signal(self) -> None:
         """Save, unless an evaluation in the background takes longer than PATIENCE: the state before it was saved when it began."""

@@ -37,7 +37,8 @@ class RunInProgress:
     """The run of `folder`, whose members are `members` of a population of `population` members.
 
     settings: the settings that differ from those of the population's other runs, as text. wall_time: seconds of training and evaluation,
-    the run's share of the population's. failed: seeds whose parameters are not finite; they have no policy and their episodes count as
+    the run's share of the population's. seconds: those of them by phase (evaluation, saving), and those of the process before its first run
+    (import, recording). failed: seeds whose parameters are not finite; they have no policy and their episodes count as
     failed.
     """
 
@@ -47,6 +48,7 @@ class RunInProgress:
         self.record: Row = {}
         self.logger: Logger | None = None
         self.wall_time = 0.0
+        self.seconds: dict[str, float] = {}
         self.episodes: list[Row] = []
         self.curve: list[Row] = []
         self.failed: list[int] = []
@@ -56,8 +58,12 @@ class RunInProgress:
         """The run's share of the population's members."""
         return len(self.config.seeds) / self.population
 
-    def start(self, algo: Algo, data: LoggedData, set_up_time: float) -> None:
-        """Write config.yaml and run.json and open the loggers. `set_up_time`: seconds that the population took to be built."""
+    def start(self, algo: Algo, data: LoggedData, set_up_time: float, before: Mapping[str, float]) -> None:
+        """Write config.yaml and run.json and open the loggers.
+
+        set_up_time: seconds that the population took to be built. before: seconds of the process before that, by phase.
+        """
+        self.seconds = dict(before)
         self.record = self._record(algo, data, set_up_time * self.share)
         self.folder.start(self.record)
         self.logger = make_logger(self.config, self.folder)
@@ -65,6 +71,8 @@ class RunInProgress:
     def resume(self, saved: Resumed) -> None:
         """Continue from `saved`, and log its curve again: what a killed process logged may not have reached its destination."""
         self.wall_time, self.episodes, self.curve = saved.wall_time, saved.episodes, saved.curve
+        for phase, seconds in saved.seconds.items():
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
         if self.logger is not None:
             for update, rows in groupby(self.curve, lambda row: int(row["update"])):
                 self.logger.log(update, [{name: _number(name, text) for name, text in row.items() if text != ""} for row in rows])
@@ -84,6 +92,20 @@ class RunInProgress:
         if self.logger is not None:
             self.logger.log(update, rows)
 
+    def add_time(self, elapsed: float, phases: Mapping[str, float]) -> None:
+        """Add seconds of the population: all that `elapsed` since the last call, and those of them in evaluation and saving."""
+        self.wall_time += elapsed * self.share
+        for phase, seconds in phases.items():
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds * self.share
+
+    def phases(self) -> Row:
+        """Seconds by phase, for run.json: what is neither evaluation nor saving is training."""
+        own = {phase: self.seconds.get(phase, 0.0) for phase in ("evaluation", "saving")}
+        training = max(0.0, self.wall_time - sum(own.values()))
+        before = {phase: seconds for phase, seconds in self.seconds.items() if phase not in own}
+        found = {**before, "set_up": self.record["set_up_time_s"], "training": training, **own}
+        return {phase: round(seconds, 2) for phase, seconds in found.items()}
+
     def summary(self, update: int, reference: Reference | None) -> Row:
         """Mean return, and mean score if there is a `reference`, of the evaluation after `update`; failed seeds are left out.
 
@@ -99,7 +121,7 @@ class RunInProgress:
     def save(self, update: int, state: State, metrics: Metrics | None = None) -> None:
         """Save the run's part of the population's `state`, and of `metrics` that await their evaluation. Failed members become NaN."""
         own, own_metrics = ({name: self._own(value) for name, value in values.items()} for values in (state, metrics or {}))
-        self.folder.save(update, self.wall_time, own, self.episodes, self.curve, own_metrics)
+        self.folder.save(update, self.wall_time, self.seconds, own, self.episodes, self.curve, own_metrics)
 
     def policy(self, policy: State) -> State:
         """The run's part of the population's `policy`."""
@@ -112,7 +134,7 @@ class RunInProgress:
     def finish(self, policy: State, summary: Row) -> None:
         """Write the run's `policy` and mark the run as finished."""
         finished_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        end = {"wall_time_s": round(self.wall_time, 2), "finished_at": finished_at, "failed_seeds": self.failed}
+        end = {"wall_time_s": round(self.wall_time, 2), "finished_at": finished_at, "failed_seeds": self.failed, "seconds": self.phases()}
         if (weights := self.weights()) is not None:
             end["weights"] = weights.record()
         self.folder.finish(self.record | end, policy)

@@ -21,14 +21,21 @@ class Shared:
     """Loads each data set once and keeps its environments open. Use as a context manager, or call `close`.
 
     `open_evaluator` (Gymnasium's JSON of an environment, processes) opens the environments. download: data sets that are absent may be
-    downloaded. noted: notes about data and settings, which are printed once for all runs.
+    downloaded. noted: notes about data and settings, which are printed once for all runs. seconds: of this process before its first run, by
+    phase (import, recording), until a run's record has them.
     """
 
     def __init__(self, open_evaluator: Callable[[str, int], Evaluator] = Evaluator, download: bool = True) -> None:
         self.open_evaluator, self.download = open_evaluator, download
         self.noted: set[str] = set()
+        self.seconds: dict[str, float] = {}
         self._data: dict[tuple[str, EnvChoice], LoggedData] = {}
         self._evaluator: tuple[tuple[str, int | None], Evaluator] | None = None
+
+    def take_seconds(self) -> dict[str, float]:
+        """`seconds`, once: the process's first run records them."""
+        taken, self.seconds = self.seconds, {}
+        return taken
 
     def keep(self, data: LoggedData, choice: EnvChoice = OWN) -> None:
         """Use `data` wherever its id is asked for with `choice`; the data set used longest ago is dropped."""

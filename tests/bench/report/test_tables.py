@@ -1,4 +1,4 @@
-"""Tables of scores, published scores and costs."""
+"""Tables of scores and published scores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.report.costs import costs_of
 from bench.report.render import markdown
-from bench.report.tables import NOT_KEPT, Table, costs_of, published_tables, score_tables
+from bench.report.tables import NOT_KEPT, Table, published_tables, score_tables
 from bench.report.training_notes import UNJUDGED
 from bench.results import published
 from bench.results.leaderboard import board_of
@@ -155,15 +156,6 @@ def test_last_and_best_and_two_papers_never_share_a_table() -> None:
     assert ["ddof 0" in t.caption for t in tables] == [True, True, False]
     cell = tables[0].lines[0].cells["bc"]
     assert (cell.value, cell.half) == (53.51, 1.76)
-
-
-def test_costs(tmp_path: Path) -> None:
-    for algo, dataset, wall, last in (("iql", "a/x-v0", 30.0, 5.0), ("iql", "a/y-v0", 50.0, 3.0), ("bc", "a/x-v0", 10.0, 4.5)):
-        make_run(
-            tmp_path, algo, dataset, [0, 1], change=lambda rows, last=last: [r | {"return": last} for r in rows],
-            wall_time_s=wall, data_return_mean=4.0, parameters=1500, updates=200,
-        )  # fmt: skip
-    assert costs_of(suite_runs(tmp_path))[1:] == [["bc", "1,500", "200", "5", "1 of 1"], ["iql", "1,500", "200", "20", "1 of 2"]]
 
 
 def test_coinciding_strata_are_marked(tmp_path: Path) -> None:

@@ -255,6 +255,10 @@ def test_a_clock_that_jumps_changes_no_duration(
     record = json.loads((folder.path / "run.json").read_text())
     assert 0 <= record["wall_time_s"] < 60
     assert 0 <= record["set_up_time_s"] < 60
+    seconds = record["seconds"]
+    assert set(seconds) == {"set_up", "training", "evaluation", "saving"}
+    assert min(seconds.values()) >= 0
+    assert sum(seconds.values()) - seconds["set_up"] == pytest.approx(record["wall_time_s"], abs=0.05)
 
 
 def damage(path: Path) -> None:
