@@ -75,7 +75,7 @@ def has_few_updates(record: Row) -> bool:
     """True if the method, or the pi_ref that it starts from, had fewer updates than conf/ has by default: the paper's."""
     own = [(record["updates"], record.get("default_updates"))]
     if (default := record.get("default_pi_ref_updates")) is not None:
-        own.append((record["config"]["pi_ref"]["updates"], default))
+        own.append((record["pi_ref_updates"], default))
     return any(default is not None and updates < default for updates, default in own)
 
 

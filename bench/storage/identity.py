@@ -18,7 +18,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
         "updates": algo["updates"], "eval_every": evaluation["every"], "eval_episodes": evaluation["episodes"] * played,
         "final_episodes": evaluation["final_episodes"] * played, "last_k": evaluation["last_k"],
         "pi_ref_dataset": config["pi_ref"]["dataset"], "mixed": config["report"]["mixed"], "published": config["report"]["published"],
-        "mix_marked": config["report"].get("mix_marked", False),
+        "pi_ref_updates": config["pi_ref"].get("updates", 0), "mix_marked": config["report"].get("mix_marked", False),
         "configs_tried": config["report"].get("configs_tried", {}).get(algo["name"], 1),
         "chosen_by": config["report"].get("chosen_by", {}).get(algo["name"], NONE),
     }  # fmt: skip

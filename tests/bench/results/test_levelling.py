@@ -28,7 +28,7 @@ def run(scores: np.ndarray, every: int = 10, **record: Any) -> tuple[dict[str, A
         for k, own in enumerate(scores)
         for seed, score in enumerate(own)
     ]
-    about = {"updates": every * len(scores), "final_episodes": 1, "eval_episodes": 1, "reference": REFERENCE, "config": {}}
+    about = {"updates": every * len(scores), "final_episodes": 1, "eval_episodes": 1, "reference": REFERENCE}
     return about | record, pd.DataFrame(rows)
 
 
@@ -106,8 +106,8 @@ def test_raw_returns_have_a_relative_tolerance_alone_and_a_run_without_episodes_
         ({"default_updates": 120}, False),
         ({"default_updates": 121}, True),
         ({"default_updates": 100}, False),  # more than the paper's
-        ({"default_updates": 120, "default_pi_ref_updates": 10_000, "config": {"pi_ref": {"updates": 3000}}}, True),
-        ({"default_updates": 120, "default_pi_ref_updates": None, "config": {"pi_ref": {"updates": 3000}}}, False),
+        ({"default_updates": 120, "default_pi_ref_updates": 10_000, "pi_ref_updates": 3000}, True),
+        ({"default_updates": 120, "default_pi_ref_updates": None, "pi_ref_updates": 3000}, False),
     ],
 )
 def test_few_updates(record: dict[str, Any], expected: bool) -> None:
