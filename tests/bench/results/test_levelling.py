@@ -184,3 +184,11 @@ def test_the_leaderboard_says_true_false_or_nothing(tmp_path: Path) -> None:
     path.write_text(board_csv(board.assign(levelled_off="perhaps")))
     with pytest.raises(RunError, match="line 2: levelled_off = perhaps: expected true, false or nothing"):
         read_board(path)
+
+
+def test_the_updates_of_pi_ref_come_from_the_checked_configuration(tmp_path: Path) -> None:
+    """make_run's configuration has the paper's 10,000 updates of pi_ref."""
+    make_run(tmp_path, "sft", default_pi_ref_updates=10_000)
+    make_run(tmp_path, "iw_sft", default_pi_ref_updates=10_001)
+    found = {record["algo"]: training_marks(record, episodes) for record, episodes in suite_runs(tmp_path)}
+    assert found == {"sft": (), "iw_sft": (FEW_UPDATES,)}
