@@ -9,7 +9,8 @@ from bench.numbers import decimals
 from bench.report.training_notes import training_notes
 from bench.results import published
 from bench.results.bootstrap import METRICS, Estimate, aggregate
-from bench.results.grid import Grid, grids, in_order, settings_by_dataset
+from bench.results.grid import Grid, grids
+from bench.results.names import in_order, settings_by_dataset
 from bench.results.references import reference_notes
 from bench.results.runs import Runs
 from bench.results.statistics import summarise

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.results.grid import Grid, in_order
+from bench.results.grid import Grid
 from bench.results.levelling import FEW_UPDATES, RISES, levelled_off
+from bench.results.names import in_order
 
 MEANINGS = {
     RISES: (

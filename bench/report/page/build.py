@@ -18,8 +18,8 @@ from bench.report.page.overview import protocol, warnings
 from bench.report.page.runs import run_details
 from bench.report.render import html, unbroken
 from bench.report.tables import PUBLISHED_WARNING, Table
-from bench.results.grid import method_names
 from bench.results.leaderboard import COLUMNS
+from bench.results.names import method_names
 from bench.results.pooling import pooled
 from bench.results.runs import Runs
 from bench.storage.layout import Row

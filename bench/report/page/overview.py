@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.numbers import spell_seeds
 from bench.report.page.runs import finished_at
 from bench.results.episodes import reference_name
-from bench.results.grid import in_order, method_names
 from bench.results.levelling import RISES, has_few_updates, training_marks
+from bench.results.names import in_order, method_names
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Runs
 

@@ -14,8 +14,8 @@ from bench.numbers import spell_return
 from bench.report.page.films import LIMITS, Limits, embedded_films
 from bench.report.tables import NOT_PLAYED
 from bench.results.episodes import learning_curve, reference_of
-from bench.results.grid import method_names
 from bench.results.levelling import levelled_off
+from bench.results.names import method_names
 from bench.results.runs import Runs
 from bench.storage.layout import Row
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.results.grid import domain_of, grids, in_order, settings_by_dataset
+from bench.results.grid import domain_of, grids
+from bench.results.names import in_order, settings_by_dataset
 from bench.results.runs import suite_runs
 from tests.helpers.suites import make_run
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.results.grid import grids, method_names
+from bench.results.grid import grids
 from bench.results.leaderboard import board_of
+from bench.results.names import method_names
 from bench.results.pooling import metrics_of, pooled
 from bench.results.runs import suite_runs
 from tests.helpers.suites import make_run
