@@ -13,6 +13,7 @@ from bench.config.compose import compose, sweep_overrides
 from bench.config.schema import Config
 from bench.launch.sweep import split
 from bench.speed.child import Stopwatch
+from bench.speed.measure import check_quiet
 from bench.speed.workload import Work, rhythm
 from bench.storage.identity import evaluations
 from bench.storage.layout import digest_of
@@ -53,6 +54,7 @@ def shards(arguments: Sequence[str], say: Callable[[str], None]) -> list[Shard]:
     rates: dict[str, float] = {}
     with Shared() as shared:
         data = shared.run_data(configs[0])
+        check_quiet(say)
         say(f"measuring on {configs[0].dataset}: an evaluation, then each method for {SECONDS:g} s")
         steps = steps_per_second(configs[0], data, shared)
         for config in configs:

@@ -64,6 +64,7 @@ def test_methods_with_equal_settings_are_timed_once(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(shards, "Shared", Shared)
     monkeypatch.setattr(shards, "ensure", lambda dataset: None)
+    monkeypatch.setattr(shards, "check_quiet", lambda say: 0.0)
     monkeypatch.setattr(shards, "member_updates_per_second", lambda config, data, say: timed.append(config.algo.name) or 100.0)
     found = shards.shards(["suite=reference", "algo=iql,edac"], lambda line: None)
     assert len(found) == 18
