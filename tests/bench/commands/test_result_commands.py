@@ -47,6 +47,24 @@ def test_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_merge_of_folders_copies_runs_and_writes_their_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, algo in (("a", "bc"), ("b", "sft")):
+        make_run(tmp_path / name / "reference", algo)
+    folders, out = [str(tmp_path / name / "reference") for name in "ab"], tmp_path / "all"
+    assert cli.run(["merge", *folders, "--out", str(out)]) == 0
+    assert capsys.readouterr().out.endswith(f"2 runs copied to {out}\n")
+    assert set(read_board(out / "leaderboard.csv")["algo"]) == {"bc", "sft"}
+    for arguments, line in (
+        (folders, "needs --out FOLDER"),
+        ([*folders, "--out", str(out), "--source", "ours"], "takes neither --selection nor --source"),
+        ([folders[0], str(out / "leaderboard.csv"), "--out", "x"], "leaderboard.csv: expected a suite's folder, as the others are"),
+    ):
+        assert cli.run(["merge", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert error.count("\n") == 1
+
+
 def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = make_run(tmp_path / "a", "bc"), make_run(tmp_path / "b", "sft", final_episodes=6)
     assert cli.run(["compare", str(a), str(b)]) == 2
