@@ -45,7 +45,7 @@ def _training() -> Callable[[int, int], object]:
 def _physics() -> Callable[[int, int], object]:
     """Steps `start` to `stop` of HalfCheetah's physics, from its first state on."""
     env = gymnasium.make("HalfCheetah-v5").unwrapped
-    model, data = env.model, env.data  # type: ignore[attr-defined]
+    model, data = env.model, env.data
     return lambda start, stop: mujoco.mj_step(model, data, stop - start)
 
 
