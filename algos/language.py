@@ -10,9 +10,10 @@ The weights are those of algos/importance.py with a token as the step and a sequ
     probability  w_t    = pi_theta(y_t | y_<t) ^ temperature, DFT at temperature 1 (arXiv 2508.05629, eq. 9)
     none         w      = 1, SFT
 
-The mean over tokens is the length-normalised ratio of GSPO (arXiv 2507.18071): it does not grow with the length of a sequence. Rule
-`tempered` is centred and normalised over the sequences (or tokens) of one call. Under gradient accumulation every micro-batch would be
-normalised by itself, so the weights of all data are then computed first and given as `weights`. No weight carries a gradient.
+The mean over tokens is the length-normalised ratio of GSPO (arXiv 2507.18071): it does not grow with the length of a sequence. Rules
+`tempered` and `pareto` are centred and normalised over the sequences (or tokens) of one call. Under gradient accumulation every
+micro-batch would be normalised by itself, so the weights of all data are then computed first and given as `weights`. No weight carries a
+gradient.
 
 labels [B, T] are aligned with the input tokens, as in transformers: labels[:, t] is predicted by logits[:, t - 1], and IGNORED marks a
 token that is no target (prompt, padding). Log-probabilities and weights [B, T] are aligned with the labels. A packed row holds several

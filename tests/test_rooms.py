@@ -15,8 +15,8 @@ from tests.helpers.paths import ROOT
 # From top to bottom: a package imports only packages further down its own list. `bench` is the package's own __init__, the public API.
 ORDER = {
     "bench": (
-        "__main__", "cli", "commands", "bench", "api", "language", "launch", "selection", "studies", "replay", "speed", "report", "training",
-        "results", "loggers", "storage", "config", "exits", "output", "numbers", "errors",
+        "__main__", "cli", "commands", "bench", "api", "language", "launch", "selection", "studies", "replay", "speed", "report",
+        "training", "results", "loggers", "storage", "config", "exits", "output", "numbers", "errors",
     ),
     "algos": (
         "registry", "methods", "estimators", "language", "importance", "learner", "engines", "members", "optimizer", "pareto", "weights",

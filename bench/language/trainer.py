@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from algos.errors import ConfigError, require
-from algos.language import OBJECTIVES, Rule, Weighting, language_loss, target_mask, token_logprobs, token_weights
+from algos.language import OBJECTIVES, Weighting, language_loss, target_mask, token_logprobs, token_weights
 from bench.config.extras import require_extra
 from bench.errors import RunError
 from bench.language.tokens import Tokens, check_targets, logprobs_of_all, model_digest, stored_logprobs
@@ -41,7 +41,7 @@ class WeightedTraining:
         reference: file for the log-probabilities of pi_ref, the model as it is given. An existing one is read, if it is of the same model
             and data. Without it they are computed at every start and kept in memory.
         refresh_q: q is the policy as it was at the last multiple of `weighting.refresh_every` updates. By default q is the present policy.
-            Rule `tempered` always refreshes: its weights are normalised over all data.
+            Rules whose weights are normalised over all data (tempered, pareto) always refresh.
 
     Raises ConfigError or RunError for settings that do not fit together, and for data that cannot be weighted.
     """
@@ -71,7 +71,7 @@ class WeightedTraining:
         self.weights: Tensor | None = None
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # losses are divided by the target tokens of all micro-batches of an update
-        self.refreshed = weighting.kind.is_ratio and (refresh_q or weighting.rule is Rule.tempered)
+        self.refreshed = weighting.kind.is_ratio and (refresh_q or weighting.rule.self_normalised)
         if weighting.kind.is_ratio:
             self._use_reference(None if reference is None else Path(reference))
         if self.refreshed:
