@@ -15,7 +15,14 @@ from typing import Any
 from envs.errors import DataError, first_line
 from envs.untrusted import clean, parse_json
 
-TRUSTED = ("gymnasium.envs", "gymnasium.wrappers", "gymnasium_robotics", "envs.evaluation.d4rl_ant", "envs.evaluation.fork")
+TRUSTED = (
+    "gymnasium.envs",
+    "gymnasium.wrappers",
+    "gymnasium_robotics",
+    "envs.evaluation.d4rl_ant",
+    "envs.evaluation.fork",
+    "envs.evaluation.tokens",
+)
 LONGEST = 200  # characters of an environment's id
 HARMLESS = (
     "AtariPreprocessing", "Autoreset", "ClipAction", "ClipReward", "DelayObservation", "DiscretizeAction", "DiscretizeObservation",
