@@ -45,7 +45,7 @@ class Maze(Task):
 
     def solutions(self, instance: str) -> list[str]:
         most, found = len(_shortest(instance)) + EXTRA, list[str]()
-        paths = [("", (instance.index("S"),))]
+        paths: list[tuple[str, tuple[int, ...]]] = [("", (instance.index("S"),))]
         while paths and len(found) < OFFERED:
             path, places = paths.pop(0)  # breadth first: the shortest come first
             if instance[places[-1]] == "G":
