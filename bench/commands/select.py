@@ -36,8 +36,9 @@ def run(arguments: Namespace) -> None:
     from bench.config.estimates import ESTIMATES
     from bench.report.render import aligned
     from bench.selection.options import Options
-    from bench.selection.report import verdict, write
+    from bench.selection.report import write
     from bench.selection.select import select
+    from bench.selection.verdict import verdict
 
     fqe = FittedQConfig(arguments.updates, discount=arguments.discount, seed=arguments.seed)
     chosen = tuple(ESTIMATES) if arguments.estimators is None else arguments.estimators

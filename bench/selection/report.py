@@ -1,4 +1,4 @@
-"""The results of a selection in words and tables, all computed from its rows, and written to a folder."""
+"""The tables of a selection, computed from its rows, and the folder of its results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from bench.config.estimates import ESTIMATES
 from bench.numbers import decimals
 from bench.report.render import markdown_rows
 from bench.results.csv_files import to_csv
-from bench.selection.select import AT_RANDOM, METRICS, Selected
+from bench.selection.select import METRICS, Selected
+from bench.selection.verdict import verdict
 from envs.files import write_atomic
 
 TITLES = {"correlation": "rank correlation", "regret_1": "regret at 1", "regret_3": "regret at 3"}
@@ -101,58 +102,3 @@ def _first(table: pd.DataFrame) -> list[str]:
     best = table[table["estimate"].notna()].head(SHOWN)
     names = [f"{row.algo}, seed {row.seed}: {row.estimate:.4g}" for row in best.itertuples()]
     return [*names, *["-"] * (SHOWN - len(names))]
-
-
-def verdict(selected: Selected) -> str:
-    """The verdict in words: per data set, and over all of them."""
-    board = selected.accuracy
-    if not len(board):
-        return "No true returns are known: the table names each estimator's choices, and nothing says how good they are."
-    lines = [_of_dataset(dataset, own) for dataset, own in board.groupby("dataset", sort=False)]
-    if len(lines) > 1:
-        lines.append(_overall(board))
-    return "\n\n".join(lines)
-
-
-def _of_dataset(dataset: object, board: pd.DataFrame) -> str:
-    own, chance = board[board["estimator"] != AT_RANDOM], board[board["estimator"] == AT_RANDOM].iloc[0]
-    unit = "points of score" if chance["unit"] == "score" else "of return"
-    if chance["regret_1"] == 0:
-        return f"**{dataset}**, {chance['policies']} policies, all of the same true return: no choice is better than another."
-    text = f"**{dataset}**, {chance['policies']} policies. A choice at random is on average {chance['regret_1']:.3g} {unit} below the best."
-    rated = own[own["regret_1"].notna()]
-    if not len(rated):
-        return text
-    best = rated[rated["regret_1"] == rated["regret_1"].min()]
-    names = ", ".join(best["estimator"])
-    low, high = best["regret_1_low"].min(), best["regret_1_high"].max()
-    text += f" Smallest regret at 1: {best['regret_1'].iloc[0]:.3g} ({names}; 95 % {low:.3g} to {high:.3g})."
-    worse = rated[rated["regret_1"] > chance["regret_1"]]
-    if len(worse):
-        text += f" No better than chance: {', '.join(worse['estimator'])}."
-    for sign, words in ((1, "Ranks with the true return, interval above 0"), (-1, "Ranks against it, interval below 0")):
-        ends = own["correlation_low"] if sign > 0 else -own["correlation_high"]
-        clear = own[ends > 0].sort_values("correlation", ascending=sign < 0, kind="stable")
-        if len(clear):
-            text += f" {words}: {', '.join(f'{r.estimator} ({r.correlation:.2f})' for r in clear.itertuples())}."
-        elif sign > 0:
-            text += " No estimator's rank correlation has an interval above 0."
-    partial = own[own["rated"] < own["policies"]]
-    if len(partial):
-        text += f" Cannot rate policies without a density: {', '.join(partial['estimator'])}."
-    return text
-
-
-def _overall(board: pd.DataFrame) -> str:
-    """The estimators that beat a choice at random everywhere, by their worst share of its regret."""
-    shares: dict[str, float] = {}
-    chance = board[board["estimator"] == AT_RANDOM].set_index("dataset")["regret_1"]
-    for name in ESTIMATES:
-        own = board[board["estimator"] == name].set_index("dataset")["regret_1"]
-        if len(own) == len(chance) and own.notna().all() and (chance > 0).all():
-            shares[name] = float((own / chance).max())
-    good = sorted((name for name, share in shares.items() if share < 1), key=lambda name: shares[name])
-    if not good:
-        return "**Over all data sets** no estimator chose better than chance everywhere."
-    listed = ", ".join(f"{name} ({shares[name]:.0%})" for name in good)
-    return f"**Over all data sets** better than chance everywhere, with the worst share of its regret: {listed}."

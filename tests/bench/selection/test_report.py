@@ -9,15 +9,21 @@ import numpy as np
 import pandas as pd
 
 from bench.config.estimates import ESTIMATES
-from bench.selection.report import table_of, verdict, write
+from bench.selection.report import table_of, write
 from bench.selection.select import ROWS, Selected, accuracies
+from bench.selection.verdict import verdict
 
 TRUTHS = np.arange(0.0, 60.0, 5.0)  # of 12 policies
 
 
-def made(datasets: Sequence[str] = ("a/one-v0",), truths: np.ndarray = TRUTHS) -> Selected:
-    """`fqe` ranks as the truth does, `td_error` the other way round, `log_likelihood` cannot rate the best half."""
+def made(datasets: Sequence[str] = ("a/one-v0",), truths: np.ndarray = TRUTHS, outlier: bool = False) -> Selected:
+    """`fqe` ranks as the truth does, `td_error` the other way round, `log_likelihood` cannot rate the best half.
+
+    outlier: `fqe` alone, which estimates 900 for the worst policy.
+    """
     estimates = {"fqe": 2 * truths - 7, "td_error": -truths, "log_likelihood": np.where(truths < 30, truths, np.nan)}
+    if outlier:
+        estimates = {"fqe": np.where(truths == 0, 900.0, truths)}
     parts = [
         pd.DataFrame({
             "dataset": dataset, "algo": "bc", "run": "r", "seed": np.arange(len(truths)), "true_return": 10 * truths, "true_score": truths,
@@ -27,7 +33,7 @@ def made(datasets: Sequence[str] = ("a/one-v0",), truths: np.ndarray = TRUTHS) -
         for dataset in datasets
         for name, values in estimates.items()
     ]  # fmt: skip
-    rows = pd.concat(parts, ignore_index=True)[ROWS].sample(frac=1, random_state=0)
+    rows = pd.concat(parts, ignore_index=True)[ROWS]
     return Selected(rows, accuracies(rows))
 
 
@@ -40,13 +46,19 @@ def test_the_accuracy_of_known_estimates() -> None:
 
 
 def test_the_verdict_is_computed_from_the_rows() -> None:
-    text = verdict(made())
-    assert text.startswith("**a/one-v0**, 12 policies. A choice at random is on average 27.5 points of score below the best.")
-    assert "Smallest regret at 1: 0 (fqe; 95 % 0 to 0)." in text
-    assert "No better than chance: td_error, log_likelihood." in text or "No better than chance: log_likelihood, td_error." in text
-    assert "Ranks against it, interval below 0: td_error (-1.00)." in text
-    assert "Cannot rate policies without a density: log_likelihood." in text
+    lines = verdict(made()).splitlines()
+    assert lines[0] == "**a/one-v0**, 12 policies: a choice at random is on average 27.5 points of score below the best."
+    assert lines[2:] == [
+        "- Smallest regret at 1: 0 (fqe; 95 % 0 to 0).",
+        "- No better than chance: td_error, log_likelihood.",
+        "- Ranks with the true return, interval above 0: fqe (1.00), log_likelihood (1.00).",
+        "- Ranks against it, interval below 0: td_error (-1.00).",
+        "- First choices, with their true score: fqe bc (55), td_error bc (0), log_likelihood bc (25).",
+        "- Without a density, not rated by stochastic estimates: bc.",
+    ]
     assert verdict(made(("a/one-v0", "b/two-v0"))).endswith("with the worst share of its regret: fqe (0%).")
+    outlier = verdict(made(truths=np.arange(0.0, 100.0, 2.0), outlier=True))
+    assert "- Ranking well is not choosing well: the first choice of fqe is bc (0), estimated 900." in outlier
     equal = verdict(made(truths=np.ones(4)))
     assert equal == "**a/one-v0**, 4 policies, all of the same true return: no choice is better than another."
 
