@@ -1,8 +1,9 @@
-"""Measure training speed beside a plain training loop and the machine's limit.
+"""Measure the speed of training and of evaluation beside a plain loop and the machine's limit.
 
 KIND:
   measure     member-updates per second of the suite, the plain loop and the limit (the default)
   scale       cost of an update against members, batch, width, data and method; then the estimate
+  evaluation  environment steps per second in threads and in processes, beside a loop of one environment and physics alone
   estimate    hours of the full protocol, from the curves that `scale` wrote
   engines     engines, precisions and members in one process: the first look at a new GPU
   profile     time of an update by operator
@@ -29,7 +30,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    kinds = {"measure": _measure, "scale": _scale, "estimate": _estimate, "engines": _engines, "profile": _profile, "data": _data}
+    kinds = {
+        "measure": _measure, "scale": _scale, "evaluation": _evaluation, "estimate": _estimate, "engines": _engines, "profile": _profile,
+        "data": _data,
+    }  # fmt: skip
     words = arguments.arguments
     kind, settings = (words[0], words[1:]) if words and words[0] in kinds else ("measure", words)
     kinds[kind](settings)
@@ -75,6 +79,23 @@ def _scale(settings: Sequence[str]) -> None:
         save(scale_figure(rows, machine.partition(", load")[0]), options.folder, f"scale-{options.device}")
     print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/scale-{options.device}.csv")
     print(write_estimate(options.folder))
+
+
+def _evaluation(settings: Sequence[str]) -> None:
+    """Write evaluation-cpu.csv and a figure; print the table."""
+    from bench.speed.evaluation import COLUMNS, measure_evaluation, table
+    from bench.speed.figure import evaluation_figure, save
+    from bench.speed.machine import describe
+    from bench.speed.options import EvaluationOptions, parse
+    from bench.speed.rows import write_csv
+
+    options = parse(EvaluationOptions, settings)
+    machine = describe("cpu", options.all_threads)
+    _say(machine)
+    rows = measure_evaluation(options, _say)
+    write_csv(options.folder / "evaluation-cpu.csv", rows, COLUMNS)
+    save(evaluation_figure(rows, machine.partition(", load")[0]), options.folder, "evaluation-cpu")
+    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/evaluation-cpu.csv")
 
 
 def _estimate(settings: Sequence[str]) -> None:

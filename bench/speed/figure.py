@@ -81,6 +81,30 @@ def scale_figure(rows: Sequence[Row], machine: str) -> Figure:
         return figure
 
 
+def evaluation_figure(rows: Sequence[Row], machine: str) -> Figure:
+    """Environment steps per second against environments: threads, processes and the loop, by task; dotted: physics alone."""
+    with matplotlib.rc_context(RC):
+        tasks = list(dict.fromkeys(r["task"] for r in rows))
+        figure = Figure(figsize=(WIDTH * 1.4, 2.6))
+        kinds = [kind for kind in dict.fromkeys(r["kind"] for r in rows) if kind != "physics"]
+        for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+            own = sorted((r for r in rows if r["task"] == task), key=lambda r: r["environments"])
+            curves = {kind: [(r["environments"], r["env_steps_per_s"]) for r in own if r["kind"] == kind] for kind in (*kinds, "physics")}
+            for kind, look in looks(kinds).items():
+                axes.plot(
+                    *zip(*curves[kind], strict=True), label=kind, color=look.colour, linestyle=look.line, marker=look.marker, markersize=4
+                )
+            axes.plot(*zip(*curves["physics"], strict=True), label="physics alone", color="#888888", linestyle=":")
+            _ticks(axes, [r["environments"] for r in own])
+            axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 1000:g}k"))
+            axes.set(xlabel="environments", title=task)
+        figure.axes[0].set_ylabel("environment steps/s")
+        figure.axes[0].legend(fontsize=6)
+        figure.suptitle(machine, fontsize=6)
+        return figure
+
+
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write `name`.svg and `name`.png into `folder`."""
     svg = svg_of(figure)

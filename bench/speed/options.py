@@ -17,6 +17,8 @@ from bench.errors import first_line
 from bench.speed.yardstick import TRAINERS
 from bench.training.device import PRECISIONS, device_of, precision_on, use_gpu
 from envs.cores import available_cores
+from envs.data.environments import find_spec
+from envs.evaluation.stepper import stepper_of
 
 ENGINES = ("eager", "compiled", "captured")
 
@@ -156,6 +158,42 @@ class ProfileOptions(Options):
 
 
 @dataclass
+class EvaluationOptions:
+    """Options of `python -m bench speed evaluation`."""
+
+    tasks: list[str] = field(default_factory=lambda: ["Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5"])
+    environments: list[int] = field(default_factory=lambda: [1, 16, 64, 256])  # side by side
+    members: int = 4  # whose policies play, at most one for each environment
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    threads: int | None = None  # threads or processes that step environments, and torch's threads; null: one per core
+    steps: int = 12_800  # of all environments in a measurement
+    length: int = 200  # steps of an episode, at most
+    rounds: int = 3  # each measures every kind once
+    out: str = "results/speed"  # folder of the results
+
+    def check(self) -> None:
+        """Raise ConfigError for a value that cannot be used."""
+        for name in ("members", "steps", "length", "rounds"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        require(bool(self.tasks), "tasks", self.tasks, "environments by id, as in tasks=[Hopper-v5]")
+        require(bool(self.environments) and min(self.environments) > 0, "environments", list(self.environments), "positive numbers")
+        require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")
+        require(self.threads is None or self.threads > 0, "threads", self.threads, "a positive number, or null for all cores")
+        for task in self.tasks:
+            require(stepper_of(find_spec(task).to_json()) == "threads", "tasks", task, "a task that threads step (docs/speed.md)")
+        self.threads = self.threads or available_cores()
+
+    @property
+    def all_threads(self) -> int:
+        assert self.threads is not None
+        return self.threads
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out)
+
+
+@dataclass
 class EstimateOptions:
     """Options of `python -m bench speed estimate`."""
 
@@ -181,7 +219,7 @@ class DataOptions:
         require(0 < self.length <= self.steps, "length", self.length, f"1 to steps = {self.steps}")
 
 
-T = TypeVar("T", bound=Options | EstimateOptions | DataOptions)
+T = TypeVar("T", bound=Options | EvaluationOptions | EstimateOptions | DataOptions)
 
 
 def parse(kind: type[T], arguments: Sequence[str]) -> T:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.mujoco.ant_v5 import AntEnv
+from gymnasium.envs.mujoco.hopper_v5 import HopperEnv
 
 from envs.data.environments import make
+from envs.errors import DataError
+from envs.evaluation.crew import Crew
+from envs.evaluation.known import digest_of
+from envs.evaluation.locomotion import Locomotion
+from envs.evaluation.physics import Physics
 from envs.evaluation.rollout import Evaluator, Moments
+from envs.evaluation.stepper import open_threads, stepper_of, task_of
 
 LIMIT = 120
 TASKS: list[tuple[str, dict[str, Any]]] = [
@@ -86,3 +97,149 @@ def test_whole_episodes_are_equal_to_gymnasium(env_id: str, kwargs: dict[str, An
     assert np.isnan(played.successes).all()
     for seed in seeds.ravel().tolist():
         np.testing.assert_array_equal(threads.seen[seed], loop.seen[seed])
+
+
+def test_finished_environments_are_not_stepped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped: list[int] = []
+    step = Physics.step
+
+    def noted(self: Physics, crew: Any, running: Any, actions: np.ndarray) -> None:
+        stepped.extend(running)
+        step(self, crew, running, actions)
+
+    env_spec = spec_of("Hopper-v5")
+    policy = Policy(make(env_spec), 0.0)
+    stepper_of(env_spec)  # its check steps environments, too
+    monkeypatch.setattr(Physics, "step", noted)
+    with Evaluator(env_spec, 2) as evaluator:
+        played = evaluator.run(policy, np.arange(4)[:, None])
+    assert [stepped.count(i) for i in range(4)] == played.lengths[:, 0].tolist()
+    assert len(set(played.lengths.ravel().tolist())) > 1
+
+
+def test_more_and_fewer_environments_than_before() -> None:
+    env_spec = spec_of("Hopper-v5", 20)
+    policy = Policy(make(env_spec), 0.0)
+    with Evaluator(env_spec, 3) as evaluator:
+        found = [evaluator.run(policy, np.arange(count)[:, None]).returns[:, 0] for count in (1, 5, 2, 5)]
+    for returns in found:
+        np.testing.assert_array_equal(returns, found[1][: len(returns)])
+
+
+def test_an_interrupted_evaluation_leaves_no_threads_and_its_simulations_start_afresh() -> None:
+    env_spec, seeds = spec_of("HalfCheetah-v5", 30), np.arange(4)[:, None]
+    policy = Policy(make(env_spec), 0.0)
+    threads = open_threads(env_spec, 2)
+    assert threads is not None
+    before, steps = threading.active_count(), iter(range(10))
+
+    def interrupt() -> None:
+        if next(steps) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(policy, seeds, interrupt)
+    assert threading.active_count() == before
+    again = threads.run(policy, seeds, lambda: None)
+    with Evaluator(env_spec, 1) as evaluator:
+        np.testing.assert_array_equal(evaluator.run(policy, seeds).returns, again.returns)
+
+
+def test_close_ends_an_evaluation_of_another_thread() -> None:
+    evaluator = Evaluator(spec_of("HalfCheetah-v5", 10**6), 1)
+    zeros, begun, errors = np.zeros((2, 6), np.float32), threading.Event(), []
+
+    def play() -> None:
+        with pytest.raises(DataError, match="closed") as caught:
+            evaluator.run(lambda *_: zeros, np.arange(2)[:, None], begun.set)
+        errors.append(caught.value)
+
+    playing = threading.Thread(target=play)
+    playing.start()
+    assert begun.wait(30)
+    evaluator.close()
+    playing.join(30)
+    assert len(errors) == 1
+
+
+def test_actions_of_another_width_are_reported_in_one_line() -> None:
+    with Evaluator(spec_of("Hopper-v5"), 2) as evaluator, pytest.raises(DataError) as caught:
+        evaluator.run(lambda observations, _: np.zeros((len(observations), 7), np.float32), np.array([[1], [2]]))
+    assert str(caught.value).startswith("an environment failed: ValueError: actions have shape (7,): expected (3,) (physics.py, line ")
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_an_error_in_a_thread_is_reported_after_all_have_stopped(size: int) -> None:
+    done: list[int] = []
+
+    def work(pieces: Iterator[int]) -> None:
+        for piece in pieces:
+            if piece == 2:
+                raise FloatingPointError("piece 2")
+            done.append(piece)
+
+    with Crew(size) as crew:
+        with pytest.raises(FloatingPointError, match="piece 2"):
+            crew.do(work, range(6))
+        done.clear()
+        crew.do(work, [5, 7, 9])
+        assert sorted(done) == [5, 7, 9]
+
+
+def test_memory_does_not_grow() -> None:
+    env_spec, seeds = spec_of("HalfCheetah-v5", 5), np.arange(16)[:, None]
+    with Evaluator(env_spec, 2) as evaluator:
+        zeros = np.zeros((16, 6), np.float32)
+        resident = []
+        for _ in range(40):
+            evaluator.run(lambda *_: zeros, seeds)
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]))
+    assert resident[-1] - resident[9] < 512  # pages
+
+
+# What keeps the processes.
+
+CLIPPED = {"name": "ClipReward", "entry_point": "gymnasium.wrappers:ClipReward", "kwargs": {"min_reward": 0.0, "max_reward": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("env_id", "change"),
+    [
+        ("InvertedPendulum-v5", {}),
+        ("Hopper-v5", {"additional_wrappers": [CLIPPED]}),
+        ("Hopper-v5", {"order_enforce": False}),
+        ("Hopper-v5", {"entry_point": "envs.evaluation.d4rl_ant:ContactFreeAnt"}),
+    ],
+    ids=["class", "wrapper", "no check of the order", "entry point"],
+)  # fmt: skip
+def test_other_environments_keep_the_processes(env_id: str, change: dict[str, Any]) -> None:
+    assert stepper_of(spec_of(env_id)) == ("processes" if not change else "threads")
+    assert stepper_of(json.dumps(json.loads(spec_of(env_id)) | change)) == "processes"
+
+
+@pytest.mark.parametrize("method", ["_get_rew", "step", "is_healthy"])
+def test_another_gymnasium_keeps_the_processes(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method with other code, here of another class."""
+    task_of.cache_clear()
+    digest_of.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(HopperEnv, method, vars(AntEnv)[method])
+        assert stepper_of(spec_of("Hopper-v5")) == "processes"
+    task_of.cache_clear()
+    digest_of.cache_clear()
+    assert stepper_of(spec_of("Hopper-v5")) == "threads"
+
+
+@pytest.mark.parametrize("method", ["rewards", "observe", "terminated"])
+def test_results_that_differ_keep_the_processes(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first steps are compared with Gymnasium's wherever threads are used."""
+    changed: dict[str, Any] = {
+        "rewards": lambda self, before, arrays, actions: before * 0,
+        "observe": lambda self, arrays, out: out.fill(0),
+        "terminated": lambda self, arrays: np.ones(len(arrays["qpos"]), bool),
+    }
+    task_of.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Locomotion, method, changed[method])
+        assert stepper_of(spec_of("HalfCheetah-v5")) == "processes"
+    task_of.cache_clear()
