@@ -36,7 +36,7 @@ class EvalConfig:
     max_episode_steps: int | None = None  # steps after which an episode is cut off; null: the data set's or the environment's
     workers: int | None = None  # processes that step environments; null: one per core
     keep_policies: bool = False  # keep the policies of every evaluation, so that `best` and `mean_last_k` can be verified; one file each
-    overlap: bool = False  # continue training during an evaluation; for training on a GPU, which leaves the cores free
+    overlap: bool | None = None  # continue training during an evaluation; null: where training leaves a core free, as on a GPU
 
     def check(self) -> None:
         for name in ("every", "episodes", "final_episodes", "last_k"):

@@ -40,6 +40,11 @@ def processes_for(config: Config, device: torch.device, members: int) -> int:
     return min(cores(), members) if cores() <= 2 * members else 1
 
 
+def leaves_a_core(config: Config, device: torch.device, members: int) -> bool:
+    """True if training leaves a core to an evaluation at the same time: on a GPU, or in fewer processes than there are cores."""
+    return cores() > 1 if device.type == "cuda" else 1 < processes_for(config, device, members) < cores()
+
+
 def build_population(make: Callable[[slice], Algo], members: int, groups: int, processes: int) -> Algo:
     """A population of `members` members; `make` builds any slice of it. Trained in `groups` groups in turn, else by `processes` workers."""
     if groups > 1:

@@ -17,6 +17,7 @@ from bench.training import signals
 from bench.training.background_evaluation import BackgroundEvaluation
 from bench.training.evaluate import finite, play
 from bench.training.loop import Loop
+from bench.training.parallel import leaves_a_core
 from bench.training.progress import Reporter
 from bench.training.run_progress import RunInProgress
 from bench.training.shared import Shared
@@ -31,8 +32,8 @@ class RunLoop(Loop):
     """Trains `runs`, whose members are those of `algo`, to the end; evaluates and saves them every `eval.every` updates.
 
     A signal interrupts an evaluation, which the next process plays from its beginning; so does an environment that the signal made fail.
-    With `eval.overlap` training continues while an evaluation is played, the last one excepted. The state is saved when such an evaluation
-    begins, and next when it has ended.
+    If evaluations overlap (`eval.overlap`), training continues while one is played, the last one excepted. The state is saved when such an
+    evaluation begins, and next when it has ended.
 
     Without an environment (env=none) nothing is played: a stop records the metrics of training alone.
 
@@ -45,6 +46,8 @@ class RunLoop(Loop):
         super().__init__(algo, runs[0].config.trainer.checkpoint_minutes, reporter)
         self.runs, self.data, self.shared = runs, data, shared
         self.evaluation = runs[0].config.eval
+        free = leaves_a_core(runs[0].config, algo.device, algo.members)
+        self.overlaps = free if self.evaluation.overlap is None else self.evaluation.overlap
         self.evaluated = 0
         self.background: BackgroundEvaluation | None = None
         self._seconds = {"evaluation": 0.0, "saving": 0.0}  # since the last save
@@ -78,7 +81,7 @@ class RunLoop(Loop):
                     for run in self.runs:
                         run.keep_policy(stop, self.algo.policy())
                 metrics = self.metrics | self.algo.diagnostics()
-                if self.evaluation.overlap and stop < updates and self.plays:
+                if self.overlaps and stop < updates and self.plays:
                     self.save()
                     self._evaluate_in_background(stop, metrics)
                 else:

@@ -573,6 +573,22 @@ def test_an_evaluation_in_the_background_changes_no_result(
     assert held.begun == [15, 30, 40]
 
 
+def test_evaluations_overlap_by_default_where_training_leaves_a_core(
+    config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared, whole: dict
+) -> None:
+    monkeypatch.setattr("bench.training.run_loop.leaves_a_core", lambda *_: True)
+    threads: list[str] = []
+    play = training.play
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        threads.append("main" if threading.current_thread() is threading.main_thread() else "other")
+        return play(*arguments, **options)
+
+    monkeypatch.setattr(training, "play", noted)
+    assert content_of(train_run(config, shared)) == whole
+    assert threads == ["other", "other", "main"]
+
+
 @pytest.mark.parametrize("how", ["killed", "signal"])
 def test_a_run_interrupted_during_a_background_evaluation_resumes_exactly(
     config: Config, whole: dict, monkeypatch: pytest.MonkeyPatch, at_update: Any, how: str, shared: Shared

@@ -14,7 +14,7 @@ from algos.base import Metrics
 from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.schema import Config, TrainerConfig
 from bench.training.member_groups import out_of_memory
-from bench.training.parallel import MemberProcesses, build_population, processes_for
+from bench.training.parallel import MemberProcesses, build_population, leaves_a_core, processes_for
 from tests.helpers.learners import episodes_of, small
 
 SEEDS = (3, 8, 5)
@@ -154,3 +154,17 @@ def test_the_number_of_worker_processes(
     config = Config(WeightedBCConfig("bc"), trainer=TrainerConfig(processes=asked, engine=engine))
     assert processes_for(config, torch.device("cpu"), members) == expected
     assert processes_for(config, torch.device("cuda"), members) == 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "asked", "members", "device", "expected"),
+    [(2, None, 2, "cpu", False), (4, None, 3, "cpu", True), (4, None, 4, "cpu", False), (16, None, 3, "cpu", False),
+     (2, 1, 3, "cpu", False), (16, None, 3, "cuda", True), (1, None, 3, "cuda", False)],
+)  # fmt: skip
+def test_an_evaluation_overlaps_training_that_leaves_a_core(
+    monkeypatch: pytest.MonkeyPatch, cores: int, asked: int | None, members: int, device: str, expected: bool
+) -> None:
+    """One process that trains all members uses every core."""
+    monkeypatch.setattr("bench.training.parallel.cores", lambda: cores)
+    config = Config(WeightedBCConfig("bc"), trainer=TrainerConfig(processes=asked))
+    assert leaves_a_core(config, torch.device(device), members) is expected
