@@ -21,6 +21,7 @@ from bench.config.estimates import ESTIMATES
 from bench.selection.logged import Logged
 from bench.selection.options import Options
 
+CURATED = Curation([90.0])  # the best tenth by return
 AT_ONCE = 1 << 27  # numbers of a group of policies that are in memory together
 
 
@@ -63,7 +64,7 @@ def _of_group(group: Sequence[Algo], logged: Logged, options: Options) -> Estima
     if rated and options.needs("log_likelihood"):
         data = logged.held_out
         density = log_densities(rated, data.observations, data.actions)
-        found["log_likelihood"] = curated_likelihood(data, density, Curation([options.percentile]))
+        found["log_likelihood"] = curated_likelihood(data, density, CURATED)
     if rated and options.needs("fqe_stochastic", "per_decision_is", "self_normalised_is", "doubly_robust", "weighted_doubly_robust"):
         found |= _of_stochastic_form(rated, logged, options)
         if "effective" in found:

@@ -17,7 +17,7 @@ class Options:
 
     estimators: names of ESTIMATES. data: a data set, or an expression, in place of the one that the runs were trained on. behaviour: the
     densities of logged actions, stated by the data or of a pi_ref fitted to them. held_out: share of the episodes that no Q is fitted to.
-    samples: actions of a stochastic policy at a state. percentile: of the curated part's returns. download: data may be downloaded.
+    samples: actions of a stochastic policy at a state. download: data may be downloaded.
     """
 
     estimators: tuple[str, ...] = tuple(ESTIMATES)
@@ -25,7 +25,6 @@ class Options:
     behaviour: str = STATED
     held_out: float = 0.2
     samples: int = 4
-    percentile: float = 90.0
     fqe: FittedQConfig = field(default_factory=FittedQConfig)
     download: bool = False
 

@@ -21,7 +21,7 @@ from algos.estimators.policies import log_densities
 from algos.estimators.ratios import log_weights, normalised_weights
 from bench import cli
 from bench.config.estimates import ESTIMATES
-from bench.errors import ConfigError, RunError
+from bench.errors import ConfigError, DataError, RunError
 from bench.replay.load import load_run
 from bench.selection.candidates import candidates
 from bench.selection.logged import logged
@@ -147,6 +147,11 @@ def test_other_data_of_the_same_task(results: Path) -> None:
     assert some.rows["estimate"].notna().all()
     with pytest.raises(RunError, match=r"--data iwsft/hopper/mixed-v0: observation width, action width and number of discrete actions are"):
         select([results / "mine"], replace(OPTIONS, data="iwsft/hopper/mixed-v0"))
+
+
+def test_nothing_is_downloaded_unasked(iql: Path) -> None:
+    with pytest.raises(DataError, match=r"data set 'mujoco/hopper/medium-v0' is not in .*, or --allow-download"):
+        select([iql], replace(OPTIONS, data="mujoco/hopper/medium-v0"))
 
 
 def test_the_api_returns_the_rows(results: Path, iql: Path) -> None:
