@@ -144,6 +144,15 @@ class Algo(ABC):
     def act(self, observations: Tensor) -> Tensor:
         """Evaluation (mean) actions [P, B, act] in the unit box for `observations` [P, B, obs]."""
 
+    @property
+    def noise_width(self) -> int:
+        """Uniform random numbers that `act_sampled` needs for an action; 0 for a deterministic policy, which plays its mean."""
+        return 0
+
+    def act_sampled(self, observations: Tensor, uniform: Tensor) -> Tensor:
+        """Actions [P, B, act] drawn from the policies with `uniform` [P, B, noise_width], float64 numbers in (0, 1)."""
+        return self.act(observations)
+
     def frozen(self) -> Algo:
         """A copy with the present policy, which training does not change, to act with."""
         found = copy(self)

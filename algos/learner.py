@@ -102,6 +102,16 @@ class GradientLearner(Algo):
         actions: Tensor = self.policy_net.mean(self.params(self.state["policy"]), observations)
         return actions
 
+    @property
+    def noise_width(self) -> int:
+        width: int = self.policy_net.noise_width
+        return width
+
+    @torch.no_grad()
+    def act_sampled(self, observations: Tensor, uniform: Tensor) -> Tensor:
+        actions: Tensor = self.policy_net.draw(self.params(self.state["policy"]), observations, uniform)
+        return actions
+
     def policy(self) -> dict[str, Tensor]:
         return dict(self.params(self.state["policy"]))
 
@@ -171,6 +181,10 @@ class Learner(GradientLearner):
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
         return super().act(self.normalise(observations))
+
+    @torch.no_grad()
+    def act_sampled(self, observations: Tensor, uniform: Tensor) -> Tensor:
+        return super().act_sampled(self.normalise(observations), uniform)
 
     def policy(self) -> dict[str, Tensor]:
         """Named parameters, with observation_shift and observation_scale [P, obs] if observations are normalised."""

@@ -141,6 +141,7 @@ def dispatch(arguments: list[str]) -> int:
     if arguments in (["--version"], ["-V"]):
         print(version_text())
         return 0
+    arguments = _study(arguments)
     first = arguments[0] if arguments else ""
     if not first or first[0] in "-+~" or "=" in first:
         if {"--help", "-h"}.intersection(arguments):
@@ -157,6 +158,14 @@ def dispatch(arguments: list[str]) -> int:
         hint = f"; near names: {', '.join(near)}" if near else ""
         raise RunError(f"no command '{first}'{hint}; python -m bench --help lists commands and keys, a setting is KEY=VALUE")
     return _run_command(first, arguments[1:])
+
+
+def _study(arguments: list[str]) -> list[str]:
+    """The arguments with `study=NAME` in the form of a command, `study NAME`."""
+    named = next((a for a in arguments if a.startswith("study=")), None)
+    if named is None:
+        return arguments
+    return ["study", named.removeprefix("study="), *(a for a in arguments if a is not named)]
 
 
 def _run_command(name: str, arguments: list[str]) -> int:

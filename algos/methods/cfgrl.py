@@ -11,8 +11,9 @@ with means over action dimensions. It acts by `steps` Euler steps from a standar
     v(x, tau, s, 0) + guidance * (v(x, tau, s, 1) - v(x, tau, s, 0))
 
 clipped to the unit box. Training does not use `guidance`: `python -m bench evaluate` scores one run at many values. Evaluation starts from
-one x for all episodes and steps, a function of the member's seed alone (the code draws x at every step), so that actions depend neither on
-the other members nor on the number of episodes that run at once. ReLU without LayerNorm (the code: mish with it).
+one x for all episodes and steps, a function of the member's seed alone, so that actions depend neither on the other members nor on the
+number of episodes that run at once. With `eval.actions=sampled` a new x is drawn at every step, as the code does. ReLU without LayerNorm
+(the code: mish with it).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from algos.errors import require, require_positive
 from algos.members import batchable
 from algos.methods.iql import IQL, IQLConfig
 from algos.networks.mlp import MLP, Layout, Params
+from algos.networks.policies import standard_normal
 
 START_STREAM = 0xCF6
 FREQUENCIES = 8
@@ -65,6 +67,10 @@ class FlowPolicy:
         angles = LONGEST * time.unsqueeze(-1) * frequencies
         flag = torch.stack([torch.full_like(time, float(on)) for on in (not optimal, optimal)], -1)
         return self.net(params, torch.cat([observations, x, angles.cos(), angles.sin(), flag], -1))
+
+    @property
+    def noise_width(self) -> int:
+        return self.action_width
 
     def act(self, params: Params, observations: Tensor, start: Tensor, guidance: Tensor, steps: int) -> Tensor:
         """Actions [P, B, act] from `start` [P, B, act] under `guidance` [P]."""
@@ -130,6 +136,13 @@ class CFGRL(IQL):
     def act(self, observations: Tensor) -> Tensor:
         streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([s, START_STREAM]))) for s in self.seeds)
         start = torch.from_numpy(np.stack([g.standard_normal((1, self.action_width)) for g in streams])).to(observations)
-        start = start.expand(-1, observations.shape[1], -1)
+        return self._flow(observations, start.expand(-1, observations.shape[1], -1))
+
+    @torch.no_grad()
+    def act_sampled(self, observations: Tensor, uniform: Tensor) -> Tensor:
+        return self._flow(observations, standard_normal(uniform))
+
+    def _flow(self, observations: Tensor, start: Tensor) -> Tensor:
+        """Actions [P, B, act] that the flow reaches from `start` [P, B, act]."""
         normalised = self.stream.normalise(observations)
         return self.policy_net.act(self.params(self.state["policy"]), normalised, start, self.guidance, self.config.steps)

@@ -1,4 +1,8 @@
-"""Policies for a population: all have `net`, `layout`, `init` and `mean`; the first dimension of parameters is the member."""
+"""Policies for a population: all have `net`, `layout`, `init`, `mean`, `noise_width` and `draw`; the first dimension is the member.
+
+`draw` turns uniform random numbers [P, B, noise_width] (float64, inside (0, 1)) into actions [P, B, act], so that one stream of numbers
+serves every law. A deterministic policy has noise_width 0 and draws its mean.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,11 @@ from algos.networks.mlp import MLP, Layout, Params
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 EDGE = 1e-6  # distance to the bounds of the unit box at which a squashed policy's density is taken: u is infinite at the bounds
+
+
+def standard_normal(uniform: Tensor) -> Tensor:
+    """Standard normal numbers in float32 from uniform ones in (0, 1), of float64: by the inverse of the normal distribution function."""
+    return torch.special.ndtri(uniform).float()
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,14 @@ class GaussianPolicy:
     def mean(self, params: Params, observations: Tensor) -> Tensor:
         """The mean action: [P, B, obs] -> [P, B, act]."""
         return self.net(params, observations).tanh()
+
+    @property
+    def noise_width(self) -> int:
+        return self.action_width
+
+    def draw(self, params: Params, observations: Tensor, uniform: Tensor) -> Tensor:
+        """Actions [P, B, act] of the Gaussian; they may lie outside the unit box, and environments get them clipped to it."""
+        return self.mean(params, observations) + self.log_std(params).exp() * standard_normal(uniform)
 
     def log_std(self, params: Params) -> Tensor:
         """log_std [P, 1, act], clamped to [-5, 2]."""
@@ -100,6 +117,15 @@ class CategoricalPolicy(NetworkPolicy):
         """The likeliest action: [P, B, obs] -> [P, B, 1]."""
         return self.net(params, observations).argmax(-1, keepdim=True).float()
 
+    @property
+    def noise_width(self) -> int:
+        return self.num_actions
+
+    def draw(self, params: Params, observations: Tensor, uniform: Tensor) -> Tensor:
+        """Actions [P, B, 1] drawn by their probabilities: the largest logit plus Gumbel noise."""
+        gumbel = -(-uniform.log()).log().float()
+        return (self.net(params, observations) + gumbel).argmax(-1, keepdim=True).float()
+
     def log_probs(self, params: Params, observations: Tensor) -> Tensor:
         """Log-probabilities of all actions given `observations` [P, B, obs]: [P, B, num_actions]."""
         return self.net(params, observations).log_softmax(-1)
@@ -130,6 +156,14 @@ class DeterministicPolicy(NetworkPolicy):
         """The action: [P, B, obs] -> [P, B, act]."""
         return self.net(params, observations).tanh()
 
+    @property
+    def noise_width(self) -> int:
+        return 0
+
+    def draw(self, params: Params, observations: Tensor, uniform: Tensor) -> Tensor:
+        """The action, which needs no random number."""
+        return self.mean(params, observations)
+
     def log_prob(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
         """The negative squared error [P, B] of `actions`: a Gaussian's log-likelihood of variance 1/2, up to a constant."""
         return -(actions - self.mean(params, observations)).square().sum(-1)
@@ -156,6 +190,14 @@ class SquashedGaussianPolicy(NetworkPolicy):
     def mean(self, params: Params, observations: Tensor) -> Tensor:
         """The action of the mean u: [P, B, obs] -> [P, B, act]."""
         return self.net(params, observations).chunk(2, -1)[0].tanh()
+
+    @property
+    def noise_width(self) -> int:
+        return self.action_width
+
+    def draw(self, params: Params, observations: Tensor, uniform: Tensor) -> Tensor:
+        """Actions [P, B, act]: tanh of the Gaussian's."""
+        return self.sample(params, observations, standard_normal(uniform))[0]
 
     def sample(self, params: Params, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions [P, B, act] from standard normal `noise` [P, B, act], differentiable, and their log-density [P, B].

@@ -54,7 +54,8 @@ def train(
 
 
 def evaluate(run: str | PathLike[str], episodes: int = 10, workers: int | None = None) -> pd.DataFrame:
-    """Play `episodes` episodes of every seed's policy, mean actions, and return one row per episode.
+    """Play `episodes` episodes of every seed's policy and return one row per episode. Actions are the run's (`eval.actions`; of both, the
+    mean ones).
 
     The columns are seed, episode, return (raw, undiscounted), length (steps) and score (empty without reference scores). The first
     episodes start as the run's own final ones did, so up to `eval.final_episodes` of them repeat its record on the same platform.
@@ -71,7 +72,7 @@ def evaluate(run: str | PathLike[str], episodes: int = 10, workers: int | None =
     loaded = load_policies(Path(run))
     environment, env_spec, updates = loaded.environment, loaded.env_spec, loaded.record["updates"]
     with Evaluator(env_spec, workers or cores()) as environments:
-        played = play(loaded.population(), environment, environments, updates, episodes)
+        played = play(loaded.population(), environment, environments, updates, episodes, sampled=loaded.record["actions"] == "sampled")
     rows = pd.DataFrame(
         {"seed": seed, "episode": e, "return": played.returns[k, e], "length": played.lengths[k, e]}
         for k, seed in enumerate(loaded.config.seeds)

@@ -1,7 +1,8 @@
 """Evaluate a finished run again with other evaluation settings, without training.
 
-Settings: episodes=N, and those of the method (cfgrl: guidance=W,W,...). Every combination of the
-values is played. Writes evaluation.csv into the run directory and prints a table.
+Settings: episodes=N, actions=mean, sampled or both (default: the run's), and those of the
+method (cfgrl: guidance=W,W,...). Every combination of the values is played. Writes
+evaluation.csv into the run directory and prints a table.
 
 Example:
   python -m bench evaluate results/single/runs/*-cfgrl-* guidance=1,1.5,3

@@ -25,10 +25,11 @@ def run(arguments: Namespace) -> None:
     from envs.inspect.console import show
     from envs.inspect.facts import facts_of
     from envs.inspect.page import write
+    from envs.readers.behaviours import behaviours
     from envs.readers.load import load
 
     data = load(arguments.dataset)
-    facts = facts_of(data)
+    facts = facts_of(data, behaviours(arguments.dataset))
     show(facts)
     try:
         print(f"\nwritten: {write(data, facts, arguments.folder)}")

@@ -27,12 +27,13 @@ PLAIN_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 @dataclass
 class EvalConfig:
-    """Evaluation of policies: they act by their mean, in episodes whose seeds are fixed in advance."""
+    """Evaluation of policies in episodes whose seeds are fixed in advance. Sampled actions have noise that is fixed by seed and step."""
 
     every: int = 500  # updates between evaluations
     episodes: int = 10  # episodes per seed at each evaluation
     final_episodes: int = 100  # episodes per seed after the last update; at least eval.episodes
     last_k: int = 3  # evaluations that the selection rule mean_last_k averages
+    actions: str = "mean"  # that policies play: mean | sampled | both (the mean; after the last update sampled ones as well)
     max_episode_steps: int | None = None  # steps after which an episode is cut off; null: the data set's or the environment's
     workers: int | None = None  # processes that step environments; null: one per core
     keep_policies: bool = False  # keep the policies of every evaluation, so that `best` and `mean_last_k` can be verified; one file each
@@ -44,6 +45,7 @@ class EvalConfig:
         require(
             self.final_episodes >= self.episodes, "eval.final_episodes", self.final_episodes, f"at least eval.episodes = {self.episodes}"
         )
+        require(self.actions in ("mean", "sampled", "both"), "eval.actions", self.actions, "mean, sampled or both")
         limit = self.max_episode_steps
         require(limit is None or limit > 0, "eval.max_episode_steps", limit, "a positive number, or null for the environment's own limit")
         require(self.workers is None or self.workers > 0, "eval.workers", self.workers, "a positive number, or null for all cores")

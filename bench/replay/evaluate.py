@@ -13,10 +13,11 @@ from bench.numbers import decimals, spell_return
 from bench.replay.load import LoadedRun, load_run
 from bench.report.render import markdown_row
 from bench.results.statistics import summarise
+from bench.storage.identity import modes
 from bench.storage.layout import Row, episode_columns
 from bench.storage.rundir import to_csv
 from bench.training.device import cores, device_of
-from bench.training.evaluate import evaluate as play
+from bench.training.evaluate import episode_rows, play
 from envs.evaluation.rollout import Evaluator
 from envs.files import write_atomic
 
@@ -30,30 +31,40 @@ def evaluate(folder: Path, arguments: Sequence[str], workers: int | None = None)
     is not an evaluation setting of the method or a value that it refuses, RunError for a run that cannot be loaded.
     """
     run, device = load_run(folder), device_of("auto")
-    settings, episodes = parse(run, arguments)
+    settings, episodes, actions = parse(run, arguments)
     combinations = [dict(zip(settings, values, strict=True)) for values in product(*settings.values())]
     populations = [
         run.population(settings=combination, device=device) for combination in combinations
     ]  # checked before the first is played
     rows: list[Row] = []
-    lines = [markdown_row([*settings, "return", "score", "95 % interval"]), markdown_row([*["---:"] * (len(settings) + 3)])]
+    head = [*settings, *(["actions"] if actions != "mean" else []), "return", "score", "95 % interval"]
+    lines = [markdown_row(head), markdown_row(["---:"] * len(head))]
     with Evaluator(run.env_spec, workers or cores()) as environments:
         for combination, algo in zip(combinations, populations, strict=True):
-            played = play(algo, run.environment, environments, run.record["updates"], episodes, lambda: None)
-            rows += [{**combination, **row} for row in played]
-            lines.append(markdown_row([*(f"{value:g}" for value in combination.values()), *_summary(run, played)]))
+            for sampled in modes(actions, last=True):
+                played = play(algo, run.environment, environments, run.record["updates"], episodes, sampled=sampled)
+                found = episode_rows(algo.seeds, run.record["updates"], played, None if actions == "mean" else sampled)
+                rows += [{**combination, **row} for row in found]
+                shown = [f"{value:g}" for value in combination.values()] + (["sampled" if sampled else "mean"] if actions != "mean" else [])
+                lines.append(markdown_row([*shown, *_summary(run, found)]))
     write_atomic(folder / "evaluation.csv", to_csv(rows, (*settings, *episode_columns(rows))))
     return "\n".join([*lines, ""])
 
 
-def parse(run: LoadedRun, arguments: Sequence[str]) -> tuple[dict[str, list[float]], int]:
-    """Parse KEY=VALUE,VALUE,... into (values by evaluation setting of the method, episodes). Raises ConfigError."""
+def parse(run: LoadedRun, arguments: Sequence[str]) -> tuple[dict[str, list[float]], int, str]:
+    """Parse KEY=VALUE,VALUE,... into (values by evaluation setting of the method, episodes, actions). Raises ConfigError."""
     known = run.config.algo.evaluation_settings
     settings: dict[str, list[float]] = {}
+    actions = run.record["actions"]
     for argument in arguments:
         key, _, text = argument.partition("=")
+        if key == "actions":
+            if text not in ("mean", "sampled", "both"):
+                raise ConfigError(f"actions = {text}: expected mean, sampled or both")
+            actions = text
+            continue
         if key not in (*known, "episodes"):
-            keys = ", ".join((*known, "episodes"))
+            keys = ", ".join((*known, "episodes", "actions"))
             raise ConfigError(f"'{argument}': the evaluation settings of {run.config.algo.name} are {keys}; expected {EXPECTED}")
         try:
             settings[key] = [float(value) for value in text.split(",")]
@@ -62,7 +73,7 @@ def parse(run: LoadedRun, arguments: Sequence[str]) -> tuple[dict[str, list[floa
     episodes = settings.pop("episodes", [run.record["final_episodes"]])
     if len(episodes) != 1 or episodes[0] < 1 or episodes[0] % 1:
         raise ConfigError(f"episodes = {','.join(f'{e:g}' for e in episodes)}: expected one positive whole number")
-    return settings, int(episodes[0])
+    return settings, int(episodes[0]), actions
 
 
 def _summary(run: LoadedRun, rows: Sequence[Row]) -> list[str]:

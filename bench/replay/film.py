@@ -80,13 +80,15 @@ def play(run: Any, seed: int, episode: int) -> Film:
 
     from bench.training.evaluate import environments_a_member
     from envs.data.spaces import Flattener
-    from envs.evaluation.rollout import episode_seeds
+    from envs.evaluation.action_noise import uniform
+    from envs.evaluation.episodes import Moments, episode_seeds
 
     member, algo = run.member(seed), run.population()
     # A batch of evaluation's shape, because rounding depends on it and chaotic physics magnifies rounding.
     evaluated = run.record.get("population_members", algo.members)
     batch = (algo.members, environments_a_member(evaluated, run.record["final_episodes"]), -1)
     start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
+    width = algo.noise_width if run.record["actions"] == "sampled" else 0  # both: the mean action
     until = time.monotonic() + SECONDS
     env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
     try:
@@ -101,7 +103,13 @@ def play(run: Any, seed: int, episode: int) -> Film:
                 limits = f"{SECONDS:g} seconds or {MOST_FRAMES} frames"
                 raise RunError(f"{run.folder}: the film of episode {episode} of seed {seed} has no end after {limits}")
             flat = torch.from_numpy(np.asarray(flatten(observation), np.float32))
-            action = run.environment.to_env(algo.act(flat.expand(batch).contiguous())[member, 0].numpy())
+            observations = flat.expand(batch).contiguous()
+            if width:
+                noise = torch.from_numpy(uniform(Moments(np.array([start]), np.array([length])), width))
+                actions = algo.act_sampled(observations, noise.expand(*batch[:2], -1))
+            else:
+                actions = algo.act(observations)
+            action = run.environment.to_env(actions[member, 0].numpy())
             observation, reward, terminated, truncated, _ = env.step(action)
             value, length, running = value + float(reward), length + 1, not (terminated or truncated)
             if length % every == 0 or not running:

@@ -60,23 +60,32 @@ class Player:
             parameters = {k: v * noise[k].to(v.dtype) if v.is_floating_point() else v for k, v in parameters.items()}
         return replace(self.run, parameters=dict(parameters)).population(device=self.device)
 
-    def play(self, parameters: Mapping[str, Tensor], update: int, episodes: int, perturbation: int = 0) -> Returns:
-        """Play the evaluation after `update`: [S, E]. Raises RunError for policies that do not fit, DataError for a failing environment."""
+    def play(self, parameters: Mapping[str, Tensor], update: int, episodes: int, sampled: bool, perturbation: int = 0) -> Returns:
+        """Play the evaluation after `update` with mean or `sampled` actions: [S, E]. Raises RunError for policies that do not fit,
+        DataError for a failing environment."""
         algo = self.population(parameters, perturbation)
         members = max(algo.members, self.run.record.get("population_members", algo.members))  # of the population that was evaluated
         with rounding_of(self.run, self.device):
             side_by_side = environments_a_member(members, episodes)
-            return play(algo, self.run.environment, self.environments, update, episodes, side_by_side=side_by_side)
+            return play(algo, self.run.environment, self.environments, update, episodes, side_by_side=side_by_side, sampled=sampled)
 
     def replay(
-        self, parameters: Mapping[str, Tensor], update: int, recorded: Returns, strict: bool = True, tests: int = 1, spread: float = 0.0
+        self,
+        parameters: Mapping[str, Tensor],
+        update: int,
+        recorded: Returns,
+        sampled: bool = False,
+        strict: bool = True,
+        tests: int = 1,
+        spread: float = 0.0,
     ) -> Replay:
         """Play the evaluation after `update` again and compare it with `recorded`.
 
-        strict: every episode must be equal on the run's own machine. tests, spread: as in `tolerance.compare`. Raises as `play`.
+        sampled: its actions were sampled. strict: every episode must be equal on the run's own machine. tests, spread: as in
+        `tolerance.compare`. Raises as `play`.
         """
         episodes = recorded.returns.shape[1]
-        first = self.play(parameters, update, episodes)
+        first = self.play(parameters, update, episodes, sampled)
         equal = np.isclose(recorded.returns, first.returns, rtol=1e-12, atol=0, equal_nan=True) & (recorded.lengths == first.lengths)
         equal &= np.isclose(recorded.successes, first.successes, equal_nan=True)
         exact = strict and self.same_machine
@@ -84,7 +93,7 @@ class Player:
         if equal.all() or exact or (failed != np.isnan(recorded.returns)).any():
             return Replay(first, equal, exact)
         alive = ~failed.any(1)
-        more = [self.play(parameters, update, episodes, k).returns for k in range(1, self.plays)]
+        more = [self.play(parameters, update, episodes, sampled, k).returns for k in range(1, self.plays)]
         played = np.stack([first.returns, *more])[:, alive]
         return Replay(first, equal, exact, compare(recorded.returns[alive], played, spread, tests))
 

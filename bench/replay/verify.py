@@ -22,9 +22,9 @@ from bench.replay.findings import Findings, Verdict
 from bench.replay.load import LoadedRun, check_memory, environment_of, read_policy
 from bench.replay.replays import Player, Replay, open_environments
 from bench.results.derive import disagreements
-from bench.results.episodes import read_episodes
+from bench.results.episodes import of_mode, read_episodes
 from bench.storage import manifest
-from bench.storage.identity import identity, on_the_way
+from bench.storage.identity import evaluations, identity, modes, on_the_way
 from bench.storage.layout import SUCCESS, Row, kept_policies
 from bench.storage.record import read_record
 from bench.storage.rundir import FORMAT
@@ -130,10 +130,8 @@ def _check_rows(folder: Path, expected: Row, found: Findings) -> pd.DataFrame | 
     except RunError as error:
         found.differences.append(str(error).removesuffix("; run it again with force=true"))
         return None
-    evaluations = len(on_the_way(expected)) + 1
-    found.checked.append(
-        f"rows: {len(episodes)} episodes of {evaluations} evaluations and {len(expected['seeds'])} seeds, as the protocol asks"
-    )
+    played = len(list(evaluations(expected)))
+    found.checked.append(f"rows: {len(episodes)} episodes of {played} evaluations and {len(expected['seeds'])} seeds, as the protocol asks")
     return episodes
 
 
@@ -157,15 +155,19 @@ def _check_final(player: Player, episodes: pd.DataFrame | None, found: Findings)
     algo = player.population(run.parameters)
     failed = [seed for seed, alive in zip(run.config.seeds, finite(algo), strict=True) if not alive]
     found.differences += differing(run.record, {"failed_seeds": failed, "parameters": algo.parameters})
+    for sampled in modes(actions := run.record["actions"], last=True):
+        if episodes is None:
+            played = player.play(run.parameters, update, count, sampled)
+        else:
+            recorded = _recorded(run, episodes, update, sampled)
+            replay = player.replay(run.parameters, update, recorded, sampled, spread=_spread(run))
+            played = replay.played
+            what = "last" + (", sampled actions" if sampled else "")
+            (found.checked if replay.agrees else found.differences).append(f"{what}: {_explain(player, replay, recorded, update)}")
+        if sampled == (actions == "sampled"):
+            found.value = _spell(run, played.returns)
     if episodes is None:
-        played = player.play(run.parameters, update, count)
         found.unknown.append("returns: episodes.csv has no recorded return to compare")
-    else:
-        recorded = _recorded(run, episodes, update)
-        replay = player.replay(run.parameters, update, recorded, spread=_spread(run))
-        played = replay.played
-        (found.checked if replay.agrees else found.differences).append(f"last: {_explain(player, replay, recorded, update)}")
-    found.value = _spell(run, played.returns)
 
 
 def _check_on_the_way(player: Player, episodes: pd.DataFrame | None, found: Findings) -> None:
@@ -179,10 +181,11 @@ def _check_on_the_way(player: Player, episodes: pd.DataFrame | None, found: Find
     if episodes is None:
         return
     different, tolerated = [], 0
+    (sampled,) = modes(run.record["actions"], last=False)
     for update in updates:
-        recorded = _recorded(run, episodes, update)
+        recorded = _recorded(run, episodes, update, sampled)
         # Another population may have played it, if the run was interrupted: batches of another shape round differently.
-        replay = player.replay(read_policy(kept[update]), update, recorded, strict=False, tests=len(updates), spread=_spread(run))
+        replay = player.replay(read_policy(kept[update]), update, recorded, sampled, strict=False, tests=len(updates), spread=_spread(run))
         tolerated += bool(replay.agrees and not replay.equal.all())
         if not replay.agrees:
             different.append(f"{names}: {_explain(player, replay, recorded, update)}")
@@ -194,9 +197,10 @@ def _check_on_the_way(player: Player, episodes: pd.DataFrame | None, found: Find
         found.checked.append(f"{names}: the run has one evaluation, the last")
 
 
-def _recorded(run: LoadedRun, episodes: pd.DataFrame, update: int) -> Returns:
-    """The recorded evaluation after `update`, [S, E] each; its rows are in order."""
-    rows, seeds = episodes[episodes["update"] == update], len(run.config.seeds)
+def _recorded(run: LoadedRun, episodes: pd.DataFrame, update: int, sampled: bool) -> Returns:
+    """The recorded evaluation after `update` with mean or `sampled` actions, [S, E] each; its rows are in order."""
+    seeds, own = len(run.config.seeds), of_mode(episodes, sampled)
+    rows = own[own["update"] == update]
     successes = rows[SUCCESS].to_numpy(float) if SUCCESS in rows else np.full(len(rows), np.nan)
     return Returns(*(x.reshape(seeds, -1) for x in (rows["return"].to_numpy(float), rows["length"].to_numpy(), successes)))
 

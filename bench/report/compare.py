@@ -47,14 +47,16 @@ def compare(a: Path, b: Path, mixed: bool = False, mix_marked: bool = False) -> 
     first, second = runs_at(a), runs_at(b)
     if not mixed:
         refuse_mixed(f"{a} and {b}", measured_runs(r for r, _ in (*first, *second)), "run one of them again, or compare with --mixed")
-    one, two = (grids(runs, mix_marked=mix_marked)[0] for runs in (first, second))
-    pairs = list(_pairs(one, two))
-    if not pairs:
-        raise RunError(
-            f"{a} and {b} have no method and data set in common: {', '.join(one.methods)} on {', '.join(one.datasets)}; "
-            f"{', '.join(two.methods)} on {', '.join(two.datasets)}"
-        )
-    return "\n".join([f"A: {a}", f"B: {b}", "", EXPLAINED, "", *_sections(one, two, pairs)])
+    lines = [f"A: {a}", f"B: {b}", "", EXPLAINED, ""]
+    for one, two in _same_actions(*(grids(runs, mix_marked=mix_marked) for runs in (first, second))):
+        pairs = list(_pairs(one, two))
+        if not pairs:
+            raise RunError(
+                f"{a} and {b} have no method and data set in common: {', '.join(one.methods)} on {', '.join(one.datasets)}; "
+                f"{', '.join(two.methods)} on {', '.join(two.datasets)}"
+            )
+        lines += [*_actions(one), *_sections(one, two, pairs)]
+    return "\n".join(lines)
 
 
 def compare_methods(suite: Path, methods: Sequence[str] = (), mixed: bool = False, mix_marked: bool = False) -> str:
@@ -66,20 +68,34 @@ def compare_methods(suite: Path, methods: Sequence[str] = (), mixed: bool = Fals
     runs = runs_at(suite)
     if not mixed:
         refuse_mixed(str(suite), measured_runs(r for r, _ in runs), "compare those of the largest group with --mixed")
-    grid = grids(runs, mix_marked=mix_marked)[0]
-    chosen = grid.named(methods)
-    if methods:
-        names = list(combinations(chosen, 2))
-    else:
-        best = grid.ranked()[0]
-        names = [(m, best) for m in grid.methods if m != best]
-    pairs = [Pair(x, y, found) for x, y in names if (found := _common(grid, grid, x, y))]
-    if not pairs:
-        raise RunError(f"{suite}: no two methods with a data set in common; it has {', '.join(grid.methods)}")
-    lines = [f"Methods of {suite}", "", EXPLAINED, ""]
-    if len(pairs) > 1:
-        lines += [*_overview(grid, pairs), ""]
-    return "\n".join([*lines, *_sections(grid, grid, pairs)])
+    lines, groups = [f"Methods of {suite}", "", EXPLAINED, ""], grids(runs, mix_marked=mix_marked)
+    for grid, _ in _same_actions(groups, groups):
+        chosen = grid.named(methods)
+        if methods:
+            names = list(combinations(chosen, 2))
+        else:
+            best = grid.ranked()[0]
+            names = [(m, best) for m in grid.methods if m != best]
+        pairs = [Pair(x, y, found) for x, y in names if (found := _common(grid, grid, x, y))]
+        if not pairs:
+            raise RunError(f"{suite}: no two methods with a data set in common; it has {', '.join(grid.methods)}")
+        lines += _actions(grid)
+        if len(pairs) > 1:
+            lines += [*_overview(grid, pairs), ""]
+        lines += _sections(grid, grid, pairs)
+    return "\n".join(lines)
+
+
+def _same_actions(first: Sequence[Grid], second: Sequence[Grid]) -> list[tuple[Grid, Grid]]:
+    """The largest grids of both sides for each kind of actions that both have; the largest ones of all if they have none in common."""
+    largest = [{grid.actions: grid for grid in reversed(side)} for side in (first, second)]
+    both = [actions for actions in ("mean", "sampled") if all(actions in side for side in largest)]
+    return [(largest[0][actions], largest[1][actions]) for actions in both] or [(first[0], second[0])]
+
+
+def _actions(grid: Grid) -> list[str]:
+    """A heading for a comparison of sampled actions."""
+    return ["# Sampled actions", ""] if grid.actions == "sampled" else []
 
 
 def _sections(one: Grid, two: Grid, pairs: Sequence[Pair]) -> list[str]:

@@ -38,7 +38,7 @@ BYTES, LINE = 1 << 20, 500
 def costs_md(runs: Runs, writing: Mapping[str, float], yardstick: str = "") -> str:
     """The text of costs.md. writing: seconds of tables, figures and page. yardstick: a line that begins with YARDSTICK, or nothing."""
     parts = [[METHODS_NOTE], markdown_rows(costs_of(runs))]
-    seconds = summed([record.get("seconds", {}) for record, _ in pooled(runs)])
+    seconds = summed([record.get("seconds", {}) for record, _ in each_once(runs)])
     if seconds:
         parts += [[PHASES_NOTE], markdown_rows(phase_rows({**seconds, **writing}))]
     return "\n\n".join("\n".join(lines) for lines in [*parts, *([[yardstick]] if yardstick else [])]) + "\n"
@@ -71,7 +71,7 @@ def costs_of(runs: Runs) -> list[list[str]]:
     return (last iterate) is above that of the data.
     """
     found: dict[str, list[Row]] = {}
-    runs = pooled(runs)
+    runs = each_once(runs)
     for (record, episodes), method in zip(runs, method_names([record for record, _ in runs]), strict=True):
         mean = record["data_return_mean"]  # None: of other rewards than the environment's
         above = mean is not None and selections(record, episodes)["last"].mean() > mean

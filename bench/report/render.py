@@ -155,7 +155,8 @@ def long_csv(tables: Sequence[Table]) -> str:
     """Every number of the tables, one per line."""
     rows = [
         {
-            "scope": line.scope, "name": line.name, "algo": method, "selection": table.selection, "reference": table.reference,
+            "scope": line.scope, "name": line.name, "algo": method, "selection": table.selection, "actions": table.actions,
+            "reference": table.reference,
             "statistic": line.statistic, "value": cell.value, "ci_low": cell.low, "ci_high": cell.high,
             "std": cell.std, "standard_error": cell.std / np.sqrt(cell.seeds), "seeds": cell.seeds,
             "bold": int(cell.bold), "tied": int(cell.tied), "flags": cell.flag,

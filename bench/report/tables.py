@@ -33,6 +33,7 @@ WEIGHT_FAULTS = {
     "saturated": "90 % of the importance weights were at a clip, so that the method is SFT there",
     "collapsed": "the effective sample size was below 5 % or three trajectories, so that a few trajectories decide",
 }
+ACTIONS = {"mean": "mean action", "sampled": "sampled actions"}
 LABELS = {"mean": "", "mean return": " (raw return)", "success": " (success rate, %)"}
 """The end of a row's heading, behind the name of the data set, by statistic."""
 
@@ -84,6 +85,7 @@ class Table(NamedTuple):
     notes: Sequence[str] = ()
     selection: str = ""
     reference: str = ""
+    actions: str = ""
 
 
 def score_tables(runs: Runs, mix_marked: bool = False) -> list[Table]:
@@ -93,7 +95,7 @@ def score_tables(runs: Runs, mix_marked: bool = False) -> list[Table]:
 
 def table_of(grid: Grid) -> Table:
     """The table of `grid`: its data sets, its domains if there are several, and overall."""
-    return Table(_caption(grid), grid.methods, list(_lines(grid)), _notes(grid), grid.selection, grid.reference)
+    return Table(_caption(grid), grid.methods, list(_lines(grid)), _notes(grid), grid.selection, grid.reference, grid.actions)
 
 
 def _lines(grid: Grid) -> Iterator[Line]:
@@ -163,7 +165,8 @@ def _caption(grid: Grid) -> str:
     return (
         f"{quantity}, mean over {seeds} seeds +- half-width of its 95 % interval (Student's t; over data sets: stratified bootstrap). "
         f"Updates: {_updates(records)}. "
-        f"Selection: {grid.selection} iterate, {values('final_episodes')} episodes a seed, mean action. {MARKS_RULE} Code {code}."
+        f"Selection: {grid.selection} iterate, {values('final_episodes')} episodes a seed, {ACTIONS[grid.actions]}. {MARKS_RULE} "
+        f"Code {code}."
     )
 
 
@@ -193,6 +196,8 @@ def _notes(grid: Grid) -> list[str]:
     for fault, meaning in WEIGHT_FAULTS.items():
         if cells := [f"{r['algo']} on {r['dataset']}" for r in records if fault in r.get("weights", {})]:
             notes.append(f"Weights {fault}: {meaning} ({', '.join(cells)}; at any evaluation of any seed; docs/methods.md).")
+    if grid.actions == "sampled" and (fixed := in_order([r["algo"] for r in records if r.get("stochastic") is False])):
+        notes.append(f"Deterministic, so that their mean was played: {', '.join(fixed)}.")
     notes += training_notes(grid) + reference_notes(records)
     for dataset in grid.datasets:
         if len({r["dataset_digest"] for r in records if r["dataset"] == dataset}) > 1:

@@ -20,7 +20,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-?inf|-?nan", re.IGNORE
 BYTES = 1 << 30
 COLUMNS = 1000
 HEADER = 1 << 16  # characters of the first line
-WHOLE_NUMBERS = {"update": WHOLE, "seed": 2**63 - 1, "episode": EPISODES, "length": WHOLE}
+WHOLE_NUMBERS = {"update": WHOLE, "seed": 2**63 - 1, "episode": EPISODES, "length": WHOLE, "sampled": 1}
 """Columns of whole numbers from 0 on, and their largest value."""
 
 

@@ -3,6 +3,9 @@
 last          mean over the final episodes of the last iterate
 best          the best evaluation during training (its first `eval_episodes` episodes); flatters methods that are evaluated often
 mean_last_k   mean over the last k evaluations
+
+All three use one kind of episodes: with eval.actions=both those of the mean action. The sampled ones of the last evaluation are a result
+of their own (`bench.results.pooling.by_actions`), which has the rule `last` alone.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ import pandas as pd
 from bench.errors import RunError
 from bench.results.csv_files import read_numbers
 from bench.storage.identity import evaluations
-from bench.storage.layout import EPISODE_COLUMNS, SUCCESS, Row
+from bench.storage.layout import EPISODE_COLUMNS, SAMPLED, SUCCESS, Row
 from envs.data.references import Reference
 
 KEYS = ("update", "seed", "episode")
+SPELLED = ("update {}, seed {}, episode {}", "update {}, seed {}, episode {} (sampled)")
 AGAIN = "run it again with force=true"
 
 
@@ -30,13 +34,14 @@ def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
     Raises RunError, naming the line, for other episodes and for returns that are no finite number; "nan" is a failed episode. A run
     without an environment has no episode.
     """
-    path, rows = folder / "episodes.csv", read_numbers(folder, "episodes.csv", EPISODE_COLUMNS, (SUCCESS,))
+    path, mixed = folder / "episodes.csv", record.get("actions", "mean") != "mean"
+    rows = read_numbers(folder, "episodes.csv", (*EPISODE_COLUMNS, SAMPLED) if mixed else EPISODE_COLUMNS, (SUCCESS,))
     if not record["final_episodes"] and not len(rows):
         return rows.astype(dict.fromkeys(rows.columns, float))
-    expected = expected_rows(record)
-    for k, (found, other) in enumerate(zip_longest(zip(*(rows[c] for c in KEYS), strict=True), expected)):
+    expected, mode = expected_rows(record), rows[SAMPLED] if mixed else np.zeros(len(rows), int)
+    for k, (found, other) in enumerate(zip_longest(zip(*(rows[c] for c in KEYS), mode, strict=True), expected)):
         if found != other:
-            texts = ("the end" if row is None else "update {}, seed {}, episode {}".format(*row) for row in (other, found))
+            texts = ("the end" if row is None else SPELLED[int(row[3])].format(*row) for row in (other, found))
             raise RunError(f"{path}, line {k + 2}: expected {next(texts)}, found {next(texts)}; {AGAIN}")
     returns = rows["return"].to_numpy()
     if (infinite := np.isinf(returns)).any():
@@ -45,12 +50,24 @@ def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
     return rows
 
 
-def expected_rows(record: Row) -> Iterator[tuple[int, int, int]]:
-    """(update, seed, episode) of every row of episodes.csv, in order."""
-    for update, episodes in evaluations(record):
+def expected_rows(record: Row) -> Iterator[tuple[int, int, int, bool]]:
+    """(update, seed, episode, sampled actions) of every row of episodes.csv, in order."""
+    for update, episodes, sampled in evaluations(record):
         for seed in record["seeds"]:
             for episode in range(episodes):
-                yield update, seed, episode
+                yield update, seed, episode, sampled
+
+
+def of_mode(episodes: pd.DataFrame, sampled: bool) -> pd.DataFrame:
+    """The rows of `episodes` with sampled actions, or those with mean actions, without the column that says it."""
+    if SAMPLED not in episodes:
+        return episodes.iloc[:0] if sampled else episodes
+    return episodes[episodes[SAMPLED] == sampled].drop(columns=SAMPLED).reset_index(drop=True)
+
+
+def selected(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `episodes` that selection rules and curves use: of mean actions, or of sampled ones in a run that has no others."""
+    return of_mode(episodes, record.get("actions") == "sampled") if SAMPLED in episodes else episodes
 
 
 def failed(episodes: pd.DataFrame) -> pd.Series:
@@ -80,13 +97,16 @@ def reference_name(record: Row) -> str:
 def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
     """Each seed's return by selection rule. A failed episode counts as a random policy's (NaN without reference scores).
 
-    A run without episodes has the last iterate alone, whose returns are NaN.
+    A run without episodes has the last iterate alone, whose returns are NaN, and a result of the last evaluation alone (`final_only`) has
+    that.
     """
     if not record["final_episodes"]:
         return {"last": pd.Series(np.nan, pd.Index(record["seeds"], name="seed"))}
-    counted = failures_as_random(record, episodes)
+    counted = failures_as_random(record, selected(record, episodes))
     final = counted["update"].to_numpy() == record["updates"]
     seeds, last = _means(counted["return"].to_numpy()[final], counted["seed"].to_numpy()[final])
+    if record.get("final_only"):
+        return {"last": pd.Series(last, pd.Index(seeds, name="seed"))}
     rows, _, curve = _evaluations(record, counted)
     curve = curve[np.searchsorted(rows, seeds)]  # a seed without final episodes is left out
     k = min(record["last_k"], curve.shape[1])
@@ -101,6 +121,7 @@ def success_shares(record: Row, episodes: pd.DataFrame) -> pd.Series | None:
     """Each seed's share of successful final episodes; None where the environment reports no success."""
     if SUCCESS not in episodes:
         return None
+    episodes = selected(record, episodes)
     last = episodes[(episodes["update"] == record["updates"]) & episodes[SUCCESS].notna()]
     return (last[SUCCESS] > 0).groupby(last["seed"]).mean() if len(last) else None
 
@@ -110,7 +131,7 @@ def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
     reference = reference_of(record)
     if not record["final_episodes"]:
         return pd.DataFrame(columns=record["seeds"], dtype=float)
-    seeds, updates, means = _evaluations(record, failures_as_random(record, episodes))
+    seeds, updates, means = _evaluations(record, failures_as_random(record, selected(record, episodes)))
     curve = pd.DataFrame(means.T, pd.Index(updates, name="update"), pd.Index(seeds, name="seed"))
     return curve if reference is None else curve.apply(lambda x: reference.score(x.to_numpy()))
 

@@ -123,6 +123,11 @@ class Grid:
         """Name of the reference set, "none" without one."""
         return next((reference_name(r) for r in self.records.values() if r["reference"] is not None), "none")
 
+    @property
+    def actions(self) -> str:
+        """The actions that were played: "mean" or "sampled"."""
+        return next((r["actions"] for r in self.records.values()), "mean")
+
     def domains(self) -> dict[str, list[str]]:
         """Scored data sets by domain."""
         found: dict[str, list[str]] = {}

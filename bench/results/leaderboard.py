@@ -1,5 +1,6 @@
 """leaderboard.csv: one row for each run and selection rule, computed from raw runs, read back with checks, and merged.
 
+actions       that the policies played: mean or sampled (eval.actions); empty for published rows
 source        ours (computed from raw runs), submitted (numbers of a file, without its runs) or published (of a paper, with its citation)
 verifiable    yes if the policies behind the value were kept, so that `verify` can play them again, else "not verifiable"
 stepper       threads or processes, which stepped the environments (docs/speed.md); equal returns; empty without an environment
@@ -32,21 +33,21 @@ from bench.results.levelling import levelled_off
 from bench.results.pooling import pooled
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
-from bench.storage.layout import Row
+from bench.storage.layout import SAMPLED, Row
 from envs.untrusted import read_json, read_text
 
 BYTES = 256 << 20
 SCHEMA = 6  # raised when a column is added, removed or changes its meaning
 COLUMNS = [
-    "suite", "dataset", "algo", "selection", "reference", "seeds", "eval_episodes", "evaluations", "updates",
+    "suite", "dataset", "algo", "selection", "actions", "reference", "seeds", "eval_episodes", "evaluations", "updates",
     "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
     "return_ci_low", "return_ci_high", "success_rate",
     "config_hash", "dataset_digest", "code_revision", "device", "stepper", "wall_time_s",
     "score_iqm", "configs_tried", "chosen_by", "weight_ess", "weight_clipped", "levelled_off", "verifiable", "source", "citation", "schema",
 ]  # fmt: skip
 TEXT = {"suite", "dataset", "algo", "selection", "reference", "seeds", "config_hash", "dataset_digest", "code_revision", "device"}
-TEXT |= {"stepper", "chosen_by", "levelled_off", "verifiable", "source", "citation"}
-KEY = ["dataset", "algo", "selection", "config_hash", "citation"]
+TEXT |= {"actions", "stepper", "chosen_by", "levelled_off", "verifiable", "source", "citation"}
+KEY = ["dataset", "algo", "selection", "actions", "config_hash", "citation"]
 SOURCES = ("ours", "submitted", "published")
 YES, NOT_VERIFIABLE = "yes", "not verifiable"
 SCORE_COLUMNS = ["suite", "dataset", "algo", "seed", "update", "episode", "return", "score", "length"]
@@ -70,7 +71,7 @@ def board_of(suite: Path, runs: Runs, root: Path | None = None) -> pd.DataFrame:
         cell = record["dataset"], record["algo"]
         tried[cell] = max(tried[cell], record.get("configs_tried", 1))
     board["configs_tried"] = [tried[row.dataset, row.algo] for row in board.itertuples()]
-    return board.sort_values(["dataset", "algo", "selection", "config_hash"], kind="stable", ignore_index=True)
+    return board.sort_values(["dataset", "algo", "selection", "actions", "config_hash"], kind="stable", ignore_index=True)
 
 
 def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
@@ -126,19 +127,22 @@ def _started(folders: Sequence[Path], root: Path | None) -> set[tuple[str, str, 
 
 
 def scores_csv(runs: Runs) -> str:
-    """scores.csv: one row for each evaluation episode; `score` is empty where the data set has no reference scores."""
-    tables = []
+    """scores.csv: one row for each evaluation episode; `score` is empty where the data set has no reference scores.
+
+    With the column `sampled`, as in episodes.csv, if a run has sampled actions.
+    """
+    tables, names = [], [*SCORE_COLUMNS, *([SAMPLED] if any(SAMPLED in episodes for _, episodes in runs) else [])]
     for record, episodes in runs:
         reference = reference_of(record)
         score = np.nan if reference is None else reference.score(failures_as_random(record, episodes)["return"].to_numpy())
-        columns = {name: record[name] for name in ("suite", "dataset", "algo")} | dict(episodes.items()) | {"score": score}
-        tables.append(pd.DataFrame({name: columns[name] for name in SCORE_COLUMNS}, episodes.index))
+        columns = {name: record[name] for name in ("suite", "dataset", "algo")} | {SAMPLED: 0} | dict(episodes.items()) | {"score": score}
+        tables.append(pd.DataFrame({name: columns[name] for name in names}, episodes.index))
     return to_csv(pd.concat(tables))
 
 
 def board_csv(board: pd.DataFrame) -> str:
     """The leaderboard as CSV, sorted, numbers with six digits: two versions differ only where their results do."""
-    ordered = board.sort_values(["dataset", "algo", "selection", "config_hash", "citation"], kind="stable", ignore_index=True)
+    ordered = board.sort_values(KEY, kind="stable", ignore_index=True)
     return to_csv(ordered[COLUMNS])
 
 
@@ -179,6 +183,8 @@ def read_board(path: Path) -> pd.DataFrame:
             raise RunError(f"{path}, line {line_of(board[column] == '')}: {column} is empty")
     if (bad := ~board["source"].isin(SOURCES)).any():
         raise RunError(f"{path}, line {line_of(bad)}: source = {board['source'][bad].iloc[0]}: expected {', '.join(SOURCES)}")
+    if (bad := (board["source"] != "published") & ~board["actions"].isin(("mean", "sampled"))).any():
+        raise RunError(f"{path}, line {line_of(bad)}: actions = {board['actions'][bad].iloc[0]}: expected mean or sampled")
     if (bad := ~board["levelled_off"].isin(("", "true", "false"))).any():
         raise RunError(f"{path}, line {line_of(bad)}: levelled_off = {board['levelled_off'][bad].iloc[0]}: expected true, false or nothing")
     _check_numbers(path, board)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.config.tree import flat
 from bench.errors import RunError
-from bench.results.episodes import failed
+from bench.results.episodes import failed, of_mode, selected
 from bench.results.runs import Run, Runs, read_curve
 from bench.storage.layout import Row, digest_of
 from envs.untrusted import clean
@@ -44,14 +44,33 @@ def pooled(runs: Runs) -> list[Run]:
     """`runs`, with those that differ in seeds alone joined into one, in the order of their first ones.
 
     A seed of several of them counts once: the run with the most seeds has it. The record of a pooled run has the seeds of all, their
-    hashes separated by blanks, the sum of their times, and `portions`: what came from which directory.
+    hashes separated by blanks, the sum of their times, and `portions`: what came from which directory. Results of mean actions and of
+    sampled ones are apart (`by_actions`).
     """
     if all("portions" in record for record, _ in runs):  # pooled before
         return list(runs)
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(method_key(run[0]), []).append(run)
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for record, episodes in (part for run in runs for part in by_actions(run)):
+        groups.setdefault((method_key(record), record["actions"]), []).append((record, episodes))
     return [_joined(group) for group in groups.values()]
+
+
+def each_once(runs: Runs) -> list[Run]:
+    """`pooled`, without the second result of a run with eval.actions=both: for what is counted once a run, such as its time."""
+    return [run for run in pooled(runs) if not run[0].get("final_only")]
+
+
+def by_actions(run: Run) -> list[Run]:
+    """A run as results of one kind of actions each: one, or two with eval.actions=both, whose second has the last evaluation alone."""
+    record, episodes = run
+    actions = record.get("actions", "mean")
+    if actions != "both":
+        return [(record | {"actions": actions}, selected(record, episodes))]
+    parts = [(name, of_mode(episodes, name == "sampled")) for name in ("mean", "sampled")]
+    return [
+        (record | {"actions": name, "final_only": name == "sampled", "failed_episodes": int(failed(rows).sum())}, rows)
+        for name, rows in parts
+    ]
 
 
 def _joined(group: Runs) -> Run:

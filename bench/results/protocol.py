@@ -34,22 +34,24 @@ class TableOptions(NamedTuple):
 
 
 def comparable_groups(records: Sequence[Row]) -> list[list[Row]]:
-    """`records` in groups that may share a table: the same number of final episodes and one reference set.
+    """`records` in groups that may share a table: the same number of final episodes, one reference set, one kind of actions.
 
     A run without reference scores joins the group with its number of episodes, if there is only one.
     """
     sets: dict[int, set[str]] = {}
     for r in records:
         sets.setdefault(r["final_episodes"], set()).add(reference_name(r))
-    groups: dict[tuple[int, str], list[Row]] = {}
+    groups: dict[tuple[int, str, str], list[Row]] = {}
     for r in records:
         named = sets[r["final_episodes"]] - {"none"}
-        groups.setdefault((r["final_episodes"], next(iter(named)) if len(named) == 1 else reference_name(r)), []).append(r)
+        name = next(iter(named)) if len(named) == 1 else reference_name(r)
+        groups.setdefault((r["final_episodes"], name, r.get("actions", "mean")), []).append(r)
     return [groups[key] for key in sorted(groups)]
 
 
 class Measured(NamedTuple):
-    """One number of a table, and how it was measured. `episodes`, `evaluations` and `digest` may be NaN or empty where unknown."""
+    """One number of a table, and how it was measured. `episodes`, `evaluations` and `digest` may be NaN or empty where unknown,
+    `actions` (mean, sampled) is empty where each row of a table says it."""
 
     algo: str
     dataset: str
@@ -58,12 +60,14 @@ class Measured(NamedTuple):
     episodes: float
     evaluations: float
     digest: str
+    actions: str = ""
 
 
 def measured_runs(records: Iterable[Row]) -> Iterator[Measured]:
     """The last iterate of every run; runs without episodes have no number."""
     for r in (r for r in records if r["final_episodes"]):
-        yield Measured(r["algo"], r["dataset"], "last", reference_name(r), r["final_episodes"], 1, r["dataset_digest"])
+        actions = "sampled" if r.get("actions") == "sampled" else "mean"  # both: the mean action, as selection rules use it
+        yield Measured(r["algo"], r["dataset"], "last", reference_name(r), r["final_episodes"], 1, r["dataset_digest"], actions)
 
 
 def measured_rows(board: pd.DataFrame) -> Iterator[Measured]:
@@ -79,6 +83,7 @@ _RULES: tuple[tuple[str, Callable[[Measured], tuple[str, Any] | None]], ...] = (
         "numbers of evaluations to choose from",
         lambda m: (f"{m.dataset}, {m.selection}: ", m.evaluations) if m.selection == "best" else None,
     ),
+    ("actions", lambda m: ("", m.actions)),
     ("data under one name", lambda m: (f"{m.dataset}: ", m.digest[:12])),
 )
 """Name of a property, and (scope within which it must agree, value) of a number; None where the rule does not apply."""

@@ -17,6 +17,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
         "suite": config["suite"], "dataset": choice.label(config["dataset"]), "algo": algo["name"], "seeds": list(config["seeds"]),
         "updates": algo["updates"], "eval_every": evaluation["every"], "eval_episodes": evaluation["episodes"] * played,
         "final_episodes": evaluation["final_episodes"] * played, "last_k": evaluation["last_k"],
+        "actions": evaluation.get("actions", "mean"),
         "pi_ref_dataset": config["pi_ref"]["dataset"], "mixed": config["report"]["mixed"], "published": config["report"]["published"],
         "pi_ref_updates": config["pi_ref"].get("updates", 0), "mix_marked": config["report"].get("mix_marked", False),
         "configs_tried": config["report"].get("configs_tried", {}).get(algo["name"], 1),
@@ -29,11 +30,19 @@ def env_choice(config: Mapping[str, Any]) -> EnvChoice:
     return EnvChoice(config.get("env"), config["eval"].get("max_episode_steps"))
 
 
-def evaluations(record: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
-    """(update, episodes a seed) of every evaluation of a run, in order; the last is that of the final policies."""
+def evaluations(record: Mapping[str, Any]) -> Iterator[tuple[int, int, bool]]:
+    """(update, episodes a seed, sampled actions) of every evaluation of a run, in order; the last ones are those of the final policies."""
+    actions = record.get("actions", "mean")
     for update in on_the_way(record):
-        yield update, record["eval_episodes"]
-    yield record["updates"], record["final_episodes"]
+        for sampled in modes(actions, last=False):
+            yield update, record["eval_episodes"], sampled
+    for sampled in modes(actions, last=True):
+        yield record["updates"], record["final_episodes"], sampled
+
+
+def modes(actions: str, last: bool) -> tuple[bool, ...]:
+    """How an evaluation with eval.actions = `actions` is played, in order: False with mean actions, True with sampled ones."""
+    return {"mean": (False,), "sampled": (True,), "both": (False, True) if last else (False,)}[actions]
 
 
 def on_the_way(record: Mapping[str, Any]) -> range:

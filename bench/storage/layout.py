@@ -20,6 +20,9 @@ SUCCESS = "success"
 FILM = re.compile(r"episode-\d{1,19}-\d{1,7}\.webp")
 FILM_BYTES = 256 << 20
 
+SAMPLED = "sampled"
+"""A further column of episodes.csv unless eval.actions is mean: 1 for an episode with sampled actions, 0 for one with mean actions."""
+
 Row = dict[str, Any]
 
 
@@ -51,8 +54,8 @@ def _is_film(path: Path) -> bool:
 
 
 def episode_columns(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The columns of episodes.csv: EPISODE_COLUMNS, and SUCCESS if a row has it."""
-    return (*EPISODE_COLUMNS, SUCCESS) if any(SUCCESS in row for row in rows) else EPISODE_COLUMNS
+    """The columns of episodes.csv: EPISODE_COLUMNS, and those of SUCCESS and SAMPLED that a row has."""
+    return (*EPISODE_COLUMNS, *(name for name in (SUCCESS, SAMPLED) if any(name in row for row in rows)))
 
 
 def kept_policy(folder: Path, update: int) -> Path:

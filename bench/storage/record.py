@@ -83,6 +83,7 @@ WEIGHTS = Check(
 SECONDS = Check(
     lambda v: isinstance(v, dict) and len(v) <= 20 and all(number(0).holds(x) for x in v.values()), "at most 20 numbers of seconds by phase"
 )
+ACTIONS = Check(lambda v: v in ("mean", "sampled", "both"), "mean, sampled or both")
 
 REQUIRED: dict[str, Check] = {
     "suite": NAME, "dataset": text(LONG), "algo": NAME, "seeds": SEED_LIST, "updates": whole(1), "eval_every": whole(1),
@@ -100,7 +101,7 @@ OPTIONAL: dict[str, Check] = {
     "defaults": optional(MAPPING),
     "manifest": FLAG, "format": whole(), "pi_ref_digest": optional(NAME), "processor": text(), "system": text(), "threads": whole(1),
     "curation": optional(MAPPING), "domain_settings": optional(MAPPING), "strata_coincide": FLAG,
-    "weights": WEIGHTS, "seconds": SECONDS,
+    "weights": WEIGHTS, "seconds": SECONDS, "actions": ACTIONS, "stochastic": FLAG,
 }  # fmt: skip
 ENVIRONMENT: dict[str, Check] = {
     "spec": text(SPEC), "observation_width": whole(1, WIDTH), "action_width": whole(0, WIDTH), "num_actions": whole(0, WIDTH),

@@ -75,7 +75,8 @@ def _pi_ref(config: Config, data: str | None) -> tuple[Any, str | None] | None:
 
 def _evaluation(config: Config) -> dict[str, Any]:
     """The settings of evaluation that determine the result, the environment included where it is not the data set's own."""
-    found = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "final_episodes")}
+    used = ("every", "episodes", "final_episodes", *(["actions"] if config.eval.actions != "mean" else []))
+    found = {k: v for k, v in asdict(config.eval).items() if k in used}
     return found if config.env_choice.own else found | asdict(config.env_choice)
 
 

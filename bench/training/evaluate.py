@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from algos.base import Algo
-from bench.storage.layout import SUCCESS, Row
+from bench.storage.layout import SAMPLED, SUCCESS, Row
 from envs.data.logged_data import LoggedData
+from envs.evaluation.action_noise import uniform
 from envs.evaluation.rollout import Evaluator, Moments, Returns, episode_seeds
 
 ENVIRONMENTS = 64  # at most, side by side; at least one for each member
@@ -28,20 +29,27 @@ def play(
     episodes: int,
     on_step: Callable[[], None] = lambda: None,
     side_by_side: int | None = None,
+    sampled: bool = False,
 ) -> Returns:
-    """Play `episodes` episodes with every member's mean actions: [P, episodes]. Members with equal seeds play from equal starts.
+    """Play `episodes` episodes with every member's mean actions, or `sampled` ones: [P, episodes]. Members with equal seeds play from equal
+    starts, with equal noise in sampled actions; a deterministic policy plays its mean.
 
     A member whose parameters are not finite has return NaN, length 0 and no success; a return that is not finite is NaN. `on_step` is
     called after every step. side_by_side: environments of each member, if not `environments_a_member`. Raises DataError.
     """
-    members, device = algo.members, algo.device
+    members, device, width = algo.members, algo.device, algo.noise_width if sampled else 0
     side_by_side = side_by_side or environments_a_member(members, episodes)
     rounds = -(-episodes // side_by_side)
     seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # the surplus of the last round is dropped below
 
-    def act(observations: np.ndarray, _: Moments) -> np.ndarray:
+    def act(observations: np.ndarray, moments: Moments) -> np.ndarray:
         batch = torch.from_numpy(observations).to(device).view(members, side_by_side, -1)
-        return data.to_env(np.nan_to_num(algo.act(batch).flatten(0, 1).cpu().numpy()))  # environments may refuse NaN
+        if width:
+            noise = torch.from_numpy(uniform(moments, width)).to(device).view(members, side_by_side, width)
+            actions = algo.act_sampled(batch, noise)
+        else:
+            actions = algo.act(batch)
+        return data.to_env(np.nan_to_num(actions.flatten(0, 1).cpu().numpy()))  # environments may refuse NaN
 
     # Environment i of a member plays its episodes i, i + side_by_side, ...
     queues = seeds.reshape(members, rounds, side_by_side).transpose(0, 2, 1).reshape(members * side_by_side, rounds)
@@ -62,12 +70,14 @@ def evaluate(algo: Algo, data: LoggedData, environments: Evaluator, update: int,
     return episode_rows(algo.seeds, update, play(algo, data, environments, update, episodes, on_step))
 
 
-def episode_rows(seeds: Sequence[int], update: int, played: Returns) -> list[Row]:
-    """Rows of episodes.csv, one per episode of `played` [len(seeds), episodes]; with the column `success` if one reports it."""
-    reported = not np.isnan(played.successes).all()
+def episode_rows(seeds: Sequence[int], update: int, played: Returns, sampled: bool | None = None) -> list[Row]:
+    """Rows of episodes.csv, one per episode of `played` [len(seeds), episodes]; with the column `success` if one reports it, and with the
+    column `sampled` unless `sampled` is None."""
+    reported, mode = not np.isnan(played.successes).all(), {} if sampled is None else {SAMPLED: int(sampled)}
     return [
         {"update": update, "seed": seed, "episode": e, "return": float(played.returns[k, e]), "length": int(played.lengths[k, e])}
         | ({SUCCESS: "" if np.isnan(played.successes[k, e]) else int(played.successes[k, e])} if reported else {})
+        | mode
         for k, seed in enumerate(seeds)
         for e in range(played.returns.shape[1])
     ]

@@ -59,6 +59,14 @@ class MemberGroups(Algo):
     def act(self, observations: Tensor) -> Tensor:
         return torch.cat([group.act(observations[own]) for group, own in zip(self.groups, self.slices, strict=True)])
 
+    @property
+    def noise_width(self) -> int:
+        return self.groups[0].noise_width
+
+    def act_sampled(self, observations: Tensor, uniform: Tensor) -> Tensor:
+        parts = zip(self.groups, self.slices, strict=True)
+        return torch.cat([group.act_sampled(observations[own], uniform[own]) for group, own in parts])
+
     def frozen(self) -> Algo:
         return MemberGroups([group.frozen() for group in self.groups])
 

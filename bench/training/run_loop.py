@@ -11,6 +11,7 @@ import numpy as np
 from algos.base import Algo, Metrics
 from algos.members import joined
 from bench.numbers import spell_return
+from bench.storage.identity import modes
 from bench.storage.layout import Row
 from bench.storage.rundir import Resumed
 from bench.training import signals
@@ -98,7 +99,7 @@ class RunLoop(Loop):
     def write_checkpoint(self) -> None:
         """Save every run; first wait for the evaluation in the background, if any, and record it."""
         if self.background is not None:
-            self._record(self.background.update, self.background.result(), self.background.metrics)
+            self._record(self.background.update, [self.background.result()], self.background.metrics)
             self.background = None
         now = time.perf_counter()
         elapsed, self._timed_from = now - self._timed_from, now
@@ -142,11 +143,13 @@ class RunLoop(Loop):
         """True if there is an environment to play in."""
         return bool(self.data.env_spec)
 
-    def _evaluate(self, update: int) -> Returns | None:
-        """Play the episodes after `update`, again from the beginning if the handler of a signal returns; None without an environment."""
+    def _evaluate(self, update: int) -> list[Returns] | None:
+        """Play the episodes after `update` in every mode, again from the beginning if the handler of a signal returns; None without an
+        environment."""
         if not self.plays:
             return None
-        episodes = self.evaluation.final_episodes if update == self.algo.updates else self.evaluation.episodes
+        last = update == self.algo.updates
+        episodes = self.evaluation.final_episodes if last else self.evaluation.episodes
         steps = count(1)
 
         def on_step() -> None:
@@ -157,7 +160,10 @@ class RunLoop(Loop):
         while True:
             environments = self.shared.evaluator(self.data.env_spec, self.evaluation.workers)
             try:
-                return play(self.algo, self.data, environments, update, episodes, on_step)
+                return [
+                    play(self.algo, self.data, environments, update, episodes, on_step, sampled=sampled)
+                    for sampled in modes(self.evaluation.actions, last)
+                ]
             except (signals.SignalReceivedError, DataError):
                 if not signals.signalled():
                     raise
@@ -166,13 +172,14 @@ class RunLoop(Loop):
 
     def _evaluate_in_background(self, update: int, metrics: Metrics) -> None:
         environments = self.shared.evaluator(self.data.env_spec, self.evaluation.workers)
+        (sampled,) = modes(self.evaluation.actions, last=False)
 
         def play_frozen(algo: Algo) -> Returns:
-            return play(algo, self.data, environments, update, self.evaluation.episodes)
+            return play(algo, self.data, environments, update, self.evaluation.episodes, sampled=sampled)
 
         self.background = BackgroundEvaluation(update, self.algo, metrics, play_frozen)
 
-    def _record(self, update: int, played: Returns | None, metrics: Metrics) -> None:
+    def _record(self, update: int, played: Sequence[Returns] | None, metrics: Metrics) -> None:
         """Add an evaluation to the rows of every run, and to the log."""
         for run in self.runs:
             run.add_evaluation(update, played, metrics)

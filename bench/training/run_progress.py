@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
@@ -19,7 +19,7 @@ from bench.config.domains import tuned_settings
 from bench.config.redact import redact_tree
 from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
-from bench.storage.identity import identity
+from bench.storage.identity import identity, modes
 from bench.storage.layout import Row
 from bench.storage.rundir import FORMAT, Resumed, RunDir, settings_hash
 from bench.training.device import precision_on
@@ -77,14 +77,15 @@ class RunInProgress:
             for update, rows in groupby(self.curve, lambda row: int(row["update"])):
                 self.logger.log(update, [{name: _number(name, text) for name, text in row.items() if text != ""} for row in rows])
 
-    def add_evaluation(self, update: int, played: Returns | None, metrics: Mapping[str, Tensor]) -> None:
-        """Add the run's part of an evaluation after `update` to its rows, and log it. `played` [P, episodes] (None without an environment)
-        and `metrics` [P] are the population's."""
+    def add_evaluation(self, update: int, played: Sequence[Returns] | None, metrics: Mapping[str, Tensor]) -> None:
+        """Add the run's part of an evaluation after `update` to its rows, and log it. `played` ([P, episodes] in every mode of
+        `bench.storage.identity.modes`; None without an environment) and `metrics` [P] are the population's."""
         values = {name: self._own(value).tolist() for name, value in metrics.items()}
         if played is not None:
-            own = Returns(*(x[self.members] for x in played))
-            self.episodes += episode_rows(self.config.seeds, update, own)
-            values = {"return_mean": [float(returns.mean()) for returns in own.returns]} | values
+            own, actions = [Returns(*(x[self.members] for x in mode)) for mode in played], self.config.eval.actions
+            for mode, sampled in zip(own, modes(actions, len(own) > 1), strict=True):
+                self.episodes += episode_rows(self.config.seeds, update, mode, None if actions == "mean" else sampled)
+            values = {"return_mean": [float(returns.mean()) for returns in own[0].returns]} | values
         rows: list[Row] = [
             {"update": update, "seed": seed, **{name: v[k] for name, v in values.items()}} for k, seed in enumerate(self.config.seeds)
         ]
@@ -163,6 +164,7 @@ class RunInProgress:
             "strata_coincide": strata is not None and strata.coincide,
             "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
             "format": FORMAT, "pi_ref_digest": self.folder.identity[2], "code_revision": code_revision(),
+            "stochastic": algo.noise_width > 0,
             "precision": precision_on(algo.device, config.trainer.precision), "parameters": algo.parameters,
             "stepper": stepper_of(data.env_spec) if data.env_spec else None,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),

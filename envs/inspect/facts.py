@@ -10,12 +10,11 @@ from itertools import pairwise
 import numpy as np
 
 from envs.data.logged_data import LoggedData
-from envs.data.selection import best
 from envs.inspect.columns import deviations, parts, twins
+from envs.inspect.strata import strata
+from envs.readers.behaviours import Behaviours
 
-PERCENTILES = (90, 95, 98)  # of curation, as in the methods' configurations
 SATURATED = 0.99  # of the unit box
-FEW = 5  # episodes in the best stratum that call for a flag
 
 
 @dataclass
@@ -30,15 +29,15 @@ class Facts:
         self.sections.setdefault(section, []).append((name, str(value)))
 
 
-def facts_of(data: LoggedData) -> Facts:
-    """The facts of `data`. The data may be larger than memory: arrays are read in pieces."""
+def facts_of(data: LoggedData, recorded_by: Behaviours | None = None) -> Facts:
+    """The facts of `data`. The data may be larger than memory: arrays are read in pieces. recorded_by: None if it is not known."""
     facts = Facts(data.dataset)
     _overview(facts, data)
     _episodes(facts, data)
     _actions(facts, data)
     _observations(facts, data)
     _duplicates(facts, data)
-    _strata(facts, data)
+    _strata(facts, data, recorded_by)
     return facts
 
 
@@ -161,22 +160,11 @@ def _duplicates(facts: Facts, data: LoggedData) -> None:
         facts.flags.append(f"{steps / t.num_steps:.1%} of steps repeat another one")
 
 
-def _strata(facts: Facts, data: LoggedData) -> None:
-    t, section = data.trajectories, "quality strata (by return)"
-    returns, lengths = t.returns.numpy(), t.lengths.numpy()
-    counts = []
-    for percentile in PERCENTILES:
-        kept = best(returns, percentile)
-        counts.append(len(kept))
-        size = f"{counts[-1]:,} episodes, {int(lengths[kept].sum()):,} steps"
-        value = f"return >= {returns[kept].min():.6g}: {size}, mean return {returns[kept].mean():.6g}"
-        facts.add(section, f"from percentile {percentile}", value)
-    if counts[-1] < FEW:
-        facts.flags.append(f"only {counts[-1]} episodes reach percentile {PERCENTILES[-1]}: few for quality weighting")
-    if len(set(counts)) < len(counts):
-        facts.flags.append("several cut-offs keep the same episodes (equal returns): quality weighting has fewer levels than cut-offs")
-    elif counts[0] > 1.5 * (1 - PERCENTILES[0] / 100) * len(returns) + 1:
-        facts.flags.append(f"{counts[0]} of {len(returns)} episodes share the best return: the best tenth is all of them")
+def _strata(facts: Facts, data: LoggedData, recorded_by: Behaviours | None) -> None:
+    rows, flags = strata(data.trajectories.returns.numpy(), data.trajectories.lengths.numpy(), recorded_by)
+    for name, value in rows:
+        facts.add("quality strata (by return)", name, value)
+    facts.flags += flags
 
 
 def _share(count: int, total: int) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 
 from envs.data.logged_data import LoggedData
 from envs.files import write_atomic
-from envs.inspect.facts import PERCENTILES, Facts
+from envs.inspect.facts import Facts
+from envs.inspect.strata import PERCENTILES
 
 COLUMNS = 24  # of actions or observations in the figure, at most
 STYLE = """

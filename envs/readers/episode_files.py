@@ -131,6 +131,10 @@ class EpisodeFiles(ABC):
             raise DataError(f"{where}, step {int((~np.isfinite(found)).argmax())}: {info} is not finite")
         return found
 
+    def attribute(self, episode: int, name: str) -> float | None:
+        """The number `name` in the metadata of an episode; None without one, and in formats that have no such metadata."""
+        return None
+
     def returns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Raw return of each episode [E] float64 as `Trajectories` has it, length [E], and its rounding error [E] at most."""
         rewards = (self.rewards(episode).astype(np.float32).astype(np.float64) for episode in range(len(self.lengths)))

@@ -66,6 +66,16 @@ class Hdf5Files(EpisodeFiles):
         except DAMAGE as error:
             raise self._absent(episode, name, FILE) from error
 
+    def attribute(self, episode: int, name: str) -> float | None:
+        try:
+            stored = h5py.h5a.open(h5py.h5g.open(self.root, f"episode_{episode}".encode()), name.encode())
+            if stored.shape != () or stored.dtype.kind not in "iuf":
+                return None
+            stored.read(found := np.empty((), stored.dtype))
+        except DAMAGE:  # absent, too
+            return None
+        return float(found) if np.isfinite(found) else None
+
     def _columns(self, episode: int) -> Callable[[str, spaces.Space | None], np.ndarray]:
         def column(name: str, space: spaces.Space | None) -> np.ndarray:
             source = self._array(episode, name)

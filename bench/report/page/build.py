@@ -26,8 +26,9 @@ from bench.storage.layout import Row
 
 HERE = Path(__file__).parent
 SHOWN = [
-    "dataset", "algo", "selection", "score_mean", "score_ci_low", "score_ci_high", "score_iqm", "return_mean", "return_std", "seeds",
-    "eval_episodes", "evaluations", "updates", "levelled_off", "reference", "configs_tried", "chosen_by", "wall_time_s", "verifiable",
+    "dataset", "algo", "selection", "actions", "score_mean", "score_ci_low", "score_ci_high", "score_iqm", "return_mean", "return_std",
+    "seeds", "eval_episodes", "evaluations", "updates", "levelled_off", "reference", "configs_tried", "chosen_by", "wall_time_s",
+    "verifiable",
 ]  # fmt: skip
 assert set(SHOWN) <= set(COLUMNS)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from bench.numbers import spell_seeds
 from bench.report.page.runs import finished_at
+from bench.report.tables import ACTIONS, WEIGHT_FAULTS
 from bench.results.episodes import reference_name
 from bench.results.levelling import RISES, has_few_updates, training_marks
 from bench.results.names import in_order, method_names
+from bench.results.pooling import pooled
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Runs
 
@@ -24,8 +26,9 @@ def protocol(runs: Runs) -> list[tuple[str, str]]:
     seeds = sorted({spell_seeds(r["seeds"]) for r in records})
     versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in records})
     times = sorted(finished_at(r) for r in records)
+    actions = " and ".join(ACTIONS[name] for name in ACTIONS if any(r["actions"] == name for r, _ in pooled(runs)))
     evaluation = (
-        f"mean action; {values('eval_episodes')} episodes a seed every {values('eval_every')} updates; starts depend on the seed alone"
+        f"{actions}; {values('eval_episodes')} episodes a seed every {values('eval_every')} updates; starts depend on the seed alone"
     )
     selection = f"last iterate, {values('final_episodes')} episodes a seed; the leaderboard also has the best and the mean of the last k"
     return [
@@ -46,7 +49,7 @@ def protocol(runs: Runs) -> list[tuple[str, str]]:
 
 
 def warnings(suite: Path, runs: Runs) -> list[str]:
-    """Missing runs, failed episodes, several protocols, single seeds, uncommitted code."""
+    """Importance weights that failed, missing runs, failed episodes, several protocols, single seeds, uncommitted code."""
     records = [record for record, _ in runs]
     found = []
     for (record, episodes), method in zip(runs, method_names(records), strict=True):
@@ -57,6 +60,9 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
             found.append(f"{name}: {record['failed_episodes']} episodes failed (no finite return) and count as score 0")
     if few := in_order([r["algo"] for r in records if has_few_updates(r)]):
         found.append(f"fewer updates than the papers': {', '.join(few)}")
+        for fault, meaning in WEIGHT_FAULTS.items():
+            if fault in record.get("weights", {}):
+                found.append(f"{name}: weights {fault} after update {record['weights'][fault]:,}: {meaning}")
     cells = Counter((r["dataset"], r["algo"]) for r in records)
     datasets, algos = ({k[i] for k in cells} for i in (0, 1))
     for algo in sorted(algos):
@@ -64,8 +70,10 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
             found.append(f"{algo} on {', '.join(missing)}: no finished run")
     if unfinished := len(list(suite.glob("runs/*/run.json"))) - len(runs):
         found.append(f"unfinished runs, left out: {unfinished}")
-    if (groups := len(comparable_groups([r for r in records if r["final_episodes"]]))) > 1:
-        found.append(f"{groups} protocols (reference set, number of final episodes): one table each; figures show the largest group")
+    if (groups := len(comparable_groups([r for r, _ in pooled(runs) if r["final_episodes"]]))) > 1:
+        found.append(
+            f"{groups} protocols (reference set, number of final episodes, actions): one table each; figures show the largest group"
+        )
     if any(len(r["seeds"]) < 2 for r in records):
         found.append("runs with one seed have no interval and no test")
     if any(str(r["code_revision"]).endswith("-dirty") for r in records):

@@ -12,10 +12,11 @@ import pandas as pd
 from bench.config.tree import flat
 from bench.numbers import spell_return
 from bench.report.page.films import LIMITS, Limits, embedded_films
-from bench.report.tables import NOT_PLAYED
-from bench.results.episodes import learning_curve, reference_of
+from bench.report.tables import ACTIONS, NOT_PLAYED
+from bench.results.episodes import learning_curve, reference_of, selected
 from bench.results.levelling import levelled_off
 from bench.results.names import method_names
+from bench.results.pooling import by_actions
 from bench.results.runs import Runs
 from bench.storage.layout import Row
 
@@ -31,15 +32,23 @@ def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
     differing = _differing(record)
     curve = learning_curve(record, episodes)
     reference = reference_of(record)
-    last = episodes[episodes["update"] == record["updates"]]
+    used = selected(record, episodes)
+    last = used[used["update"] == record["updates"]]
     means = last.groupby("seed")["return"].mean()
-    scored = means if reference is None else reference.score(means.to_numpy())
     quantity = "return" if reference is None else "score"
+
+    def value(returns: pd.Series) -> str:
+        scored = returns if reference is None else reference.score(returns.to_numpy())
+        return f"{quantity} {_spelled(float(np.mean(scored)), reference is None)}"
+
+    results = [(r, e[e["update"] == record["updates"]].groupby("seed")["return"].mean()) for r, e in by_actions((record, episodes))]
+    by_mode = [(ACTIONS[r["actions"]], value(returns)) for r, returns in results if len(returns)]
     points = {"updates": [int(u) for u in curve.index], "seeds": {str(s): [_number(v) for v in curve[s]] for s in curve}, "label": quantity}
     return {
         "title": f"{method} on {record['dataset']}", "hash": record["config_hash"],
-        "value": f"{quantity} {_spelled(float(np.mean(scored)), reference is None)}" if len(means) else NOT_PLAYED,
+        "value": value(means) if len(means) else NOT_PLAYED,
         "facts": [
+            *by_mode,
             ("code", record["code_revision"]), ("device", record["device"]), ("parameters", f"{record['parameters']:,}"),
             ("levelled off", {True: "yes", False: "no, it still rises", None: "not judged"}[levelled_off(record, episodes)]),
             ("wall time", f"{record.get('wall_time_s', float('nan')):.0f} s"), ("finished", finished_at(record)),

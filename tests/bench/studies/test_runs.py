@@ -96,12 +96,15 @@ def test_damaged_rows_and_none_are_one_line(done: Path, tmp_path: Path) -> None:
     [
         (["ordering", "--only", "iwsft/fork"], "study ordering --only iwsft/fork: expected iwsft/halfcheetah/mixed-v0"),
         (["bandit", "--only", FORK], "expected no --only: this study is done at once"),
+        (["study=ordering", "--only", "iwsft/fork"], "study ordering --only iwsft/fork: expected iwsft/halfcheetah/mixed-v0"),
+        (["--only", "iwsft/fork", "study=ordering"], "study ordering --only iwsft/fork: expected iwsft/halfcheetah/mixed-v0"),
         (["all", "--only", "iwsft/fork"], "study all --only iwsft/fork: no study is done on it; expected iwsft/"),
         (["ordering", "--seeds", "0"], "--seeds 0: expected a positive number"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["study", *arguments]) == EXIT_MISTAKE
+    named = any(a.startswith("study=") for a in arguments)
+    assert run(arguments if named else ["study", *arguments]) == EXIT_MISTAKE
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
