@@ -68,7 +68,7 @@ def _shard(config: Config, rate: float, steps: float) -> Shard:
         "updates": config.algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
         "final_episodes": config.eval.final_episodes,
     }  # fmt: skip
-    episodes = 0 if config.env_choice.without else sum(own for _, own in evaluations(protocol))
+    episodes = 0 if config.env_choice.without else sum(own for _, own, _ in evaluations(protocol))
     longest = config.eval.max_episode_steps or EPISODE_STEPS
     members = len(config.seeds)
     return Shard(config, rate, members * config.algo.updates / rate / HOUR, members * episodes * longest / steps / HOUR)

@@ -11,7 +11,7 @@ from bench.errors import DataError
 from bench.report.render import markdown_rows
 from bench.results.episodes import selections
 from bench.results.names import in_order, method_names
-from bench.results.pooling import pooled, summed
+from bench.results.pooling import each_once, summed
 from bench.results.runs import Runs
 from bench.storage.layout import Row
 from envs.untrusted import clean, read_text

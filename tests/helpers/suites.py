@@ -53,7 +53,7 @@ def make_run(
     tree["suite"] = suite.name
     rows = [
         {"update": update, "seed": seed, "episode": e, "return": level * update / 200 + 20 * seed + rng.normal(0, 5), "length": 100}
-        for update, episodes in evaluations({"updates": 200} | {key: value for _, key, value in EVALUATION} | record)
+        for update, episodes, _ in evaluations({"updates": 200} | {key: value for _, key, value in EVALUATION} | record)
         for seed in seeds
         for e in range(episodes)
     ]
