@@ -88,7 +88,7 @@ def play(run: Any, seed: int, episode: int) -> Film:
     evaluated = run.record.get("population_members", algo.members)
     batch = (algo.members, environments_a_member(evaluated, run.record["final_episodes"]), -1)
     start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
-    width = algo.noise_width if run.record["actions"] == "sampled" else 0  # both: the mean action
+    width = algo.noise_width if run.record.get("actions") == "sampled" else 0  # both: the mean action
     until = time.monotonic() + SECONDS
     env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
     try:

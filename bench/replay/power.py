@@ -29,10 +29,10 @@ def simulate(folder: Path, trials: int, workers: int | None = None, plays: int =
     if trials < 1 or plays < 2:
         raise RunError(f"--simulate {trials} --plays {plays}: expected at least 1 trial and 2 plays")
     run = load_run(folder)
-    update, episodes = run.record["updates"], run.record["final_episodes"]
+    update, episodes, sampled = run.record["updates"], run.record["final_episodes"], run.record["actions"] == "sampled"
     with open_environments(run, workers) as environments:
         player = Player(run, environments, plays)
-        pool = np.stack([player.play(run.parameters, update, episodes, k).returns for k in range(1, SPARE * (plays + 1) + 1)])
+        pool = np.stack([player.play(run.parameters, update, episodes, k, sampled).returns for k in range(1, SPARE * (plays + 1) + 1)])
     pool = pool[:, ~np.isnan(pool).any((0, 2))]
     if not pool.size:
         raise RunError(f"{folder}: every seed failed; there is nothing to simulate")

@@ -60,7 +60,7 @@ class Player:
             parameters = {k: v * noise[k].to(v.dtype) if v.is_floating_point() else v for k, v in parameters.items()}
         return replace(self.run, parameters=dict(parameters)).population(device=self.device)
 
-    def play(self, parameters: Mapping[str, Tensor], update: int, episodes: int, sampled: bool, perturbation: int = 0) -> Returns:
+    def play(self, parameters: Mapping[str, Tensor], update: int, episodes: int, perturbation: int = 0, sampled: bool = False) -> Returns:
         """Play the evaluation after `update` with mean or `sampled` actions: [S, E]. Raises RunError for policies that do not fit,
         DataError for a failing environment."""
         algo = self.population(parameters, perturbation)
@@ -85,7 +85,7 @@ class Player:
         `tolerance.compare`. Raises as `play`.
         """
         episodes = recorded.returns.shape[1]
-        first = self.play(parameters, update, episodes, sampled)
+        first = self.play(parameters, update, episodes, sampled=sampled)
         equal = np.isclose(recorded.returns, first.returns, rtol=1e-12, atol=0, equal_nan=True) & (recorded.lengths == first.lengths)
         equal &= np.isclose(recorded.successes, first.successes, equal_nan=True)
         exact = strict and self.same_machine
@@ -93,7 +93,7 @@ class Player:
         if equal.all() or exact or (failed != np.isnan(recorded.returns)).any():
             return Replay(first, equal, exact)
         alive = ~failed.any(1)
-        more = [self.play(parameters, update, episodes, sampled, k).returns for k in range(1, self.plays)]
+        more = [self.play(parameters, update, episodes, k, sampled).returns for k in range(1, self.plays)]
         played = np.stack([first.returns, *more])[:, alive]
         return Replay(first, equal, exact, compare(recorded.returns[alive], played, spread, tests))
 

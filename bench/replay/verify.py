@@ -157,7 +157,7 @@ def _check_final(player: Player, episodes: pd.DataFrame | None, found: Findings)
     found.differences += differing(run.record, {"failed_seeds": failed, "parameters": algo.parameters})
     for sampled in modes(actions := run.record["actions"], last=True):
         if episodes is None:
-            played = player.play(run.parameters, update, count, sampled)
+            played = player.play(run.parameters, update, count, sampled=sampled)
         else:
             recorded = _recorded(run, episodes, update, sampled)
             replay = player.replay(run.parameters, update, recorded, sampled, spread=_spread(run))
