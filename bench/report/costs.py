@@ -22,7 +22,7 @@ PHASES = {
     "recording": "checks, and data sets recorded or downloaded",
     "set_up": "reading data, pi_ref, building the population",
     "training": "updates",
-    "evaluation": "episodes; those beside training (eval.overlap) are not counted",
+    "evaluation": "episodes; of those beside training (eval.overlap), the time that training waited",
     "saving": "checkpoints and rows",
     "tables": "the last time that they were written",
     "figures": "the last time; figures of unchanged results are not drawn again",

@@ -73,7 +73,9 @@ class RunLoop(Loop):
             for stop in [*range(self.evaluated + every, updates, every), *([updates] if self.evaluated < updates else [])]:
                 self._train_unless_all_failed(stop)
                 if self.background is not None:
+                    started = time.perf_counter()
                     self.background.wait(lambda: signals.exit_if_signalled(self.save_at_signal))
+                    self._seconds["evaluation"] += time.perf_counter() - started
                     self.save()
                 for member in self._mark_failed():
                     what = f"{member}: parameters are not finite after update {stop}; it counts as failed and the others continue"
