@@ -14,7 +14,8 @@ weighting  none: w = 1 (SFT: the bound from x >= 1 + log x on p_theta / pi_ref)
              rule pareto: temperature as it is, the largest weights smoothed by a fitted Pareto tail (algos/pareto.py)
              defensive: (1 - defensive) w + defensive, of these two rules
              rule authors: clip(exp(temperature * rho), minimum, maximum), scaled to mean 1 over a batch by `normalize`
-           probability: w_t = pi_theta(a_t|s_t) ^ temperature, DFT at temperature 1 (Wu et al. 2025, arXiv 2508.05629, eq. 9)
+           probability: w_t = pi_theta(a_t|s_t) ^ temperature, DFT at temperature 1 (Wu et al. 2025, arXiv 2508.05629, eq. 9);
+             `normalize` scales a batch's to mean 1, which the equation does not
 
 q is an exponential moving average of theta, updated before each gradient step. No weight carries a gradient: the bound
 J >= E_ref[(q / pi_ref) (1 + log(p / q)) R] depends on theta through (q / pi_ref) log p alone. algos/importance.py computes

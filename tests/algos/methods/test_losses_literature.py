@@ -375,12 +375,13 @@ def test_updates_equal_a_reimplementation_from_the_literature(name: str, literat
             torch.testing.assert_close(algo.state[part][k], expected, rtol=0, atol=1e-7, msg=lambda m, p=part: f"{p}: {m}")
 
 
-def test_dft_has_the_loss_of_its_paper() -> None:
-    """The loss is -sg(p) log p per step (Wu et al. 2025, eq. 9), with the batch's weights scaled to mean 1."""
+@pytest.mark.parametrize("normalize", [True, False])
+def test_dft_has_the_loss_of_its_paper(normalize: bool) -> None:
+    """The loss is -sg(p) log p per step (Wu et al. 2025, eq. 9); by default with the batch's weights scaled to mean 1."""
     from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
     from tests.helpers.learners import configured
 
-    config = configured("dft", "algo.hidden=[7,6]", "algo.batch_size=16", "algo.warmup=0")
+    config = configured("dft", "algo.hidden=[7,6]", "algo.batch_size=16", "algo.warmup=0", f"algo.weighting.normalize={normalize}")
     data = episodes_of(1, count=30)
     pi_ref = WeightedBC(WeightedBCConfig(hidden=config.hidden), data, (3, 8)).policy()
     algo = WeightedBC(config, data, (3, 8), pi_ref)
@@ -396,6 +397,6 @@ def test_dft_has_the_loss_of_its_paper() -> None:
                 group["lr"] = 4e-5 * 0.5 * (1 + math.cos(math.pi * t / 4500))
             log_prob = gaussian(net, algo.data.observations[batch.step[k]]).log_prob(algo.data.actions[batch.step[k]]).sum(-1)
             p = log_prob.exp().detach()
-            step(optimizer, -(p / p.mean() * log_prob).mean())
+            step(optimizer, -(p / (p.mean() if normalize else 1.0) * log_prob).mean())
     for k, net in enumerate(nets):
         torch.testing.assert_close(algo.state["policy"][k], net.flat(), rtol=0, atol=1e-9)
