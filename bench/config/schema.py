@@ -35,7 +35,7 @@ class EvalConfig:
     last_k: int = 3  # evaluations that the selection rule mean_last_k averages
     actions: str = "mean"  # that policies play: mean | sampled | both (the mean; after the last update sampled ones as well)
     max_episode_steps: int | None = None  # steps after which an episode is cut off; null: the data set's or the environment's
-    workers: int | None = None  # processes that step environments; null: one per core
+    workers: int | None = None  # threads or processes that step environments; null: one per core
     keep_policies: bool = False  # keep the policies of every evaluation, so that `best` and `mean_last_k` can be verified; one file each
     overlap: bool | None = None  # continue training during an evaluation; null: where training leaves a core free, as on a GPU
 

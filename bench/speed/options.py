@@ -180,7 +180,9 @@ class EvaluationOptions:
         require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")
         require(self.threads is None or self.threads > 0, "threads", self.threads, "a positive number, or null for all cores")
         for task in self.tasks:
-            require(stepper_of(find_spec(task).to_json()) == "threads", "tasks", task, "a task that threads step (docs/speed.md)")
+            require(
+                stepper_of(find_spec(task).to_json(), self.threads) == "threads", "tasks", task, "a task that threads step (docs/speed.md)"
+            )
         self.threads = self.threads or available_cores()
 
     @property

@@ -22,7 +22,7 @@ from bench.loggers import Logger, make_logger
 from bench.storage.identity import identity, modes
 from bench.storage.layout import Row
 from bench.storage.rundir import FORMAT, Resumed, RunDir, settings_hash
-from bench.training.device import precision_on
+from bench.training.device import cores, precision_on
 from bench.training.evaluate import episode_rows
 from bench.training.record import data_facts, machine_facts
 from bench.training.weight_check import WeightCheck, check_weights
@@ -166,7 +166,7 @@ class RunInProgress:
             "format": FORMAT, "pi_ref_digest": self.folder.identity[2], "code_revision": code_revision(),
             "stochastic": algo.noise_width > 0,
             "precision": precision_on(algo.device, config.trainer.precision), "parameters": algo.parameters,
-            "stepper": stepper_of(data.env_spec) if data.env_spec else None,
+            "stepper": stepper_of(data.env_spec, config.eval.workers or cores()) if data.env_spec else None,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
             "default_updates": base.get("algo.updates"),
             "default_pi_ref_updates": base.get("pi_ref.updates") if config.algo.needs_pi_ref else None,

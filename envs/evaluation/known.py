@@ -20,6 +20,9 @@ OWN = ("step", "_get_rew", "_get_obs", "healthy_reward", "is_healthy", "control_
 INHERITED = ("do_simulation", "_step_mujoco_simulation", "state_vector", "dt", "reset")
 """Methods of a class that the formulas stand for: its own, and those of MujocoEnv."""
 MODULE = "gymnasium.envs.mujoco."
+WRAPPERS = ("gymnasium.wrappers.", "gymnasium.wrappers:")
+D4RL_ANT = "envs.evaluation.d4rl_ant:"
+SIMULATION = ("do_simulation", "_step_mujoco_simulation")
 TASKS: dict[str, tuple[type[Locomotion], str]] = {
     "ant_v5:AntEnv": (locomotion.Ant, "d9c1cba246087f6a"),
     "half_cheetah_v5:HalfCheetahEnv": (locomotion.Locomotion, "0bf47a30985ed0a5"),
@@ -40,6 +43,22 @@ def known_task(spec: Any) -> type[Locomotion] | None:
     task, digest = TASKS[name]
     kind: Any = load_env_creator(spec.entry_point)
     return task if digest_of(kind) == digest else None
+
+
+def steps_by_itself(spec: Any) -> bool:
+    """True if threads may call `step` of environments of Gymnasium's `spec`: their code is Gymnasium's, and shares nothing between them."""
+    from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
+    from gymnasium.envs.registration import load_env_creator
+
+    names = [wrapper.entry_point for wrapper in spec.additional_wrappers or ()]
+    if not str(spec.entry_point).startswith((MODULE, D4RL_ANT)) or not all(name.startswith(WRAPPERS) for name in names):
+        return False
+    try:
+        kind: Any = load_env_creator(spec.entry_point)
+    except (ImportError, AttributeError):  # processes report it
+        return False
+    own = isinstance(kind, type) and issubclass(kind, MujocoEnv) and all(getattr(kind, k) is getattr(MujocoEnv, k) for k in SIMULATION)
+    return own and spec.kwargs.get("render_mode") != "human"
 
 
 def made_as_known(env: Any) -> bool:

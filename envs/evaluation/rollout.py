@@ -23,7 +23,7 @@ __all__ = ["Act", "Evaluator", "Moments", "Returns", "episode_seeds"]
 class Evaluator:
     """Environments of one spec, which stay open between evaluations. A context manager; otherwise call `close`.
 
-    stepper: "threads" of this process for environments that `envs.evaluation.known` knows, with equal results, "processes" for all others.
+    stepper: "threads" of this process for environments of Gymnasium on MuJoCo, with equal results, "processes" for all others.
     between_episodes: False during `run`, and after one that raised; the environments cannot be used again then.
     """
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from envs.cores import available_cores
 from envs.data.environments import make
 from envs.data.horizon import LIMIT, limit_of, limited
 from envs.errors import DataError
+from envs.evaluation.batch import Batch, Formulas, OneByOne
 from envs.evaluation.episodes import Moments
-from envs.evaluation.known import known_task, made_as_known
+from envs.evaluation.known import known_task, made_as_known, steps_by_itself
 from envs.evaluation.locomotion import Locomotion
 from envs.evaluation.threads import Threads
 
+FEW = 4  # threads; more would wait for each other in an environment's own Python code
 CHECKED = 4  # steps of the check
 SEEDS = np.array([[1, 2], [3, 4]])  # of its episodes
 
@@ -26,14 +30,21 @@ def with_limit(env_spec: str) -> str:
     return limited(spec, LIMIT).to_json() if limit_of(spec) is None else env_spec
 
 
-def stepper_of(env_spec: str) -> str:
-    """The stepper of environment `env_spec` (Gymnasium's JSON): "threads" of this process, with equal results, or "processes"."""
-    return "processes" if task_of(with_limit(env_spec)) is None else "threads"
+def stepper_of(env_spec: str, size: int | None = None) -> str:
+    """The stepper of environment `env_spec` (Gymnasium's JSON) with `size` threads or processes, by default one per core."""
+    return "processes" if _batches(with_limit(env_spec), size or available_cores()) is None else "threads"
 
 
 def open_threads(env_spec: str, size: int) -> Threads | None:
     """Environments of `env_spec`, which has a limit of steps, stepped by `size` threads; None if processes are to step them."""
-    return None if (task := task_of(env_spec)) is None else Threads(make(env_spec), task, size)
+    return None if (batches := _batches(env_spec, size)) is None else Threads(batches, size)
+
+
+def _batches(env_spec: str, size: int) -> Callable[[int], Batch] | None:
+    """What opens a number of environments for threads; None if processes are to step them."""
+    if (task := task_of(env_spec)) is not None:
+        return lambda count: Formulas(make(env_spec), task, count)
+    return partial(OneByOne, env_spec) if size <= FEW and steps_by_itself(EnvSpec.from_json(env_spec)) else None
 
 
 @lru_cache
@@ -61,7 +72,7 @@ def _agrees(env: Any, task: type[Locomotion]) -> bool:
         angles = np.add.outer(7 * moments.seeds + 3 * moments.steps, columns)
         return (np.sin(angles) * env.action_space.high).astype(np.float32)
 
-    played = Threads(env, task, 1).run(act, SEEDS, lambda: None)
+    played = Threads(partial(Formulas, env, task), 1).run(act, SEEDS, lambda: None)
     for index, seed in np.ndenumerate(SEEDS):
         observation, total, step, ended = env.reset(seed=int(seed))[0], 0.0, 0, False
         while not ended:

@@ -1,52 +1,49 @@
-"""Environments stepped in threads of this process: physics side by side, then observations, rewards and terminations of all at once."""
+"""Environments stepped in threads of this process, whose physics run side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from envs.errors import DataError
+from envs.evaluation.batch import Batch
 from envs.evaluation.crew import Crew
 from envs.evaluation.episodes import Act, Moments, Returns
-from envs.evaluation.locomotion import Locomotion
-from envs.evaluation.physics import Physics
 from envs.evaluation.worker import message_of
 
 
 class Threads:
-    """Environments equal to `env`, which `gymnasium.make` made, of task `task`, stepped by `size` threads, the calling one included."""
+    """Environments stepped by `size` threads, the calling one included; `open_batch` opens a number of them."""
 
-    def __init__(self, env: Any, task: type[Locomotion], size: int) -> None:
-        self.env, self.size = env, size
-        self.task = task(env.unwrapped)
-        self.limit: int = env.spec.max_episode_steps
+    def __init__(self, open_batch: Callable[[int], Batch], size: int) -> None:
+        self.open_batch, self.size = open_batch, size
         self.closed = False
-        self._physics: Physics | None = None
+        self._batch: tuple[int, Batch] | None = None
 
-    def physics(self, count: int) -> Physics:
-        """Simulations for `count` environments; those of the last call, if they are as many."""
-        if self._physics is None or len(self._physics.simulations) != count:
-            self._physics = Physics(self.env, count, self.task.names, self.task.contact_forces)
-        return self._physics
+    def batch(self, count: int) -> Batch:
+        """`count` environments; those of the last call, if they are as many."""
+        if self._batch is None or self._batch[0] != count:
+            self._batch = count, self.open_batch(count)
+        return self._batch[1]
 
     def run(self, act: Act, seeds: np.ndarray, on_step: Callable[[], None]) -> Returns:
         """Play `seeds` as `envs.evaluation.rollout.Evaluator.run` says. Raises DataError after `close`."""
         count, episodes = seeds.shape
-        physics, task = self.physics(count), self.task
-        found = Returns(np.zeros(seeds.shape), np.zeros(seeds.shape, np.int64), np.full(seeds.shape, np.nan))
-        observations = np.zeros((count, *self.env.observation_space.shape), np.float32)
+        batch = self.batch(count)
+        found = Returns(np.zeros(seeds.shape), np.zeros(seeds.shape, np.int64), np.zeros(seeds.shape))
+        observations = np.zeros((count, batch.width), np.float32)
         rows, episode = np.arange(count), np.zeros(count, np.int64)
-        totals, steps, playing = np.zeros(count), np.zeros(count, np.int64), np.ones(count, bool)
+        totals, steps, successes = np.zeros(count), np.zeros(count, np.int64), np.zeros(count)
+        playing = np.ones(count, bool)
 
         def start(i: int) -> None:
             """Begin the next episode of environment `i`, if there is one."""
-            totals[i], steps[i], playing[i] = 0.0, 0, episode[i] < episodes
+            totals[i], steps[i], successes[i], playing[i] = 0.0, 0, np.nan, episode[i] < episodes
             if playing[i]:
                 with reported():
-                    observations[i] = physics.reset(i, int(seeds[i, episode[i]]))
+                    observations[i] = batch.reset(i, int(seeds[i, episode[i]]))
 
         with Crew(min(self.size, count)) as crew:
             for i in range(count):
@@ -58,28 +55,26 @@ class Threads:
                 actions = act(observations, Moments(current, steps.copy()))
                 if self.closed:
                     raise DataError("the environments were closed during an evaluation")
-                before = task.position(physics.arrays)
                 with reported():
-                    physics.step(crew, running, actions)
+                    step = batch.step(crew, running, actions, observations)
                 steps += playing
-                with np.errstate(all="ignore"):  # rows of finished environments hold their last state
-                    totals += task.rewards(before, physics.arrays, actions)
-                    ended = playing & (task.terminated(physics.arrays) | (steps >= self.limit))
-                task.observe(physics.arrays, observations)
-                for i in np.flatnonzero(ended).tolist():
-                    found.returns[i, episode[i]], found.lengths[i, episode[i]] = totals[i], steps[i]
+                totals += step.rewards
+                np.fmax(successes, step.successes, out=successes)
+                ended = np.flatnonzero(playing & step.ended).tolist()
+                for i in ended:
+                    at = i, episode[i]
+                    found.returns[at], found.lengths[at], found.successes[at] = totals[i], steps[i], successes[i]
                     episode[i] += 1
                     start(i)
-                if len(running) < count or ended.any():
+                if ended or len(running) < count:
                     observations[~playing] = 0
                     running = np.flatnonzero(playing).tolist()
                 on_step()
         return found
 
     def close(self) -> None:
-        """End a `run` of another thread after its present step, and close the environment."""
-        self.closed = True
-        self.env.close()
+        """Drop the environments; a `run` of another thread ends after its present step."""
+        self.closed, self._batch = True, None
 
 
 @contextmanager

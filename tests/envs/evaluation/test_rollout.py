@@ -10,6 +10,7 @@ import pytest
 
 from bench.training.shared import Shared
 from envs.errors import DataError
+from envs.evaluation import rollout
 from envs.evaluation.rollout import Evaluator, Moments, episode_seeds
 
 ENV = "InvertedPendulum-v5"
@@ -37,15 +38,30 @@ def one_by_one(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return returns, lengths
 
 
+@pytest.fixture(autouse=True, params=["threads", "processes"])
+def stepper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The stepper that a test's evaluators use."""
+    if request.param == "processes":
+        monkeypatch.setattr(rollout, "open_threads", lambda *_: None)
+    return str(request.param)
+
+
+@pytest.fixture
+def processes_only(stepper: str) -> None:
+    if stepper == "threads":
+        pytest.skip("a test of processes")
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_equals_a_plain_loop_for_any_number_of_processes(workers: int) -> None:
+def test_equals_a_plain_loop_for_any_number_of_workers(workers: int, stepper: str) -> None:
     seeds = episode_seeds([0, 1], 100, 6).reshape(4, 3)
     with Evaluator(spec(), workers) as evaluator:
+        assert evaluator.stepper == stepper
         played = evaluator.run(act, seeds)
         again = evaluator.run(act, seeds[:2])  # fewer environments the next time
     returns, lengths = one_by_one(seeds)
     np.testing.assert_array_equal(played.lengths, lengths)
-    np.testing.assert_allclose(played.returns, returns)
+    np.testing.assert_array_equal(played.returns, returns)
     np.testing.assert_array_equal(again.lengths, lengths[:2])
 
 
@@ -92,6 +108,7 @@ def test_an_environment_that_fails_is_reported() -> None:
 
 def _leave_environments_open() -> None:
     """Play an episode and leave the environments open, as a job in a launcher's process does for the next job."""
+    setattr(rollout, "open_threads", lambda *_: None)  # noqa: B010 (in a process of its own)
     _kept.append(Evaluator(spec(), 1))
     _kept[0].run(act, np.array([[1]]))
 
@@ -99,6 +116,7 @@ def _leave_environments_open() -> None:
 _kept: list[Evaluator] = []
 
 
+@pytest.mark.usefixtures("processes_only")
 def test_a_process_that_leaves_environments_open_ends() -> None:
     """multiprocessing and joblib's loky wait for a process' children before `atexit` functions run."""
     job = multiprocessing.get_context("spawn").Process(target=_leave_environments_open)
@@ -109,10 +127,11 @@ def test_a_process_that_leaves_environments_open_ends() -> None:
     assert ended == 0
 
 
+@pytest.mark.usefixtures("processes_only")
 def test_a_process_that_is_killed_is_reported() -> None:
     with Evaluator(spec(), 1) as evaluator:
         evaluator.run(act, np.array([[1]]))
-        (process,) = evaluator._engine._processes
+        (process,) = evaluator._engine._processes  # type: ignore[union-attr]
         process.kill()
         process.join()
         with pytest.raises(DataError, match=r"ended unexpectedly \(killed by SIGKILL; out of memory\?\)"):

@@ -15,13 +15,16 @@ from gymnasium.envs.mujoco.ant_v5 import AntEnv
 from gymnasium.envs.mujoco.hopper_v5 import HopperEnv
 
 from envs.data.environments import make
+from envs.data.spaces import Flattener
 from envs.errors import DataError
+from envs.evaluation.batch import OneByOne
 from envs.evaluation.crew import Crew
 from envs.evaluation.known import digest_of
 from envs.evaluation.locomotion import Locomotion
 from envs.evaluation.physics import Physics
 from envs.evaluation.rollout import Evaluator, Moments
-from envs.evaluation.stepper import open_threads, stepper_of, task_of
+from envs.evaluation.stepper import FEW, open_threads, stepper_of, task_of
+from envs.evaluation.threads import Threads
 
 LIMIT = 120
 TASKS: list[tuple[str, dict[str, Any]]] = [
@@ -38,12 +41,17 @@ TASKS: list[tuple[str, dict[str, Any]]] = [
     ("Ant-v5", {"terminate_when_unhealthy": False, "main_body": 3, "contact_cost_weight": 0.1, "contact_force_range": (-9, 9)}),
     ("Swimmer-v5", {}),
     ("Swimmer-v5", {"exclude_current_positions_from_observation": False, "ctrl_cost_weight": 0.1}),
+    ("Hopper-v4", {}),  # from here on by Gymnasium's own code
+    ("Ant-v4", {"use_contact_forces": True}),
+    ("Humanoid-v5", {}),
+    ("Pusher-v5", {}),
+    ("InvertedDoublePendulum-v5", {}),
 ]  # fmt: skip
 
 
-def spec_of(env_id: str, limit: int = LIMIT, **kwargs: Any) -> str:
+def spec_of(env_id: str, limit: int = LIMIT, kwargs: dict[str, Any] | None = None, **changes: Any) -> str:
     spec = gymnasium.spec(env_id)
-    return json.dumps(json.loads(spec.to_json()) | {"max_episode_steps": limit, "kwargs": spec.kwargs | kwargs})
+    return json.dumps(json.loads(spec.to_json()) | {"max_episode_steps": limit, "kwargs": spec.kwargs | (kwargs or {})} | changes)
 
 
 class Policy:
@@ -85,7 +93,7 @@ def by_gymnasium(env_spec: str, seeds: np.ndarray, policy: Policy) -> tuple[np.n
 @pytest.mark.parametrize("scale", [0.0, 0.3], ids=["random", "feedback"])
 @pytest.mark.parametrize(("env_id", "kwargs"), TASKS)
 def test_whole_episodes_are_equal_to_gymnasium(env_id: str, kwargs: dict[str, Any], scale: float) -> None:
-    env_spec, seeds = spec_of(env_id, **kwargs), np.arange(6).reshape(3, 2)
+    env_spec, seeds = spec_of(env_id, kwargs=kwargs), np.arange(6).reshape(3, 2)
     env = make(env_spec)
     threads, loop = Policy(env, scale), Policy(env, scale)
     with Evaluator(env_spec, 2) as evaluator:
@@ -95,6 +103,7 @@ def test_whole_episodes_are_equal_to_gymnasium(env_id: str, kwargs: dict[str, An
     np.testing.assert_array_equal(played.lengths, lengths)
     np.testing.assert_array_equal(played.returns, returns)
     assert np.isnan(played.successes).all()
+    assert len(loop.seen) == seeds.size
     for seed in seeds.ravel().tolist():
         np.testing.assert_array_equal(threads.seen[seed], loop.seen[seed])
 
@@ -199,6 +208,8 @@ def test_memory_does_not_grow() -> None:
 
 # What keeps the processes.
 
+MANY = FEW + 1
+
 CLIPPED = {"name": "ClipReward", "entry_point": "gymnasium.wrappers:ClipReward", "kwargs": {"min_reward": 0.0, "max_reward": 1.0}}
 
 
@@ -213,8 +224,9 @@ CLIPPED = {"name": "ClipReward", "entry_point": "gymnasium.wrappers:ClipReward",
     ids=["class", "wrapper", "no check of the order", "entry point"],
 )  # fmt: skip
 def test_other_environments_keep_the_processes(env_id: str, change: dict[str, Any]) -> None:
-    assert stepper_of(spec_of(env_id)) == ("processes" if not change else "threads")
-    assert stepper_of(json.dumps(json.loads(spec_of(env_id)) | change)) == "processes"
+    """With so many cores that threads would wait for each other in the environment's own code."""
+    assert stepper_of(spec_of(env_id), MANY) == ("processes" if not change else "threads")
+    assert stepper_of(spec_of(env_id, **change), MANY) == "processes"
 
 
 @pytest.mark.parametrize("method", ["_get_rew", "step", "is_healthy"])
@@ -224,10 +236,10 @@ def test_another_gymnasium_keeps_the_processes(method: str, monkeypatch: pytest.
     digest_of.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(HopperEnv, method, vars(AntEnv)[method])
-        assert stepper_of(spec_of("Hopper-v5")) == "processes"
+        assert stepper_of(spec_of("Hopper-v5"), MANY) == "processes"
     task_of.cache_clear()
     digest_of.cache_clear()
-    assert stepper_of(spec_of("Hopper-v5")) == "threads"
+    assert stepper_of(spec_of("Hopper-v5"), MANY) == "threads"
 
 
 @pytest.mark.parametrize("method", ["rewards", "observe", "terminated"])
@@ -241,5 +253,51 @@ def test_results_that_differ_keep_the_processes(method: str, monkeypatch: pytest
     task_of.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(Locomotion, method, changed[method])
-        assert stepper_of(spec_of("HalfCheetah-v5")) == "processes"
+        assert stepper_of(spec_of("HalfCheetah-v5"), MANY) == "processes"
     task_of.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (spec_of("Hopper-v4"), "threads"),
+        (spec_of("Ant-v4", entry_point="envs.evaluation.d4rl_ant:ContactFreeAnt"), "threads"),
+        (spec_of("Hopper-v5", additional_wrappers=[CLIPPED]), "threads"),
+        (spec_of("Hopper-v5", additional_wrappers=[CLIPPED | {"entry_point": "tests.helpers.toys:Shifted"}]), "processes"),
+        (spec_of("CartPole-v1"), "processes"),
+        (spec_of("Hopper-v5", kwargs={"render_mode": "human"}), "processes"),
+        (spec_of("Hopper-v5", entry_point="gymnasium.envs.mujoco.hopper_v5:Absent"), "processes"),
+        (spec_of("Hopper-v5", entry_point="gymnasium.envs.mujoco.mujoco_rendering:MujocoRenderer"), "processes"),
+    ],
+)
+def test_few_threads_call_the_code_of_gymnasiums_environments_on_mujoco(spec: str, expected: str) -> None:
+    assert stepper_of(spec, FEW) == expected
+    assert stepper_of(spec, MANY) == "processes"
+
+
+def test_successes_and_own_errors_are_those_of_the_environments() -> None:
+    """An environment of Gymnasium's own that reports a success, and one that fails, stepped by its own code."""
+
+    class Reports(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-9, 9, (1,))
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.left = 1 + int(seed or 0)
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action: Any) -> Any:
+            if action[0] > 5:
+                raise ValueError("fell off\n the table")
+            self.left -= 1
+            return np.full(1, self.left, np.float32), 0.5, self.left == 0, False, {"success": self.left == 2}
+
+    batch = OneByOne.__new__(OneByOne)
+    batch.environments, batch.width = [Reports(), Reports()], 1
+    batch.flatten = Flattener(Reports.observation_space)
+    threads = Threads(lambda count: batch, 2)
+    played = threads.run(lambda observations, _: observations, np.array([[0, 3], [4, 1]]), lambda: None)
+    assert played.lengths.tolist() == [[1, 4], [5, 2]]
+    assert played.successes.tolist() == [[0, 1], [1, 0]]
+    assert played.returns.tolist() == [[0.5, 2], [2.5, 1]]
+    with pytest.raises(DataError, match=r"^an environment failed: ValueError: fell off the table \(test_threads.py, line \d+\)$"):
+        threads.run(lambda observations, _: observations + 6, np.array([[0], [0]]), lambda: None)
