@@ -58,11 +58,11 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
             found.append(f"{name}: still rises after {record['updates']:,} updates")
         if record["failed_episodes"]:
             found.append(f"{name}: {record['failed_episodes']} episodes failed (no finite return) and count as score 0")
-    if few := in_order([r["algo"] for r in records if has_few_updates(r)]):
-        found.append(f"fewer updates than the papers': {', '.join(few)}")
         for fault, meaning in WEIGHT_FAULTS.items():
             if fault in record.get("weights", {}):
                 found.append(f"{name}: weights {fault} after update {record['weights'][fault]:,}: {meaning}")
+    if few := in_order([r["algo"] for r in records if has_few_updates(r)]):
+        found.append(f"fewer updates than the papers': {', '.join(few)}")
     cells = Counter((r["dataset"], r["algo"]) for r in records)
     datasets, algos = ({k[i] for k in cells} for i in (0, 1))
     for algo in sorted(algos):

@@ -15,6 +15,7 @@ import pytest
 from bench.numbers import spell_seeds
 from bench.report.page.build import page_of
 from bench.report.page.films import Limits
+from bench.report.page.overview import warnings
 from bench.report.suite import rebuild
 from bench.report.tables import published_tables, score_tables
 from bench.results import published
@@ -49,6 +50,15 @@ def test_the_page_opens_with_the_results_and_the_protocol_is_folded(tmp_path: Pa
     protocol = text[start : text.index("</details>", start)]
     for part in ("bc, sft, iw_sft", "iwsft/hopper/medium-v0", "0-2", "last iterate, 4 episodes a seed", "reference set: iwsft", "UTC"):
         assert part in protocol
+
+
+@pytest.mark.parametrize("fault", ["saturated", "collapsed"])
+def test_the_page_warns_of_weights_that_do_not_do_their_work(tmp_path: Path, fault: str) -> None:
+    make_run(tmp_path, "sft")
+    make_run(tmp_path, "iw_sft", weights={"ess": 0.5, "clipped": 0.95, fault: 400})
+    (line,) = [line for line in warnings(tmp_path, suite_runs(tmp_path)) if "weights" in line]
+    assert line.startswith(f"iw_sft on iwsft/hopper/medium-v0: weights {fault} after update 400: ")
+    assert html.escape(line) in text_of(tmp_path)
 
 
 def test_one_figure_stands_beside_the_results(tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def test_returns_have_an_interval_without_references(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda b: b.assign(actions="wild"), "line 2: actions = wild: expected mean or sampled"),
         (lambda b: b.assign(chosen_by="luck"), "line 2: chosen_by = luck: expected environment, fqe, "),
         (lambda b: b.assign(schema=SCHEMA + 1), f"schema {SCHEMA + 1} is newer than this program's {SCHEMA}"),
         (lambda b: b.drop(columns="schema"), "no column 'schema'"),
