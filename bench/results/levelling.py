@@ -43,7 +43,12 @@ class Rise(NamedTuple):
 
 
 def levelled_off(record: Row, episodes: pd.DataFrame) -> bool | None:
-    """Whether more updates would not have helped the run; None if its curve is too short, or its seeds too few, to judge."""
+    """Whether more updates would not have helped the run; None if its curve is too short, or its seeds too few, to judge.
+
+    A result of the last evaluation alone (sampled actions with eval.actions=both) has what `pooled` found for the same policies.
+    """
+    if record.get("final_only"):
+        return record.get("levelled_off")
     found = rise_of(record, episodes)
     return None if found is None else found.levelled_off
 

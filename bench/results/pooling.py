@@ -12,6 +12,7 @@ import pandas as pd
 from bench.config.tree import flat
 from bench.errors import RunError
 from bench.results.episodes import failed, of_mode, selected
+from bench.results.levelling import levelled_off
 from bench.results.runs import Run, Runs, read_curve
 from bench.storage.layout import Row, digest_of
 from envs.untrusted import clean
@@ -45,14 +46,18 @@ def pooled(runs: Runs) -> list[Run]:
 
     A seed of several of them counts once: the run with the most seeds has it. The record of a pooled run has the seeds of all, their
     hashes separated by blanks, the sum of their times, and `portions`: what came from which directory. Results of mean actions and of
-    sampled ones are apart (`by_actions`).
+    sampled ones are apart (`by_actions`); a result without a curve of its own has the `levelled_off` of the same policies' curve.
     """
     if all("portions" in record for record, _ in runs):  # pooled before
         return list(runs)
     groups: dict[tuple[str, str], list[Run]] = {}
     for record, episodes in (part for run in runs for part in by_actions(run)):
         groups.setdefault((method_key(record), record["actions"]), []).append((record, episodes))
-    return [_joined(group) for group in groups.values()]
+    found = {key: _joined(group) for key, group in groups.items()}
+    for (method, actions), (record, episodes) in list(found.items()):
+        if record.get("final_only"):
+            found[method, actions] = record | {"levelled_off": levelled_off(*found[method, "mean"])}, episodes
+    return list(found.values())
 
 
 def each_once(runs: Runs) -> list[Run]:

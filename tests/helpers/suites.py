@@ -22,6 +22,7 @@ EVALUATION = (
     ("episodes", "eval_episodes", 2),
     ("final_episodes", "final_episodes", 4),
     ("last_k", "last_k", 3),
+    ("actions", "actions", "mean"),
 )
 """Key of `eval`, key of run.json, default."""
 
@@ -53,7 +54,8 @@ def make_run(
     tree["suite"] = suite.name
     rows = [
         {"update": update, "seed": seed, "episode": e, "return": level * update / 200 + 20 * seed + rng.normal(0, 5), "length": 100}
-        for update, episodes, _ in evaluations({"updates": 200} | {key: value for _, key, value in EVALUATION} | record)
+        | ({} if settings["actions"] == "mean" else {"sampled": int(sampled)})
+        for update, episodes, sampled in evaluations({"updates": 200} | {key: value for _, key, value in EVALUATION} | record)
         for seed in seeds
         for e in range(episodes)
     ]

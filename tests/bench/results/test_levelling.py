@@ -14,6 +14,7 @@ from bench.errors import RunError
 from bench.results.grid import Grid, grids
 from bench.results.leaderboard import board_csv, board_of, read_board
 from bench.results.levelling import FEW_UPDATES, RISES, Rise, has_few_updates, levelled_off, rise_of, training_marks
+from bench.results.pooling import pooled
 from bench.results.runs import suite_runs
 from tests.helpers.suites import REFERENCE, make_run
 
@@ -192,3 +193,17 @@ def test_the_updates_of_pi_ref_come_from_the_checked_configuration(tmp_path: Pat
     make_run(tmp_path, "iw_sft", default_pi_ref_updates=10_001)
     found = {record["algo"]: training_marks(record, episodes) for record, episodes in suite_runs(tmp_path)}
     assert found == {"sft": (), "iw_sft": (FEW_UPDATES,)}
+
+
+def test_sampled_actions_of_the_last_evaluation_have_the_mark_of_the_same_policies(tmp_path: Path) -> None:
+    """With eval.actions=both the curve is that of mean actions; seeds in portions are judged together."""
+
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [r | {"return": 3.0 * r["update"] + r["seed"]} for r in rows]
+
+    for seeds in ([0, 1], [2]):
+        make_run(tmp_path, "bc", seeds=seeds, change=change, eval_every=10, actions="both")
+    found = {record["actions"]: training_marks(record, episodes) for record, episodes in pooled(suite_runs(tmp_path))}
+    assert found == {"mean": (RISES,), "sampled": (RISES,)}
+    board = board_of(tmp_path, suite_runs(tmp_path))
+    assert set(board["levelled_off"]) == {"false"}
