@@ -28,6 +28,11 @@ def _last(rows: Rows) -> list[dict[str, Any]]:
     return [r for r in rows if r["update"] == ends[r["setting"], r["method"]]]
 
 
+def _log(share: float) -> float:
+    """log(share), -inf for 0."""
+    return float(np.log(share)) if share > 0 else float("-inf")
+
+
 def _place(row: dict[str, Any]) -> tuple[str, str, int]:
     """The policy that a row is about."""
     return row["setting"], row["method"], row["update"]
@@ -106,7 +111,7 @@ def _sampled(rows: Rows) -> Iterator[str]:
         j, low, high, reference = (mean(column, key, OWN) for column in ("J", "J_low", "J_high", "J_ref"))
         gains = [mean("bound_log_gain", key, q) for q in ("pi_ref", OWN)]
         estimates = [mean("log_gain", key, OWN, sample) for sample in ("held-out", "training")]
-        numbers = " | ".join(f"{x:.3g}" for x in (np.log(max(j, 1e-9) / reference), *gains, *estimates))
+        numbers = " | ".join(f"{x:.3g}" for x in (_log(j / reference), *gains, *estimates))
         fitted = mean("bound_best_scale", key, OWN, density="fitted")
         return f"| {key[0]} | {key[1]} | {j:.2f} ({low:.2f} to {high:.2f}) | {reference:.3f} | {numbers} | {fitted:.2g} |"
 
@@ -121,10 +126,11 @@ def _sampled(rows: Rows) -> Iterator[str]:
     yield f"""Means over seeds; K is a bound of log J / J_ref, in nats. With the recorded density, {over} of {len(recorded):,} bounds on
 held-out data lie above the interval of J."""
     useful = np.mean([r["bound_log_gain"] > 0 for r in recorded if r["q"] in (OWN, "pi_ref") and r["update"] > 0])
-    misses = [mean("log_gain", key, OWN) - np.log(max(mean("J", key, OWN), 1e-9) / mean("J_ref", key, OWN)) for key in keys]
+    seen = [key for key in keys if mean("J", key, OWN) > 0]
+    misses = [mean("log_gain", key, OWN) - _log(mean("J", key, OWN) / mean("J_ref", key, OWN)) for key in seen] or [float("nan")]
     yield f"""A bound says something if K > 0, where it lies above the data's own J. So do {useful:.0%} of the bounds of SFT and iw-SFT.
 Importance sampling with exact densities, the limit of every bound, differs from log J / J_ref of the rollouts by {min(misses):.3g} to
-{max(misses):.3g} nats."""
+{max(misses):.3g} nats where any rollout succeeds."""
     wrong = [r["bound_best_scale"] > r["J_high"] for r in fitted if r["q"] == OWN and r["update"] > 0]
     yield f"""With the fitted pi_ref in place of the recorded density, as methods compute it, the formula is no bound: it lies above the
 interval of J in {sum(wrong)} of {len(wrong)} measurements on held-out data."""
