@@ -549,10 +549,10 @@ class Held:
         self.go, self.begun = threading.Event(), []
         play = training.play
 
-        def held(algo: Any, data: Any, environments: Any, update: int, *more: Any) -> Any:
+        def held(algo: Any, data: Any, environments: Any, update: int, *more: Any, **options: Any) -> Any:
             self.begun.append(update)
             assert update == 40 or self.go.wait(60)
-            return play(algo, data, environments, update, *more)
+            return play(algo, data, environments, update, *more, **options)
 
         monkeypatch.setattr(training, "play", held)
 
@@ -614,7 +614,7 @@ def test_a_run_interrupted_during_a_background_evaluation_resumes_exactly(
 def test_an_error_of_a_background_evaluation_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     config.eval.overlap = True
 
-    def fails(*_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise DataError("an environment failed: fell off")
 
     monkeypatch.setattr(training, "play", fails)
