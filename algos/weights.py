@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 LARGEST_DENSITY = 1e9  # clip of `probability_weights`: densities in many dimensions would overflow
-SECTIONS, ROUNDS = 16, 7  # the interval that contains a tempered temperature is divided into 16, 7 times: 2^28, finer than float32
+SECTIONS, ROUNDS = 8, 9  # the interval that contains a tempered temperature is divided into 8, 9 times: 2^27, finer than float32
 
 
 def trajectory_weights(mean_log_ratio: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
