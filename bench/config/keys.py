@@ -58,11 +58,12 @@ def takes_a_list(key: str) -> bool:
 def unknown_key(key: str, algos: Iterable[str] = ()) -> str:
     """One line for `key`, which the configuration of a run of `algos` does not have: near names, those of the methods first."""
     own = [k for name in algos if name in schemas() for k in method_keys(name)]
+    others = [] if key.startswith("algo.") else common_keys()
     if key in all_keys():
         having = ", ".join(name for name in schemas() if key in method_keys(name))
         what = f"{key}: not a key of {' or '.join(algos) or 'this method'} ({having} have it)"
         return f"{what}; python -m bench algo=NAME --help lists a method's keys"
-    return f"unknown key '{key}'{near_names(key, [*own, *common_keys()], all_keys())}; python -m bench --help lists all"
+    return f"unknown key '{key}'{near_names(key, [*own, *others], all_keys())}; python -m bench --help lists all"
 
 
 def near(name: str, options: Iterable[str], cutoff: float = 0.5) -> list[str]:
