@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.report.figures.style import COLOURS, WIDTH, short
 from bench.report.render import markdown_rows
+from bench.results.names import in_order
 from bench.studies.claims import ACTIONS, NAMES, Claim, Tested, judge, score_cell, scores_of, seeds_and_episodes
 from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
@@ -67,7 +68,7 @@ def study(options: Options) -> Found:
 
 def _scores(scores: dict[str, dict[str, np.ndarray]]) -> str:
     """Mean scores of every method with half of their 95 % intervals."""
-    shown = [m for m in METHODS if any(m in own for own in scores.values())]
+    shown = in_order([m for own in scores.values() for m in own])
     rows = [[short(d), *(score_cell(own[m]) if m in own else "-" for m in shown)] for d, own in scores.items()]
     return "\n".join(markdown_rows([["data set", *(NAMES[m] for m in shown)], *rows]))
 
@@ -75,7 +76,9 @@ def _scores(scores: dict[str, dict[str, np.ndarray]]) -> str:
 def _claims(tested: Sequence[Tested], total: int) -> str:
     """Every claim over all data sets."""
     rows = [[str(t.claim), t.claim.source, *t.cells] for t in tested]
-    return "\n".join(markdown_rows([["claim, over all data sets", "source", f"P, {total} sets", "difference", "finding"], *rows]))
+    return "\n".join(
+        markdown_rows([["claim, over all data sets", "source", "P" if total == 1 else f"P, {total} sets", "difference", "finding"], *rows])
+    )
 
 
 def _words(scores: dict[str, dict[str, np.ndarray]], tested: Sequence[Tested]) -> list[str]:
@@ -84,7 +87,7 @@ def _words(scores: dict[str, dict[str, np.ndarray]], tested: Sequence[Tested]) -
     hold = [str(t.claim) for t in stated if t.supported]
     against = [f"{t.claim} ({t.finding})" for t in stated if t.contradicted]
     found = [
-        f"Of {len(stated)} claims that the paper states, {len(hold)} hold over these data sets: {', '.join(hold) or 'none'}. "
+        f"Of {len(stated)} tested claims that the paper states, supported: {', '.join(hold) or 'none'}. "
         f"Contradicted: {', '.join(against) or 'none'}. Of the others no difference is seen, or there are too few seeds.", ""
     ]  # fmt: skip
     for overall in tested:
