@@ -9,7 +9,7 @@ from algos.methods.weighted_bc import WeightedBC
 from algos.registry import build
 from bench.config.schema import Config
 from bench.errors import RunError
-from bench.studies.runs import OF_CURVE
+from bench.studies.runs import MEAN, OF_CURVE, SAMPLED, scored
 from bench.training.device import device_of
 from bench.training.evaluate import play
 from bench.training.pi_ref import find_or_train
@@ -44,11 +44,13 @@ def exact_density(config: Config, shared: Shared) -> dict[int, dict[str, float]]
         reporter.stage("training", config.algo.updates)
         algo.train(0, config.algo.updates)
         environments = shared.evaluator(data.env_spec, config.eval.workers)
-        played = play(algo, data, environments, config.algo.updates, config.eval.final_episodes)
+        episodes, played = config.eval.final_episodes, {}
+        for names, sampled in ((MEAN, False), (SAMPLED, True)):
+            played[names] = play(algo, data, environments, config.algo.updates, episodes, sampled=sampled).returns
     metrics = algo.diagnostics()
     found: dict[int, dict[str, float]] = {}
     for k, seed in enumerate(config.seeds):
-        returned = played.returns[k].mean()
-        score = np.nan if data.reference is None else float(data.reference.score(np.asarray(returned)))
-        found[seed] = {"score": score, "return": float(returned)} | {n: float(metrics[c][k]) for n, c in OF_CURVE.items() if c in metrics}
+        found[seed] = {name: float(metrics[column][k]) for name, column in OF_CURVE.items() if column in metrics}
+        for names, returns in played.items():
+            found[seed] |= scored(names, returns[k], data.reference)
     return found

@@ -20,7 +20,7 @@ import numpy as np
 from bench.config.compose import compose
 from bench.config.schema import Config
 from bench.errors import DataError, RunError, first_line
-from bench.results.episodes import failures_as_random, reference_of
+from bench.results.episodes import failures_as_random, of_mode, reference_of
 from bench.results.runs import open_run, read_curve
 from bench.storage.layout import Row, digest_of
 from bench.storage.rundir import FORMAT, read_csv, settings_hash
@@ -30,11 +30,21 @@ from bench.training.population import run_dir
 from bench.training.progress import JobCounter
 from bench.training.run import train_runs
 from bench.training.shared import Shared
+from envs.data.references import Reference
 
-VALUES = ("score", "return", "weight_ess", "weight_clipped", "weight_temperature")
-"""Columns of results, one value a seed: the mean over the final episodes, and the importance weights after the last update."""
+MEAN, SAMPLED = ("score", "return"), ("score_sampled", "return_sampled")
+VALUES = (*MEAN, *SAMPLED, "weight_ess", "weight_clipped", "weight_temperature")
+"""Columns of results, one value a seed: means over the final episodes, with mean and with sampled actions, and the importance weights after
+the last update."""
 OF_CURVE = {"weight_ess": "weight_ess_share", "weight_clipped": "weight_clipped_share", "weight_temperature": "weight_temperature"}
-PROTOCOL = ("seeds=10", "eval.final_episodes=50", "eval.episodes=1", "eval.every=1000000", "finetune.learning_rate=4e-4")
+PROTOCOL = (
+    "seeds=10",
+    "eval.final_episodes=50",
+    "eval.actions=both",
+    "eval.episodes=1",
+    "eval.every=1000000",
+    "finetune.learning_rate=4e-4",
+)
 """Settings of all studies: no evaluation before the last, and ten times the paper's learning rate of fine-tuning, because batches hold
 transitions, not whole trajectories."""
 
@@ -126,9 +136,9 @@ def _sized(config: Config, study: str, options: Options) -> Config:
 
 
 def _has(known: Known, case: Case) -> bool:
-    """True if every seed of `case` is known from at least its number of episodes."""
-    found = [known.get((protocol(case), seed)) for seed in case.config.seeds]
-    return all(seed is not None and seed.episodes >= case.config.eval.final_episodes for seed in found)
+    """True if every seed of `case` is known from at least its number of episodes, with mean and with sampled actions."""
+    found, episodes = [known.get((protocol(case), seed)) for seed in case.config.seeds], case.config.eval.final_episodes
+    return all(seed is not None and seed.episodes >= episodes and np.isfinite(seed.values["return_sampled"]) for seed in found)
 
 
 def _read(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
@@ -142,10 +152,18 @@ def _read(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
         curve, reference = read_curve(path), reference_of(record)
         ended = curve[curve["update"] == record["updates"]].set_index("seed")
         for seed in (s for s in config.seeds if paths[s] == path):
-            returned = float(last.loc[last["seed"] == seed, "return"].mean())
-            found[seed] = {"score": np.nan if reference is None else float(reference.score(np.asarray(returned))), "return": returned}
+            found[seed] = {}
+            for names, sampled in ((MEAN, False), (SAMPLED, True)):
+                own = of_mode(last, sampled)
+                found[seed] |= scored(names, own.loc[own["seed"] == seed, "return"].to_numpy(), reference)
             found[seed] |= {name: float(ended.at[seed, column]) for name, column in OF_CURVE.items() if column in ended}
     return found
+
+
+def scored(names: tuple[str, str], returns: np.ndarray, reference: Reference | None) -> dict[str, float]:
+    """The mean of `returns` as score and return, under `names`; the score is NaN without a reference."""
+    mean = float(returns.mean())
+    return dict(zip(names, (np.nan if reference is None else float(reference.score(np.asarray(mean))), mean), strict=True))
 
 
 def _measured(case: Case, values: Mapping[str, float]) -> Measured:
