@@ -18,10 +18,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from envs.recorded.recipes import recipes
-    from envs.recorded.record import record
+    from envs.recorded.record import built_in_sets, record
 
     if not (arguments.datasets or arguments.all):
-        raise RunError(f"record: expected ids or --all; built-in data sets are {', '.join(recipes())}")
-    for dataset in recipes() if arguments.all else arguments.datasets:
+        raise RunError(f"record: expected ids or --all; built-in data sets are {', '.join(built_in_sets())}")
+    for dataset in built_in_sets() if arguments.all else arguments.datasets:
         print(record(dataset))

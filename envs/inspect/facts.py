@@ -12,6 +12,7 @@ import numpy as np
 from envs.data.logged_data import LoggedData
 from envs.inspect.columns import deviations, parts, twins
 from envs.inspect.strata import strata
+from envs.inspect.tokens import solve_rates
 from envs.readers.behaviours import Behaviours
 
 SATURATED = 0.99  # of the unit box
@@ -38,6 +39,8 @@ def facts_of(data: LoggedData, recorded_by: Behaviours | None = None) -> Facts:
     _observations(facts, data)
     _duplicates(facts, data)
     _strata(facts, data, recorded_by)
+    for name, value in solve_rates(data.dataset):
+        facts.add("solved", name, value)
     return facts
 
 

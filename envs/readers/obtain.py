@@ -15,8 +15,7 @@ from envs.data.selection import Part, parse
 from envs.errors import DataError
 from envs.readers import d4rl
 from envs.readers.download import unreachable
-from envs.recorded.recipes import recipes
-from envs.recorded.record import record
+from envs.recorded.record import built_in_sets, record
 
 
 def ensure(dataset: str) -> None:
@@ -35,7 +34,7 @@ def obtain(part: Part, download: bool = True) -> None:
         if dataset.startswith("d4rl/"):
             d4rl.refresh(dataset)
         return
-    if dataset in recipes():
+    if dataset in built_in_sets():
         record(dataset)
     elif dataset.startswith("iwsft/"):
         raise DataError(f"no data set '{dataset}'{_near(dataset, root)}")
@@ -72,5 +71,5 @@ def _near(dataset: str, root: Path) -> str:
     """A hint at ids similar to `dataset`, or an empty text."""
     local = {path.parent.parent.relative_to(root) for path in root.glob("**/data/metadata.json")}
     names = {str(path) for path in local if not path.parts[0].startswith(".")}
-    close = difflib.get_close_matches(dataset, sorted(names | set(recipes())), 3, 0.5)
+    close = difflib.get_close_matches(dataset, sorted(names | set(built_in_sets())), 3, 0.5)
     return f"; near names: {', '.join(close)}" if close else ""

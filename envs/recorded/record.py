@@ -19,23 +19,32 @@ from envs.data.minari_root import datasets_root, publish
 from envs.errors import DataError
 from envs.recorded.episodes import SCRIPTED, SEED, Episode, run_episodes, spec_of
 from envs.recorded.recipes import STEPS, Recipe, provenance, recipes
+from envs.recorded.tokens.sets import record_tokens, token_sets
 from envs.revision import code_revision
 
 ROUND = 4  # episodes per snapshot between two checks of the number of steps
 
 
+def built_in_sets() -> list[str]:
+    """The ids of all built-in data sets."""
+    return [*recipes(), *token_sets()]
+
+
 def record(dataset: str, steps: int | None = None, workers: int | None = None, root: Path | None = None) -> Path:
     """Record built-in data set `dataset` and return its folder; do nothing if it exists.
 
-    steps: steps per group of snapshots, in place of the recipe's. workers: processes, by default one per core. root: Minari's root.
+    steps: steps per group of snapshots, in place of the recipe's; token sets have a number of episodes instead. workers: processes, by
+    default one per core. root: Minari's root.
     Raises DataError for an id that is not built in or a root that cannot be written.
     """
-    if dataset not in (known := recipes()):
+    if dataset not in (known := built_in_sets()):
         raise DataError(f"data set '{dataset}' is not built in; built in are {', '.join(known)}")
-    recipe = known[dataset] if steps is None else replace(known[dataset], steps=steps)
     root = root or datasets_root()
     if (root / dataset / "data" / "metadata.json").exists():
         return root / dataset
+    if dataset in token_sets():
+        return record_tokens(dataset, root)
+    recipe = recipes()[dataset] if steps is None else replace(recipes()[dataset], steps=steps)
 
     def write(_: Path) -> None:
         console = Console(stderr=True)

@@ -19,7 +19,7 @@ from envs.evaluation.tokens.countdown import Countdown
 from envs.evaluation.tokens.maze import Maze
 from envs.evaluation.tokens.sorting import Sorting
 from envs.evaluation.tokens.task import SPLITS, Task, Verdict
-from envs.evaluation.tokens.vocabulary import CHARACTERS, CONTEXT, END, PAD, decode, encode
+from envs.evaluation.tokens.vocabulary import CHARACTERS, CONTEXT, END, PAD, encode
 
 TASKS: dict[str, Task] = {task.name: task for task in (Addition(), Sorting(), Countdown(), Maze())}
 
@@ -39,7 +39,7 @@ def spec_of(env_id: str, split: str = "train", size: int | None = None) -> EnvSp
         )
     TokenTask(known[env_id], split, size)
     chosen = {"task": known[env_id], "split": split, "size": size}
-    return EnvSpec(env_id, entry_point="envs.evaluation.tokens.environment:TokenTask", kwargs=chosen)
+    return EnvSpec(env_id, entry_point="envs.evaluation.tokens.environment:TokenTask", max_episode_steps=CONTEXT, kwargs=chosen)
 
 
 class TokenTask(gymnasium.Env[np.ndarray, int]):
@@ -101,14 +101,9 @@ class TokenBatch:
         ends = np.zeros(len(self.running), bool)
         ends[rows] = (actions[rows] == END) | (self.lengths[rows] == CONTEXT)
         for row in np.flatnonzero(ends).tolist():
-            self.verdicts[row] = self.task.judge(self.instances[row], self.answer(row))
+            self.verdicts[row] = self.task.verdict(self.instances[row], self.tokens[row, self.starts[row] : self.lengths[row]].tolist())
         self.running &= ~ends
         return ends
-
-    def answer(self, row: int) -> str:
-        """The text of an answer, without its END; PAD is kept where the policy chose it, and makes the answer wrong."""
-        chosen = self.tokens[row, self.starts[row] : self.lengths[row]].tolist()
-        return decode(chosen[:-1] if chosen and chosen[-1] == END else chosen)
 
     @property
     def rewards(self) -> np.ndarray:

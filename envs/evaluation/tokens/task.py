@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from envs.evaluation.tokens.vocabulary import CONTEXT
+from envs.evaluation.tokens.vocabulary import CONTEXT, END, decode
 
 SPLITS = ("train", "held_out", "larger")
 HELD_OUT = 8  # one instance in so many is held out
@@ -82,6 +83,10 @@ class Task(ABC):
     def room(self, instance: Any) -> int:
         """Characters of the longest answer that fits the context with its END."""
         return CONTEXT - len(self.prompt(instance)) - 1
+
+    def verdict(self, instance: Any, tokens: Sequence[int]) -> Verdict:
+        """The verdict on an answer's tokens, without a final END; PAD is kept where a policy chose it, and makes the answer wrong."""
+        return self.judge(instance, decode(tokens[:-1] if tokens and tokens[-1] == END else tokens))
 
     def _fitting(self, instance: Any, answers: list[str]) -> list[str]:
         return [answer for answer in dict.fromkeys(answers) if len(answer) <= self.room(instance)]
