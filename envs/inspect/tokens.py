@@ -22,7 +22,7 @@ def solve_rates(dataset: str) -> list[tuple[str, str]]:
     for level in known[dataset].levels:
         own = solver(level)
         traits = f"error {own.error:.1%}, habit {own.habit:+.1f}, temperature {own.temperature:.1f}"
-        found = [s for s, e in zip(solved, episodes, strict=True) if int(e["solver"]) == level]
+        found = [s for s, e in zip(solved, episodes, strict=True) if int(e["snapshot"]) == level]
         rows.append((f"solver {level}", f"{_rate(found)}; {traits}"))
     task = TASKS[known[dataset].task]
     for size in task.sizes:

@@ -105,7 +105,7 @@ def _write(chosen: TokenSet) -> None:
             requirements=[f"gymnasium=={version('gymnasium')}"],
         )  # fmt: skip
     data.storage.update_episode_metadata([
-        {"solver": e.level, "size": e.size, "solved": e.verdict.solved, "partial": e.verdict.partial} for e in answered
+        {"snapshot": e.level, "size": e.size, "solved": e.verdict.solved, "partial": e.verdict.partial} for e in answered
     ])  # fmt: skip
     data.storage.update_metadata({
         "ref_min_score": 0.0, "ref_max_score": 1.0, "reference": "solved", "code_revision": code_revision(), "seed": SEED,

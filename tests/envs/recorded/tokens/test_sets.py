@@ -10,6 +10,7 @@ import pytest
 from envs.evaluation.tokens.environment import TASKS, TokenTask
 from envs.evaluation.tokens.vocabulary import CHARACTERS
 from envs.inspect.facts import facts_of
+from envs.readers.behaviours import behaviours
 from envs.readers.densities import log_densities
 from envs.readers.load import load
 from envs.recorded.record import built_in_sets
@@ -72,7 +73,10 @@ def test_a_recorded_set_is_read_inspected_and_weighted(minari_root: Path) -> Non
     densities = log_densities(DATASET)
     assert len(densities) == data.trajectories.num_steps
     assert float(densities.max()) <= 0
-    facts = facts_of(data)
+    recorded_by = behaviours(DATASET)
+    assert recorded_by is not None
+    assert recorded_by.policies.tolist() == [episode % 24 for episode in range(240)]
+    facts = facts_of(data, recorded_by)
     rows = dict(facts.sections["solved"])
     assert set(rows) == {"all", "partial", *(f"solver {k}" for k in range(24)), "3 numbers", "4 numbers"}
     assert rows["all"] == f"{int(data.trajectories.returns.sum())} of 240 ({data.trajectories.returns.mean():.1%})"
