@@ -5,7 +5,6 @@ YAML is read as plain data: no tag, anchor or alias, no interpolation however it
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +63,7 @@ def load_config(folder: Path) -> Config:
 
     Raises RunError for a file that is no configuration of this suite, ConfigError for a value that cannot be used.
     """
+    from bench.config.plain import misfit, schema_of
     from bench.config.schema import Config  # loads torch, which `read_yaml` does not need
 
     path, tree = folder / "config.yaml", read_config(folder)
@@ -75,26 +75,20 @@ def load_config(folder: Path) -> Config:
         raise RunError(f"{path}: seeds: expected at most {SEEDS}, not {len(seeds)}")
     try:
         merged: Any = OmegaConf.merge(OmegaConf.structured(Config), {k: v for k, v in tree.items() if k not in ("algo", "logger")})
-        merged.algo = OmegaConf.merge(OmegaConf.structured(_schema(path, tree["algo"])), tree["algo"])
+        merged.algo = OmegaConf.merge(OmegaConf.structured(schema_of(tree["algo"])), tree["algo"])
         config = OmegaConf.to_object(merged)
     except (ConfigKeyError, ConfigAttributeError) as error:
         raise RunError(f"{path}: {OTHER_VERSION} (unknown key '{error.full_key or error.key}'); {AGAIN}") from error
+    except LookupError as error:
+        raise RunError(f"{path}: {OTHER_VERSION} ({error.args[0]}); {AGAIN}") from error
     except (OmegaConfBaseException, ValueError, TypeError, OverflowError) as error:
         raise RunError(f"{path}: is no configuration of this suite ({_reason(error)})") from error
     assert isinstance(config, Config)
+    if key := misfit(config):
+        raise RunError(f"{path}: is no configuration of this suite ({key} has an item of another type)")
     _check_sizes(path, config)
     config.check()
     return config
-
-
-def _schema(path: Path, algo: dict[str, Any]) -> type[Any]:
-    """The dataclass of the method: the one with exactly these keys; of several, the one whose name is saved."""
-    from algos.registry import methods  # loads torch
-
-    fitting = [schema for schema in methods().values() if {f.name for f in fields(schema)} == set(algo)]
-    if not fitting:
-        raise RunError(f"{path}: {OTHER_VERSION} (no method here has the keys {', '.join(algo)[:200]}); {AGAIN}")
-    return next((schema for schema in fitting if schema().name == algo["name"]), fitting[0])
 
 
 def _check_sizes(path: Path, config: Config) -> None:

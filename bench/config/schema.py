@@ -16,6 +16,7 @@ from algos.batches.sampling import LengthWeighting, Sampler
 from algos.errors import require, require_positive
 from algos.methods.weighted_bc import WeightedBCConfig
 from bench.config.estimates import CHOSEN_BY, OBJECTIVES
+from bench.config.limits import PI_REF_UPDATES
 from bench.config.redact import SHOWN, is_key
 from envs.data.env_choice import EnvChoice
 
@@ -121,7 +122,7 @@ class PiRefConfig:
     `algo=bc` and `algo=filtered_bc` take their training from here as well, so that a BC run is the pi_ref of the other methods.
     """
 
-    updates: int = 10_000  # updates of pi_ref's training
+    updates: int = PI_REF_UPDATES  # updates of pi_ref's training
     learning_rate: float = 1e-3  # of Adam
     batch_size: int = 256  # transitions or whole trajectories, see sampler
     sampler: Sampler = Sampler.transitions  # transitions | trajectories

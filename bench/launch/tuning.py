@@ -51,7 +51,7 @@ def objective(config: Config, folder: RunDir) -> float:
     With another objective than the environment, the mean over seeds of that estimate. Raises RunError if a seed failed, has no final
     episode or cannot be estimated.
     """
-    from bench.results.episodes import reference_of, selections  # imports pandas
+    from bench.results.episodes import final_returns, reference_of  # imports pandas
     from bench.results.runs import open_run
 
     record, episodes = open_run(folder.path)
@@ -62,7 +62,7 @@ def objective(config: Config, folder: RunDir) -> float:
     if config.env_choice.without:
         estimates = ", ".join(ESTIMATES)
         raise RunError(f"env=none: a trial without episodes has no score; give env=ID, or an objective without one: {estimates}")
-    returns = selections(record, episodes)["last"].reindex(list(config.seeds)).to_numpy()
+    returns = final_returns(record, episodes).reindex(list(config.seeds)).to_numpy()
     if not (returns == returns).all():
         raise RunError(f"{folder.path}: a seed has no final episode; the trial has no score")
     reference = reference_of(record)

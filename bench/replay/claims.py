@@ -12,8 +12,6 @@ from bench.config.domains import tuned_settings
 from bench.config.schema import Config
 from bench.storage.layout import Row
 from bench.storage.record import shorten
-from bench.storage.rundir import config_hash, method_hash, settings_hash
-from bench.training.device import arithmetic
 from bench.training.record import data_facts
 from bench.training.run_progress import kept_of
 from envs.data.logged_data import LoggedData
@@ -22,15 +20,6 @@ from envs.untrusted import clean_tree
 STATED = ("wall time", "device", "versions", "code revision", "curve.csv")
 """Statements of a run that no other file shows."""
 ERRORS = 4.0  # standard errors of a measured reference that another machine may differ by
-
-
-def hashes(config: Config, record: Row) -> Row:
-    """The hashes of the run of `config` on the data, device and precision that `record` states."""
-    kind = arithmetic("cpu" if record["device"] == "cpu" else "cuda", record.get("precision", "float32"))
-    made_of = record["dataset_digest"], kind, record.get("pi_ref_digest")
-    return {
-        "config_hash": config_hash(config, *made_of), "method_hash": method_hash(config, *made_of), "settings_hash": settings_hash(config),
-    }  # fmt: skip
 
 
 def data_entries(config: Config, data: LoggedData, pi_ref_data: LoggedData | None) -> Row:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algos.base import Algo
 from bench.replay.load import LoadedRun
-from bench.replay.tolerance import COARSE, ROUNDING, Comparison, compare
+from bench.replay.tolerance import COARSE, MORE, ROUNDING, Comparison, compare
 from bench.training.device import cores, device_of, precision_of
 from bench.training.evaluate import environments_a_member, play
 from bench.training.record import machine_facts, same_machine
@@ -26,23 +26,30 @@ class Replay(NamedTuple):
     """An evaluation played again.
 
     played: returns, lengths and successes, [S, E] each. equal: a mask [S, E] of episodes equal to the recorded ones. exact: the run's
-    machine rounds as this one, so that every episode must be equal. comparison: by tolerance, where rounding differs.
+    machine rounds as this one, so that every episode must be equal. comparison: by tolerance, where rounding differs; each episode was
+    played `plays` times for it.
     """
 
     played: Returns
     equal: np.ndarray
     exact: bool
     comparison: Comparison | None = None
+    plays: int = 1
 
     @property
     def agrees(self) -> bool:
         return bool(self.equal.all()) or (self.comparison is not None and self.comparison.within)
 
+    @property
+    def decides(self) -> bool:
+        """True unless rounding hides a change of the mean that is to be found (`tolerance.GOAL`)."""
+        return self.comparison is None or not self.comparison.within or self.comparison.decides
+
 
 class Player:
     """Plays the policies of `run` in `environments` on the kind of device that it was trained on, with its shape of batches and threads.
 
-    plays: times that each episode is played where rounding differs.
+    plays: times that each episode is played where rounding differs; MORE times as often where its noise is large.
     """
 
     def __init__(self, run: LoadedRun, environments: Evaluator, plays: int) -> None:
@@ -93,9 +100,15 @@ class Player:
         if equal.all() or exact or (failed != np.isnan(recorded.returns)).any():
             return Replay(first, equal, exact)
         alive = ~failed.any(1)
-        more = [self.play(parameters, update, episodes, k, sampled).returns for k in range(1, self.plays)]
-        played = np.stack([first.returns, *more])[:, alive]
-        return Replay(first, equal, exact, compare(recorded.returns[alive], played, spread, tests))
+        played = [first.returns[alive]]
+        for plays in (self.plays, MORE * self.plays):
+            played += [self.play(parameters, update, episodes, k, sampled).returns[alive] for k in range(len(played), plays)]
+            comparison = compare(recorded.returns[alive], np.stack(played), spread, tests)
+            if comparison.decides or not comparison.within:
+                break
+        if comparison.seed is not None:  # its position among all seeds
+            comparison = comparison._replace(seed=int(np.flatnonzero(alive)[comparison.seed]))
+        return Replay(first, equal, exact, comparison, plays)
 
 
 @contextmanager

@@ -17,17 +17,18 @@ from bench.config.saved import load_config, read_config
 from bench.config.schema import Config
 from bench.errors import ConfigError, RunError
 from bench.numbers import spell_return
-from bench.replay.claims import STATED, data_entries, differing, hashes
+from bench.replay.claims import STATED, data_entries, differing
 from bench.replay.findings import Findings, Verdict
 from bench.replay.load import LoadedRun, check_memory, environment_of, read_policy
 from bench.replay.replays import Player, Replay, open_environments
+from bench.replay.tolerance import GOAL
 from bench.results.derive import disagreements
 from bench.results.episodes import of_mode, read_episodes
 from bench.storage import manifest
+from bench.storage.hashes import FORMAT, hashes_of
 from bench.storage.identity import evaluations, identity, modes, on_the_way
 from bench.storage.layout import SUCCESS, Row, kept_policies
 from bench.storage.record import read_record
-from bench.storage.rundir import FORMAT
 from bench.storage.tensors import DamagedError, unpack
 from bench.training.device import device_of
 from bench.training.evaluate import finite
@@ -95,7 +96,7 @@ def _check_record(config: Config, record: Row, own: Row, shared: Shared, found: 
     before = len(found.differences)
     found.differences += disagreements(own, record)
     if record.get("format", FORMAT) == FORMAT:
-        found.differences += differing(record, hashes(config, record))
+        found.differences += differing(record, hashes_of(config, record))
     else:
         found.unverifiable.append(f"hashes: the run has format {record['format']}, this program {FORMAT}")
     elsewhere = not same_machine(record, machine_facts(device_of("cpu" if record["device"] == "cpu" else "auto")))
@@ -163,7 +164,8 @@ def _check_final(player: Player, episodes: pd.DataFrame | None, found: Findings)
             replay = player.replay(run.parameters, update, recorded, sampled, spread=_spread(run))
             played = replay.played
             what = "last" + (", sampled actions" if sampled else "")
-            (found.checked if replay.agrees else found.differences).append(f"{what}: {_explain(player, replay, recorded, update)}")
+            kind = found.differences if not replay.agrees else found.checked if replay.decides else found.unknown
+            kind.append(f"{what}: {_explain(player, replay, recorded, update)}")
         if sampled == (actions == "sampled"):
             found.value = _spell(run, played.returns)
     if episodes is None:
@@ -180,20 +182,25 @@ def _check_on_the_way(player: Player, episodes: pd.DataFrame | None, found: Find
         return
     if episodes is None:
         return
-    different, tolerated = [], 0
+    different: list[str] = []
+    undecided: list[str] = []
+    tolerated = 0
     (sampled,) = modes(run.record["actions"], last=False)
     for update in updates:
         recorded = _recorded(run, episodes, update, sampled)
         # Another population may have played it, if the run was interrupted: batches of another shape round differently.
         replay = player.replay(read_policy(kept[update]), update, recorded, sampled, strict=False, tests=len(updates), spread=_spread(run))
         tolerated += bool(replay.agrees and not replay.equal.all())
-        if not replay.agrees:
-            different.append(f"{names}: {_explain(player, replay, recorded, update)}")
+        if not replay.agrees or not replay.decides:
+            (undecided if replay.agrees else different).append(f"{names}: {_explain(player, replay, recorded, update)}")
     found.differences += different
-    if not different and len(updates):
+    found.unknown += undecided
+    if different or undecided:
+        return
+    if len(updates):
         how = "equal" if not tolerated else f"equal or, {tolerated} of them, within the noise of rounding"
         found.checked.append(f"{names}: all {len(updates)} evaluations on the way are {how}")
-    elif not different:
+    else:
         found.checked.append(f"{names}: the run has one evaluation, the last")
 
 
@@ -228,12 +235,14 @@ def _explain(player: Player, replay: Replay, recorded: Returns, update: int) -> 
     if replay.comparison is None:
         return f"{count}, and failed episodes are others, the first: {first}, {values}"
     comparison = replay.comparison
-    where = "the mean over seeds" if comparison.seed is None else "the mean of a seed"
-    share = comparison.smallest / max(abs(float(replay.played.returns.mean())), 1e-12)
-    power = f"a change of the mean by {spell_return(comparison.smallest)} ({share:.1%}) would be found 99 times in 100"
-    if comparison.within:
-        return f"{count} by the noise of rounding on another machine, played {player.plays} times each; {means}; {power}"
-    return f"{count}; {where} is {comparison.worst:.1f} tolerances off, played {player.plays} times each; {means}"
+    where = comparison.what if comparison.seed is None else f"the mean of seed {run.config.seeds[comparison.seed]}"
+    if not comparison.within:
+        return f"{count}; {where} is {comparison.worst:.1f} tolerances off, played {replay.plays} times each; {means}"
+    power = f"a change of the mean by {spell_return(comparison.smallest)} ({comparison.share:.1%}) would be found 99 times in 100"
+    if not replay.decides:
+        least = f"{spell_return(comparison.bound)} ({abs(comparison.bound / comparison.mean):.1%})" if comparison.mean else "none"
+        power += f", not one of {GOAL:.0%} (with these episodes no verifier finds less than {least}); more seeds or --plays find more"
+    return f"{count} by the noise of rounding on another machine, played {replay.plays} times each; {means}; {power}"
 
 
 def _spell(run: LoadedRun, returns: np.ndarray) -> str:

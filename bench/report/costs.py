@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.errors import DataError
 from bench.report.render import markdown_rows
-from bench.results.episodes import selections
+from bench.results.episodes import final_returns
 from bench.results.names import in_order, method_names
 from bench.results.pooling import each_once, summed
 from bench.results.runs import Runs
@@ -74,7 +74,7 @@ def costs_of(runs: Runs) -> list[list[str]]:
     runs = each_once(runs)
     for (record, episodes), method in zip(runs, method_names([record for record, _ in runs]), strict=True):
         mean = record["data_return_mean"]  # None: of other rewards than the environment's
-        above = mean is not None and selections(record, episodes)["last"].mean() > mean
+        above = mean is not None and final_returns(record, episodes).mean() > mean
         seconds, played = record["wall_time_s"] / len(record["seeds"]), record["final_episodes"] > 0 and mean is not None
         own = {name: record[name] for name in ("parameters", "updates")}
         found.setdefault(method, []).append(own | {"seconds": seconds, "above": above, "played": played})

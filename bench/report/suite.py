@@ -37,7 +37,7 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True, yar
     with tables_lock(suite).held():
         started = time.perf_counter()
         remove_scratch(suite)
-        runs, left_out = read_suite(suite)
+        runs, left_out = read_suite(suite, remember=True)
         report_left_out(left_out)
         records = [record for record, _ in runs]
         options = options.of_runs(records)

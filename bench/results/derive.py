@@ -1,14 +1,17 @@
 """The record of a run as tables show it: derived from its configuration and its data set, never believed.
 
-run.json repeats the identity and the protocol that config.yaml determines, and the reference scores that the data set states. A reader
-takes these from their sources. The other entries of run.json (device, wall time, versions, code revision) are statements of the run.
+run.json repeats the identity, the protocol and the hashes that config.yaml and the digest of the data determine, and the reference scores
+that the data set states. A reader takes these from their sources. The other entries of run.json (device, wall time, versions, code
+revision, facts of the data) are statements of the run: docs/security.md lists them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.config.method_defaults import updates_by_default
 from bench.errors import RunError
 from bench.storage import manifest
 from bench.storage.identity import env_choice, identity, on_the_way
@@ -17,16 +20,16 @@ from bench.storage.record import OPTIONAL, REQUIRED, check_keys, shorten
 from envs.errors import DataError
 from envs.readers.stated_references import stated_reference
 
-UNREAD = ("checkpoint.safetensors",)  # the large file that no reader of results opens: its size alone is compared
 AGAIN = "run it again with force=true"
 
 
-def derive(folder: Path, config: dict[str, Any], record: Row) -> Row:
+def derive(folder: Path, config: dict[str, Any], record: Row, hashes: Row) -> Row:
     """The record of the finished run in `folder` with all that can be derived derived again.
 
-    config: config.yaml as plain data. Adds `references_checked` (False if the data set is not on this machine and in no table) and
-    `kept_policies` (True if the policies of all evaluations are there, so that every selection rule can be verified). Raises RunError if
-    run.json disagrees with config.yaml.
+    config: config.yaml as plain data. hashes: those computed of it, and the default updates of pi_ref; empty if another version of the
+    suite wrote the run, whose hashes and defaults were others. Adds `references_checked` (False if the data set is not on this machine and
+    in no table), `hashes_checked`, and `kept_policies` (True if the policies of all evaluations are there, so that every selection rule can
+    be verified). Raises RunError if run.json disagrees with config.yaml.
     """
     if not config:
         raise RunError(f"{folder}: no config.yaml in it; expected the directory of a finished run")
@@ -37,12 +40,16 @@ def derive(folder: Path, config: dict[str, Any], record: Row) -> Row:
         kept = len(updates) <= len(found) and all(update in found for update in updates)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{folder}/config.yaml: no configuration of a run ({type(error).__name__}: {error}); {AGAIN}") from error
-    for line in disagreements(own, record):
+    determined = {key: value for key, value in hashes.items() if key.endswith("_hash")}
+    for line in (*disagreements(own | determined, record), *machine_disagreements(config, record)):
         raise RunError(f"{folder}/{line}; the files are of two runs; {AGAIN}")
     reference, checked = None, True
     if record["reference"] is not None and not env_choice(config).without:  # raw returns hold everywhere
         reference, checked = reference_here(config["dataset"], record["reference"])
-    return record | own | {"reference": reference, "references_checked": checked, "kept_policies": kept}
+    return record | own | hashes | {
+        "reference": reference, "references_checked": checked, "hashes_checked": bool(hashes), "kept_policies": kept,
+        **({"default_updates": updates_by_default(own["algo"])} if hashes else {}),
+    }  # fmt: skip
 
 
 def disagreements(own: Row, record: Row) -> list[str]:
@@ -51,9 +58,19 @@ def disagreements(own: Row, record: Row) -> list[str]:
     return [f"run.json: {key} = {shorten(record[key])}, but config.yaml has {shorten(own[key])}" for key in differing]
 
 
+def machine_disagreements(config: dict[str, Any], record: Row) -> Iterator[str]:
+    """One line for a kind of device and a precision in run.json that config.yaml rules out; both are part of the run's hash."""
+    device, asked = record["device"], str(config.get("device", "auto"))
+    if asked != "auto" and (asked == "cpu") != (device == "cpu"):
+        yield f"run.json: device = {shorten(device)}, but config.yaml has {asked!r}"
+    precision, chosen = record.get("precision", "float32"), (config.get("trainer") or {}).get("precision", "float32")
+    if precision not in ("float32", chosen):  # without the hardware for it, a run falls back to float32
+        yield f"run.json: precision = {shorten(precision)}, but config.yaml has {chosen!r}"
+
+
 def refuse_damage(folder: Path, record: Row) -> None:
     """Raise RunError if a file of the run in `folder` differs from its manifest. A run of an earlier version has none."""
-    if record.get("manifest") and (damaged := manifest.damage(folder, UNREAD)):
+    if record.get("manifest") and (damaged := manifest.damage(folder)):
         raise RunError(f"{damaged[0]}; {AGAIN}")
 
 

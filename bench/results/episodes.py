@@ -11,7 +11,7 @@ of their own (`bench.results.pooling.by_actions`), which has the rule `last` alo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +36,35 @@ def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
     """
     path, mixed = folder / "episodes.csv", record.get("actions", "mean") != "mean"
     rows = read_numbers(folder, "episodes.csv", (*EPISODE_COLUMNS, SAMPLED) if mixed else EPISODE_COLUMNS, (SUCCESS,))
+    rows = rows.astype({c: float for c in rows if c in ("return", SUCCESS)})
     if not record["final_episodes"] and not len(rows):
         return rows.astype(dict.fromkeys(rows.columns, float))
-    expected, mode = expected_rows(record), rows[SAMPLED] if mixed else np.zeros(len(rows), int)
-    for k, (found, other) in enumerate(zip_longest(zip(*(rows[c] for c in KEYS), mode, strict=True), expected)):
-        if found != other:
-            texts = ("the end" if row is None else SPELLED[int(row[3])].format(*row) for row in (other, found))
-            raise RunError(f"{path}, line {k + 2}: expected {next(texts)}, found {next(texts)}; {AGAIN}")
+    mode = rows[SAMPLED].to_numpy() if mixed else np.zeros(len(rows), int)
+    if not _as_expected(record, rows, mode):
+        for k, (found, other) in enumerate(zip_longest(zip(*(rows[c] for c in KEYS), mode, strict=True), expected_rows(record))):
+            if found != other:
+                texts = ("the end" if row is None else SPELLED[int(row[3])].format(*row) for row in (other, found))
+                raise RunError(f"{path}, line {k + 2}: expected {next(texts)}, found {next(texts)}; {AGAIN}")
     returns = rows["return"].to_numpy()
     if (infinite := np.isinf(returns)).any():
         k = int(infinite.argmax())
         raise RunError(f"{path}, line {k + 2}: return = {returns[k]}: expected a finite number, or nan for a failed episode; {AGAIN}")
     return rows
+
+
+def _as_expected(record: Row, rows: pd.DataFrame, mode: np.ndarray) -> bool:
+    """True if the rows, whose actions were sampled where `mode` is 1, are `expected_rows`: compared as arrays."""
+    seeds = np.array(record["seeds"])
+    found = list(islice(evaluations(record), len(rows) + 1))  # a configuration may ask for any number of them
+    if len(rows) != len(seeds) * sum(n for _, n, _ in found):
+        return False
+    expected = (
+        np.concatenate([np.full(len(seeds) * n, update) for update, n, _ in found]),
+        np.concatenate([np.repeat(seeds, n) for _, n, _ in found]),
+        np.concatenate([np.tile(np.arange(n), len(seeds)) for _, n, _ in found]),
+        np.concatenate([np.full(len(seeds) * n, int(sampled)) for _, n, sampled in found]),
+    )
+    return all(np.array_equal(x, y) for x, y in zip((*(rows[key].to_numpy() for key in KEYS), mode), expected, strict=True))
 
 
 def expected_rows(record: Row) -> Iterator[tuple[int, int, int, bool]]:
@@ -70,18 +87,16 @@ def selected(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
     return of_mode(episodes, record.get("actions") == "sampled") if SAMPLED in episodes else episodes
 
 
-def failed(episodes: pd.DataFrame) -> pd.Series:
+def failed(episodes: pd.DataFrame) -> np.ndarray:
     """True for every episode that failed: its return is no finite number."""
-    return ~np.isfinite(episodes["return"])
+    return ~np.isfinite(episodes["return"].to_numpy(float))
 
 
-def failures_as_random(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
-    """`episodes` with the return of a random policy (score 0) for every failed episode; NaN without reference scores."""
-    lost = failed(episodes)
-    if not lost.any():
-        return episodes
+def counted_returns(record: Row, episodes: pd.DataFrame) -> np.ndarray:
+    """The returns of `episodes`, that of a random policy (score 0) for every failed one; NaN without reference scores."""
+    returns = episodes["return"].to_numpy(float)
     value = np.nan if record["reference"] is None else record["reference"]["random"]
-    return episodes.assign(**{"return": episodes["return"].where(~lost, value)})
+    return np.where(np.isfinite(returns), returns, value)
 
 
 def reference_of(record: Row) -> Reference | None:
@@ -101,20 +116,29 @@ def selections(record: Row, episodes: pd.DataFrame) -> dict[str, pd.Series]:
     that.
     """
     if not record["final_episodes"]:
-        return {"last": pd.Series(np.nan, pd.Index(record["seeds"], name="seed"))}
-    counted = failures_as_random(record, selected(record, episodes))
-    final = counted["update"].to_numpy() == record["updates"]
-    seeds, last = _means(counted["return"].to_numpy()[final], counted["seed"].to_numpy()[final])
+        return {"last": final_returns(record, episodes)}
+    last = final_returns(record, episodes)
     if record.get("final_only"):
-        return {"last": pd.Series(last, pd.Index(seeds, name="seed"))}
-    rows, _, curve = _evaluations(record, counted)
+        return {"last": last}
+    seeds = last.index.to_numpy()
+    rows, _, curve = _evaluations(record, selected(record, episodes))
     curve = curve[np.searchsorted(rows, seeds)]  # a seed without final episodes is left out
     k = min(record["last_k"], curve.shape[1])
     tail, known = curve[:, -k:], np.isfinite(curve[:, -k:]).sum(1)
     mean_last = np.divide(np.nansum(tail, axis=1), known, out=np.full(len(seeds), np.nan), where=known > 0)
-    index = pd.Index(seeds, name="seed")
-    found = {"last": last, "best": np.fmax.reduce(curve, axis=1), f"mean_last_{k}": mean_last}
-    return {name: pd.Series(values, index) for name, values in found.items()}
+    return {
+        "last": last, "best": pd.Series(np.fmax.reduce(curve, axis=1), last.index), f"mean_last_{k}": pd.Series(mean_last, last.index),
+    }  # fmt: skip
+
+
+def final_returns(record: Row, episodes: pd.DataFrame) -> pd.Series:
+    """Each seed's return by the rule `last`: the first of `selections`, and several times cheaper."""
+    if not record["final_episodes"]:
+        return pd.Series(np.nan, pd.Index(record["seeds"], name="seed"))
+    episodes = selected(record, episodes)
+    final = episodes["update"].to_numpy() == record["updates"]
+    seeds, means = _means(counted_returns(record, episodes)[final], episodes["seed"].to_numpy()[final])
+    return pd.Series(means, pd.Index(seeds, name="seed"))
 
 
 def success_shares(record: Row, episodes: pd.DataFrame) -> pd.Series | None:
@@ -131,7 +155,7 @@ def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
     reference = reference_of(record)
     if not record["final_episodes"]:
         return pd.DataFrame(columns=record["seeds"], dtype=float)
-    seeds, updates, means = _evaluations(record, failures_as_random(record, selected(record, episodes)))
+    seeds, updates, means = _evaluations(record, selected(record, episodes))
     curve = pd.DataFrame(means.T, pd.Index(updates, name="update"), pd.Index(seeds, name="seed"))
     return curve if reference is None else curve.apply(lambda x: reference.score(x.to_numpy()))
 
@@ -139,7 +163,7 @@ def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
 def _evaluations(record: Row, episodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Seeds [S], updates [U], and the mean return of every evaluation's first `eval_episodes` episodes [S, U], NaN where there is none."""
     first = episodes["episode"].to_numpy() < record["eval_episodes"]
-    returns, seed, update = (episodes[name].to_numpy()[first] for name in ("return", "seed", "update"))
+    returns, seed, update = (x[first] for x in (counted_returns(record, episodes), *(episodes[k].to_numpy() for k in ("seed", "update"))))
     seeds, row = np.unique(seed, return_inverse=True)
     updates, column = np.unique(update, return_inverse=True)
     cells, means = _means(returns, row * len(updates) + column)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunError
-from bench.results.episodes import reference_name, reference_of, selections, success_shares
+from bench.results.episodes import final_returns, reference_name, reference_of, selections, success_shares
 from bench.results.levelling import training_marks
 from bench.results.names import in_order, method_names
 from bench.results.pooling import pooled
@@ -194,7 +194,7 @@ def _grid(runs: Runs, selection: str) -> Grid:
     values, records, raw, successes, rows, marks = {}, {}, {}, {}, {}, {}
     scored = sorted({r["dataset"] for r, _ in runs if r["reference"] is not None})
     for (record, episodes), method in zip(runs, names, strict=True):
-        returns = next(v for name, v in selections(record, episodes).items() if name == selection or name.startswith(f"{selection}_"))
+        returns = _returns(record, episodes, selection)
         reference = reference_of(record)
         key = record["dataset"], method
         records[key], rows[key], marks[key] = record, episodes, training_marks(record, episodes)
@@ -209,6 +209,13 @@ def _grid(runs: Runs, selection: str) -> Grid:
     datasets = sorted({d for d, _ in records})
     seeds = max(len(r["seeds"]) for r in records.values())
     return Grid(selection, datasets, in_order(names), values, records, scored, seeds, raw, successes, rows, marks)
+
+
+def _returns(record: Row, episodes: pd.DataFrame, selection: str) -> pd.Series:
+    """Each seed's return by the rule `selection`."""
+    if selection == "last":
+        return final_returns(record, episodes)
+    return next(v for name, v in selections(record, episodes).items() if name == selection or name.startswith(f"{selection}_"))
 
 
 def domain_of(dataset: str) -> str:

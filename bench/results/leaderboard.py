@@ -28,13 +28,13 @@ import pandas as pd
 from bench.config.estimates import CHOSEN_BY, NONE
 from bench.errors import DataError, RunError, first_line
 from bench.results.csv_files import to_csv
-from bench.results.episodes import failures_as_random, reference_name, reference_of, selections, success_shares
+from bench.results.episodes import counted_returns, reference_name, reference_of, selections, success_shares
 from bench.results.levelling import levelled_off
 from bench.results.pooling import pooled
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
 from bench.storage.layout import SAMPLED, Row
-from envs.untrusted import read_json, read_text
+from envs.untrusted import clean, read_json, read_text
 
 BYTES = 256 << 20
 SCHEMA = 6  # raised when a column is added, removed or changes its meaning
@@ -51,6 +51,7 @@ KEY = ["dataset", "algo", "selection", "actions", "config_hash", "citation"]
 SOURCES = ("ours", "submitted", "published")
 YES, NOT_VERIFIABLE = "yes", "not verifiable"
 SCORE_COLUMNS = ["suite", "dataset", "algo", "seed", "update", "episode", "return", "score", "length"]
+ROW = ",%d,%d,%d,%.6g,%.6g,%d"  # the numbers of scores.csv; pandas takes a second for 100,000 rows
 
 # From runs.
 
@@ -66,7 +67,7 @@ def board_of(suite: Path, runs: Runs, root: Path | None = None) -> pd.DataFrame:
     if beside.name not in {Path(record["config"].get("results_dir", "")).name for record, _ in runs}:
         beside = suite  # the suite was moved: its neighbours are others'
     board = pd.DataFrame([row for record, episodes in runs for row in _rows_of(record, episodes)], columns=COLUMNS)
-    tried = Counter((dataset, algo) for dataset, algo, _ in _started([suite, beside], root))
+    tried = Counter((dataset, algo) for dataset, algo, _ in _started([suite, beside], root, [record for record, _ in runs]))
     for record, _ in runs:  # tried in runs that are gone, as the configuration says
         cell = record["dataset"], record["algo"]
         tried[cell] = max(tried[cell], record.get("configs_tried", 1))
@@ -109,21 +110,28 @@ def _trimmed_mean(scores: np.ndarray) -> float:
     return float(np.sort(scores)[cut : len(scores) - cut].mean())
 
 
-def _started(folders: Sequence[Path], root: Path | None) -> set[tuple[str, str, str]]:
-    """(data set, method, configuration) of every run, finished or not, of suites that are, or are in, `folders`, or are below `root`.
+def _started(folders: Sequence[Path], root: Path | None, records: Sequence[Row]) -> set[tuple[str, str, str]]:
+    """(data set, method, configuration) of `records`, and of every other run, finished or not, of suites that are, or are in, `folders`, or
+    are below `root`.
 
-    Runs that differ in seeds or evaluation alone are one configuration.
+    Runs that differ in seeds or evaluation alone are one configuration. The others' run.json is believed: more runs give larger numbers.
     """
     if root is not None and not root.is_dir():
         raise RunError(f"{root}: no such folder; expected one that holds suites, such as results")
+    found = {(str(r["dataset"]), str(r["algo"]), _settings(r)) for r in records}
+    read = {(Path(folder) / "run.json").resolve() for r in records for folder, _ in r["portions"]}
     paths = {path for folder in folders for pattern in ("runs/*/run.json", "*/runs/*/run.json") for path in folder.glob(pattern)}
     paths |= set(root.glob("**/runs/*/run.json")) if root else set()
-    found = set()
-    for path in {path.resolve() for path in paths if path.is_file()}:
+    for path in {path.resolve() for path in paths if path.is_file()} - read:
         with contextlib.suppress(DataError, KeyError, TypeError, OSError):  # another process may restart the run meanwhile
             record = read_json(path.parent, path.name)
-            found.add((str(record["dataset"]), str(record["algo"]), str(record.get("settings_hash", record["config_hash"]))))
+            found.add((str(record["dataset"]), str(record["algo"]), _settings(record)))
     return found
+
+
+def _settings(record: Row) -> str:
+    """The hash of a run's settings, which is that of the run where an early version wrote it."""
+    return str(record.get("settings_hash") or record["config_hash"])
 
 
 def scores_csv(runs: Runs) -> str:
@@ -131,13 +139,19 @@ def scores_csv(runs: Runs) -> str:
 
     With the column `sampled`, as in episodes.csv, if a run has sampled actions.
     """
-    tables, names = [], [*SCORE_COLUMNS, *([SAMPLED] if any(SAMPLED in episodes for _, episodes in runs) else [])]
-    for record, episodes in runs:
+    sampled = any(SAMPLED in episodes for _, episodes in runs)
+    lines = [",".join([*SCORE_COLUMNS, *[SAMPLED] * sampled])]
+    names = to_csv(pd.DataFrame([{name: record[name] for name in ("suite", "dataset", "algo")} for record, _ in runs])).split("\n")[1:]
+    for (record, episodes), own in zip(runs, names, strict=False):
         reference = reference_of(record)
-        score = np.nan if reference is None else reference.score(failures_as_random(record, episodes)["return"].to_numpy())
-        columns = {name: record[name] for name in ("suite", "dataset", "algo")} | {SAMPLED: 0} | dict(episodes.items()) | {"score": score}
-        tables.append(pd.DataFrame({name: columns[name] for name in names}, episodes.index))
-    return to_csv(pd.concat(tables))
+        score = np.full(len(episodes), np.nan) if reference is None else reference.score(counted_returns(record, episodes))
+        columns = [episodes[name].tolist() for name in ("seed", "update", "episode", "return", "length")]
+        columns.insert(4, np.asarray(score).tolist())
+        if sampled:
+            columns.append(episodes[SAMPLED].tolist() if SAMPLED in episodes else [0] * len(episodes))
+        row = ROW + ",%d" * sampled
+        lines += [own + text.replace("nan", "") for text in map(row.__mod__, zip(*columns, strict=True))]
+    return "\n".join([*lines, ""])
 
 
 def board_csv(board: pd.DataFrame) -> str:
@@ -163,21 +177,23 @@ def read_board(path: Path) -> pd.DataFrame:
     if "schema" not in header:
         raise RunError(f"{path}: no column 'schema', so an older version of this program wrote it; {rebuild}")
     try:
-        schemas = pd.to_numeric(pd.read_csv(io.StringIO(text), usecols=["schema"])["schema"])
-    except ValueError as error:
+        board = pd.read_csv(io.StringIO(text), dtype=object, keep_default_na=False, na_filter=False, index_col=False)
+        schemas = pd.to_numeric(board["schema"])
+    except (ValueError, TypeError, OverflowError, LookupError) as error:
         raise RunError(f"{path}: cannot be read as a table ({first_line(error)})") from error
     if (schemas > SCHEMA).any():
         raise RunError(f"{path}: schema {schemas.max():g} is newer than this program's {SCHEMA}; update the suite")
     if (schemas != SCHEMA).any():
         raise RunError(f"{path}, line {line_of(schemas != SCHEMA)}: expected schema {SCHEMA}; {rebuild}")
-    if missing := [c for c in COLUMNS if c not in header]:
+    if missing := [c for c in COLUMNS if c not in board]:
         raise RunError(f"{path}: no column {', '.join(missing)}; expected {','.join(COLUMNS)}")
-    board = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values={})
+    board = board[COLUMNS].fillna("")  # a line may be too short
     for column in set(COLUMNS) - TEXT:
-        raw = board[column].astype(str)
-        board[column] = pd.to_numeric(raw.where(raw != "", "nan"), errors="coerce")
-        if (bad := board[column].isna() & (raw != "") & (raw.str.lower() != "nan")).any():
-            raise RunError(f"{path}, line {line_of(bad)}: {column} = {raw[bad].iloc[0]}: expected a number")
+        raw = board[column]
+        found = pd.to_numeric(raw.where(raw != "", "nan"), errors="coerce")
+        if (bad := found.isna() & (raw != "") & (raw.str.lower() != "nan")).any():
+            raise RunError(f"{path}, line {line_of(bad)}: {column} = {clean(str(raw[bad].iloc[0]), 60)}: expected a number")
+        board = board.assign(**{column: found.astype(float)})
     for column in ("dataset", "algo", "selection", "reference"):
         if (board[column] == "").any():
             raise RunError(f"{path}, line {line_of(board[column] == '')}: {column} is empty")

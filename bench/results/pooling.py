@@ -32,8 +32,9 @@ class Portion(NamedTuple):
 
 
 def method_key(record: Row) -> str:
-    """A digest that is equal for runs that differ in seeds alone; one of config.yaml where run.json has no `method_hash`."""
-    method = record.get("method_hash")
+    """A digest that is equal for runs that differ in seeds alone: of the computed `method_hash`, or of config.yaml where another version of
+    the suite wrote the run, so that its hashes cannot be computed."""
+    method = record["method_hash"] if record.get("hashes_checked") else None
     if method is None and record["config"]:
         settings = {k: v for k, v in flat(record["config"]).items() if not k.startswith(PLACE)}
         method = (settings, record["dataset_digest"], record.get("precision"), record["device"] == "cpu")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,8 @@ from bench.errors import USER_ERRORS, RunError
 from bench.results.csv_files import read_numbers
 from bench.results.derive import derive, refuse_damage
 from bench.results.episodes import failed, read_episodes
-from bench.storage.layout import Row
+from bench.results.known import Known, Parsed, states_of
+from bench.storage.layout import Row, folder_prefix
 from bench.storage.locks import Lock
 from bench.storage.record import read_record, read_status
 from envs.untrusted import clean
@@ -49,27 +49,51 @@ def open_run(folder: Path, whole: bool = True) -> Run:
 
     Nothing outside `folder` is read, no value is resolved, and texts are cleaned of what cannot be printed. Raises RunError in one line.
     """
+    return _run(folder, parse_run(folder, whole))
+
+
+def parse_run(folder: Path, whole: bool = True) -> Parsed:
+    """What the files of the finished run in `folder` say, each checked on its own, and the hashes of its configuration."""
+    from bench.storage.hashes import hashes_again  # loads torch
+
     record, config = read_record(folder), read_config(folder)
     if whole:
         refuse_damage(folder, record)
-    record = derive(folder, config, record)
-    episodes = read_episodes(folder, record)
-    return record | {"folder": str(folder), "config": config, "failed_episodes": int(failed(episodes).sum())}, episodes
+    hashes = hashes_again(config, record)
+    episodes = read_episodes(folder, derive(folder, config, record, hashes))
+    return Parsed(record, config, hashes, episodes)
 
 
-def read_suite(suite: Path) -> SuiteRuns:
-    """Every finished run of folder `suite`. Raises RunError if there is none: with the first one's reason, if some cannot be read."""
+def _run(folder: Path, parsed: Parsed) -> Run:
+    """The run that `parsed` describes."""
+    record, episodes = derive(folder, parsed.config, parsed.record, parsed.hashes), parsed.episodes
+    return record | {"folder": str(folder), "config": parsed.config, "failed_episodes": int(failed(episodes).sum())}, episodes
+
+
+def read_suite(suite: Path, remember: bool = False) -> SuiteRuns:
+    """Every finished run of folder `suite`. Raises RunError if there is none: with the first one's reason, if some cannot be read.
+
+    remember: write what was read for the next time (`bench.results.known`).
+    """
     runs: list[Run] = []
+    known = Known(suite)
     left_out: list[LeftOut] = []
     for folder in sorted(path.parent for path in suite.glob("runs/*/run.json")):
         try:
             if folder.is_symlink():
                 raise RunError(f"{folder}: is a link; expected a folder in its place")
-            if read_status(folder)["status"] == "finished":
-                runs.append(open_run(folder))
+            states = states_of(folder)
+            parsed = known.find(folder, states)
+            if parsed is None and read_status(folder)["status"] == "finished":
+                parsed = parse_run(folder)
+                known.add(folder, states, parsed)
+            if parsed is not None:
+                runs.append(_run(folder, parsed))
         except USER_ERRORS as error:
             if not _restarted(folder):
                 left_out.append(LeftOut(folder, clean(redact(str(error)))))
+    if remember:
+        known.save()
     copies = _copies(runs)
     left_out += copies
     if not runs:
@@ -92,18 +116,24 @@ def report_left_out(left_out: Sequence[LeftOut]) -> None:
 
 
 def _copies(runs: Runs) -> list[LeftOut]:
-    """The runs that have the hash of another one: of several, the one whose folder ends with the hash is kept."""
-    counts = Counter(record["config_hash"] for record, _ in runs)
-    kept: dict[str, str] = {}
-    for record, _ in runs:
-        name, folder = record["config_hash"], record["folder"]
-        if counts[name] > 1 and (name not in kept or (folder.endswith(f"-{name}") and not kept[name].endswith(f"-{name}"))):
-            kept[name] = folder
-    return [
-        LeftOut(Path(record["folder"]), f"{record['folder']}: is a copy of {Path(kept[record['config_hash']]).name}; remove one of them")
-        for record, _ in runs
-        if record["config_hash"] in kept and record["folder"] != kept[record["config_hash"]]
-    ]
+    """The runs that have data set, method and hash of another one: of several, the one in the folder that training made is kept."""
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run[0][key] for key in ("dataset", "algo", "config_hash")), []).append(run)
+    found = []
+    for group in groups.values():
+        kept, *others = sorted(group, key=lambda run: not _in_own_folder(run[0]))
+        name = Path(kept[0]["folder"]).name
+        for record, _ in others:
+            fault = f"is a copy of {name}" if record["config"] == kept[0]["config"] else f"is another run with the hash of {name}"
+            found.append(LeftOut(Path(record["folder"]), f"{record['folder']}: {fault}; remove one of them"))
+    return found
+
+
+def _in_own_folder(record: Row) -> bool:
+    """True if the folder of a run has the name that training gives it."""
+    dataset = str(record["config"].get("dataset"))
+    return Path(record["folder"]).name == folder_prefix(dataset, record["algo"]) + record["config_hash"]
 
 
 def no_runs(suite: Path) -> RunError:

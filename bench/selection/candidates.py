@@ -14,7 +14,7 @@ from algos.base import Algo
 from bench.config.schema import Config
 from bench.errors import RunError
 from bench.replay.load import load_run
-from bench.results.episodes import reference_of, selections
+from bench.results.episodes import final_returns, reference_of
 from bench.results.protocol import measured_runs, refuse_mixed
 from bench.results.runs import Run, runs_at
 from bench.storage.layout import Row
@@ -88,7 +88,7 @@ def _loaded(dataset: str, group: Sequence[Run], device: torch.device) -> Candida
             print(f"left out: {folder}: seeds {', '.join(map(str, lost))} failed in training", file=sys.stderr, flush=True)
         if not seeds:
             continue
-        returns, reference = selections(record, episodes)["last"], reference_of(record)
+        returns, reference = final_returns(record, episodes), reference_of(record)
         for seed in seeds:
             value = float(returns.get(seed, float("nan")))
             score = float("nan") if reference is None else float(reference.score(value))  # type: ignore[arg-type]

@@ -48,3 +48,10 @@ def modes(actions: str, last: bool) -> tuple[bool, ...]:
 def on_the_way(record: Mapping[str, Any]) -> range:
     """The updates after which a run is evaluated, without the last. Raises ValueError, TypeError."""
     return range(record["eval_every"], record["updates"], record["eval_every"])
+
+
+def arithmetic(kind: str, precision: str) -> str:
+    """The part of a run's hash that names the device: "cpu", "cuda", or these with a precision other than float32."""
+    if precision == "float32":
+        return kind
+    return "cpu, hidden layers bf16" if kind == "cpu" else f"{kind} {precision}"

@@ -35,6 +35,12 @@ def digest_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=plain).encode()).hexdigest()[:12]
 
 
+def folder_prefix(dataset: str, algo: str) -> str:
+    """The name of a run directory without the run's hash."""
+    data = re.sub(r"[^\w.+-]+", "-", dataset)[:150]
+    return f"{data}-{algo}-"
+
+
 def film_path(folder: Path, seed: int, episode: int) -> Path:
     """The film of final episode `episode` of `seed` in run directory `folder`."""
     return folder / f"episode-{seed}-{episode}.webp"

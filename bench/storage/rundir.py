@@ -19,65 +19,31 @@ import csv
 import glob
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from bench.config.redact import redact, redact_tree
+from bench.config.saved import read_config
 from bench.config.schema import Config
-from bench.errors import DataError, RunError
+from bench.errors import ConfigError, DataError, RunError
 from bench.storage import manifest
 from bench.storage.checkpoints import Checkpoint, Checkpoints
-from bench.storage.layout import Row, digest_of, episode_columns, kept_policies, kept_policy
+from bench.storage.hashes import config_hash, hashes_again, method_hash
+from bench.storage.layout import Row, digest_of, episode_columns, folder_prefix, kept_policies, kept_policy
 from bench.storage.locks import Lock
-from bench.storage.record import read_status
+from bench.storage.record import read_record, read_status
 from bench.storage.tensors import pack
 from envs.files import remove_scratch, to_json, write_atomic, write_json
 from envs.untrusted import read_bytes, read_text
 
-FORMAT = 3  # raised when equal settings no longer give equal results
 CSV_BYTES = 1 << 30
 METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
-
-
-def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None, version: int = FORMAT) -> str:
-    """The hash of everything that determines the result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic.
-
-    version: FORMAT of the program that trained the run.
-    """
-    pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
-    return digest_of(
-        (version, config.algo.determinants(), pi_ref, config.dataset, dataset_digest, list(config.seeds), evaluation, arithmetic)
-    )
-
-
-def method_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
-    """`config_hash` without the seeds: runs that share it are portions of one result."""
-    pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
-    return digest_of((FORMAT, config.algo.determinants(), pi_ref, config.dataset, dataset_digest, evaluation, arithmetic))
-
-
-def settings_hash(config: Config) -> str:
-    """The hash of the settings of the method and its pi_ref: two runs with different ones are two configurations tried."""
-    return digest_of((config.algo.determinants(), _pi_ref(config, config.pi_ref.dataset)))
-
-
-def _pi_ref(config: Config, data: str | None) -> tuple[Any, str | None] | None:
-    """The determinants of pi_ref, `data` included; None for a method without one."""
-    return (config.pi_ref_algo.determinants(), data) if config.algo.needs_pi_ref else None
-
-
-def _evaluation(config: Config) -> dict[str, Any]:
-    """The settings of evaluation that determine the result, the environment included where it is not the data set's own."""
-    used = ("every", "episodes", "final_episodes", *(["actions"] if config.eval.actions != "mean" else []))
-    found = {k: v for k, v in asdict(config.eval).items() if k in used}
-    return found if config.env_choice.own else found | asdict(config.env_choice)
 
 
 Point = tuple[int, int]  # update, update of the last evaluation
@@ -112,8 +78,7 @@ class RunDir:
         self.identity = dataset_digest, arithmetic, pi_ref_digest
         self.config, self.hash = config, config_hash(config, *self.identity)
         self.method_hash = method_hash(config, *self.identity)
-        data = re.sub(r"[^\w.+-]+", "-", config.dataset)[:150]
-        self.prefix = f"{data}-{config.algo.name}-"
+        self.prefix = folder_prefix(config.dataset, config.algo.name)
         folder = f"{self.prefix}{self.hash}"
         suite = Path(config.results_dir) / config.suite
         self.path = suite / "runs" / folder
@@ -128,14 +93,23 @@ class RunDir:
             return False
 
     def portions(self) -> dict[int, Path]:
-        """The finished seeds of this method in the suite, each with its run directory: of runs that differ from this one in seeds alone."""
+        """The finished seeds of this method in the suite, each with its run directory: of runs that differ from this one in seeds alone.
+
+        Hashes are computed, not believed; a damaged run has no seed.
+        """
         found: dict[int, Path] = {}
         for path in sorted(self.path.parent.glob(f"{glob.escape(self.prefix)}*/run.json")):
-            with suppress(RunError, KeyError, TypeError):  # damaged, or started anew by another process
+            with suppress(RunError, ConfigError, DataError, KeyError, TypeError, OSError):  # damaged, or started anew by another process
                 record = read_status(path.parent)
-                if record["status"] == "finished" and record["method_hash"] == self.method_hash:
+                if record["status"] == "finished" and record["method_hash"] == self.method_hash and self._is_portion(path.parent):
                     found |= {seed: path.parent for seed in record["seeds"] if seed not in found}
         return found
+
+    def _is_portion(self, folder: Path) -> bool:
+        """True if the finished run in `folder` is whole, and its configuration has the hash that its record states."""
+        record, tree = read_record(folder), read_config(folder)
+        same = hashes_again(tree, record).get("method_hash") == self.method_hash and tree["seeds"] == record["seeds"]
+        return same and not (record.get("manifest") and manifest.damage(folder))
 
     def portion(self, seeds: Sequence[int]) -> RunDir:
         """The directory of `seeds` of this run alone."""

@@ -20,10 +20,11 @@ import numpy as np
 from bench.config.compose import compose
 from bench.config.schema import Config
 from bench.errors import DataError, RunError, first_line
-from bench.results.episodes import failures_as_random, of_mode, reference_of
+from bench.results.episodes import counted_returns, of_mode, reference_of
 from bench.results.runs import open_run, read_curve
+from bench.storage.hashes import FORMAT, settings_hash
 from bench.storage.layout import Row, digest_of
-from bench.storage.rundir import FORMAT, read_csv, settings_hash
+from bench.storage.rundir import read_csv
 from bench.studies.study import ROWS, Options, write_rows
 from bench.training.grouping import max_members, population_key, split
 from bench.training.population import run_dir
@@ -148,14 +149,14 @@ def _read(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
     paths = dict.fromkeys(config.seeds, folder.path) if folder.finished else folder.portions()
     for path in dict.fromkeys(paths[seed] for seed in config.seeds):
         record, episodes = open_run(path)
-        last = failures_as_random(record, episodes[episodes["update"] == record["updates"]])
+        last = episodes[episodes["update"] == record["updates"]]
         curve, reference = read_curve(path), reference_of(record)
         ended = curve[curve["update"] == record["updates"]].set_index("seed")
         for seed in (s for s in config.seeds if paths[s] == path):
             found[seed] = {}
             for names, sampled in ((MEAN, False), (SAMPLED, True)):
-                own = of_mode(last, sampled)
-                found[seed] |= scored(names, own.loc[own["seed"] == seed, "return"].to_numpy(), reference)
+                own = of_mode(last[last["seed"] == seed], sampled)
+                found[seed] |= scored(names, counted_returns(record, own), reference)
             found[seed] |= {name: float(ended.at[seed, column]) for name, column in OF_CURVE.items() if column in ended}
     return found
 

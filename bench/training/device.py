@@ -17,6 +17,7 @@ from algos.engines import Captured, Compiled, InBfloat16, WithFallback
 from algos.errors import ConfigError
 from algos.networks.precision import has_bfloat16
 from bench.config.schema import Config
+from bench.storage.identity import arithmetic
 from envs.cores import available_cores
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
@@ -109,13 +110,6 @@ def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def arithmetic(kind: str, precision: str) -> str:
-    """The part of a run's hash that names the device: "cpu", "cuda", or these with a precision other than float32."""
-    if precision == "float32":
-        return kind
-    return "cpu, hidden layers bf16" if kind == "cpu" else f"{kind} {precision}"
 
 
 def arithmetic_of(device: torch.device, config: Config) -> str:

@@ -23,9 +23,9 @@ from algos.members import joined, part
 from algos.registry import build
 from bench.config.schema import Config
 from bench.storage.checkpoints import Checkpoint, Checkpoints
+from bench.storage.hashes import FORMAT
 from bench.storage.layout import digest_of
 from bench.storage.locks import Lock
-from bench.storage.rundir import FORMAT
 from bench.storage.tensors import DamagedError, pack, unpack
 from bench.training.device import apply_engine, arithmetic_of
 from bench.training.loop import Loop

@@ -19,9 +19,10 @@ from bench.config.domains import tuned_settings
 from bench.config.redact import redact_tree
 from bench.config.schema import Config
 from bench.loggers import Logger, make_logger
+from bench.storage.hashes import FORMAT, settings_hash
 from bench.storage.identity import identity, modes
 from bench.storage.layout import Row
-from bench.storage.rundir import FORMAT, Resumed, RunDir, settings_hash
+from bench.storage.rundir import Resumed, RunDir
 from bench.training.device import cores, precision_on
 from bench.training.evaluate import episode_rows
 from bench.training.record import data_facts, machine_facts

@@ -93,7 +93,9 @@ def one_hot(numbers: np.ndarray, count: int) -> np.ndarray:
     """One-hot rows [T, count] float32 of whole numbers [T] in [0, count). Raises IndexError for others."""
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < count):
         raise IndexError(f"a number outside 0 .. {count - 1}")
-    return np.eye(count, dtype=np.float32)[numbers]
+    rows = np.zeros((len(numbers), count), np.float32)  # a matrix of the identity would be as large as the square of `count`
+    rows[np.arange(len(numbers)), numbers] = 1
+    return rows
 
 
 class Flattener:

@@ -6,6 +6,8 @@ Spaces, environments and versions are left to Minari (`envs.readers.join`).
 
 from __future__ import annotations
 
+import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +62,11 @@ def read_metadata(dataset: str, folder: Path) -> dict[str, Any]:
     return metadata
 
 
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def clean_metadata(metadata: Any) -> Any:
     """metadata.json with its own texts on one printable line each; environments and spaces are JSON texts, which their readers check."""
     if not isinstance(metadata, dict):
@@ -85,6 +92,9 @@ class EpisodeFiles(ABC):
         claimed, found = self.metadata["total_steps"], int(self.lengths.sum())
         if claimed != found:
             raise self._damaged("data/metadata.json", f"it says total_steps = {claimed}, the episodes have {found}")
+        needed = 4 * (found + len(self.lengths)) * self.observation_width
+        if needed > (most := max(_memory(), shutil.disk_usage(self.folder).free)):
+            raise DataError(f"{self.dataset}: its observations need {needed:,} bytes, more than memory and free disk have ({most:,})")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from envs.data.trajectories import Trajectories
 from envs.data.trust import check_specs
 from envs.errors import DataError
 from envs.readers.arrow import ArrowFiles
+from envs.readers.declared_spaces import check_spaces
 from envs.readers.episode_files import EpisodeFiles, damaged, read_metadata
 from envs.readers.hdf5 import Hdf5Files
 from envs.readers.played import ACTIONS, Opened, played_in
@@ -38,6 +39,7 @@ def open_dataset(dataset: str, folder: Path, stack: ExitStack, choice: EnvChoice
 
     metadata = read_metadata(dataset, folder)
     reader = _reader(dataset, folder, metadata["data_format"])
+    check_spaces(dataset, metadata, SPACES)
     if not (choice.replaces and all(metadata.get(key) is not None for key in SPACES)):
         check_specs(dataset, metadata)  # before Minari makes the environment that the file names
         for key in SPECS:

@@ -11,9 +11,12 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from algos.methods.weighted_bc import WeightedBCConfig, Weighting
+from bench.config.saved import read_config
 from bench.config.schema import Config
+from bench.storage import manifest
+from bench.storage.hashes import FORMAT, hashes_again
 from bench.storage.identity import evaluations
-from bench.storage.layout import digest_of, episode_columns
+from bench.storage.layout import digest_of, episode_columns, folder_prefix
 from bench.storage.rundir import to_csv
 
 REFERENCE = {"name": "iwsft", "random": 0.0, "expert": 1000.0}  # score = return / 10
@@ -81,6 +84,19 @@ def make_run(
     (folder / "curve.csv").write_text(to_csv(curve, list(curve[0])))
     (folder / "run.json").write_text(json.dumps(written | record))
     return folder
+
+
+def with_hashes(folder: Path) -> Path:
+    """Give the run in `folder` the hashes of this version, and the folder the name that training gives it; returns the new path."""
+    record = json.loads((folder / "run.json").read_text()) | {"format": FORMAT, "manifest": True}
+    record |= hashes_again(read_config(folder), record)
+    new = folder.rename(folder.with_name(folder_prefix(record["dataset"], record["algo"]) + record["config_hash"]))
+    (new / "checkpoint.safetensors").write_bytes(b"state" * 100)
+    (new / "policy.safetensors").write_bytes(b"policy" * 100)
+    text = json.dumps(record)
+    manifest.sign(new, {"run.json": text})
+    (new / "run.json").write_text(text)
+    return new
 
 
 def make_suite(suite: Path, algos: Sequence[str] = ("bc", "sft", "iw_sft"), datasets: Sequence[str] = ("hopper", "walker2d")) -> Path:

@@ -8,7 +8,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from bench.report.figures.style import WIDTH, Look, canvas, file_name, legend, looks, short
 from bench.results.best_of_k import expected_best, expected_chosen
-from bench.results.episodes import failures_as_random, reference_of
+from bench.results.episodes import counted_returns, reference_of
 from bench.results.grid import Grid
 from bench.results.levelling import training_marks
 from bench.results.runs import Runs
@@ -51,8 +51,7 @@ def tuning(runs: Runs) -> dict[str, Figure]:
         marks.setdefault((record["dataset"], record["algo"]), set()).update(training_marks(record, episodes))
         reference = reference_of(record)
         if reference is not None:
-            rows = failures_as_random(record, episodes)
-            final = rows[rows["update"] == record["updates"]]["return"].to_numpy()
+            final = counted_returns(record, episodes)[episodes["update"].to_numpy() == record["updates"]]
             families.setdefault((record["dataset"], record["algo"]), []).append(reference.score(final))
     several = {key: found for key, found in families.items() if len(found) > 1}
     figures = {}

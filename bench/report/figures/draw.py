@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bench.errors import DataError
@@ -37,6 +40,8 @@ CAPTIONS = {
 MOST = 24  # methods of a figure
 DRAWN = ".drawn.json"  # in figures/: what was drawn from which results
 SVG_BYTES = 64 << 20
+PASSES = 2  # of the layout, which moves a little in the second one
+DPI = 200  # of PNG files
 
 
 class Drawing(NamedTuple):
@@ -111,22 +116,25 @@ def draw(suite: Path, runs: Runs, methods: Sequence[str] = (), mix_marked: bool 
 
 
 def svg_of(figure: Figure) -> str:
-    """The figure as SVG text; equal figures give equal text."""
-    out = io.StringIO()
+    """The figure as SVG text; equal figures give equal text. The figure keeps this layout."""
     with matplotlib.rc_context(PLAIN):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        out, canvas = io.StringIO(), FigureCanvasSVG(figure)
+        figure.set_dpi(72)  # points, in which SVG and PDF measure
+        if (engine := figure.get_layout_engine()) is not None:
+            for _ in range(PASSES):
+                engine.execute(figure)
+            figure.set_layout_engine("none")
+        canvas.print_svg(out, metadata={"Date": None, "Creator": None})  # savefig would draw it once more, for its layout
     return out.getvalue()
 
 
 def _write(folder: Path, name: str, figure: Figure) -> str:
     """Write the three files of a figure; returns its SVG."""
-    svg = svg_of(figure)
-    figure.set_layout_engine("none")  # keeps the layout of the SVG
-    contents: list[str | bytes] = [svg]
-    for kind, metadata in (("pdf", {"CreationDate": None, "Producer": None, "Creator": None}), ("png", {"Software": None})):
-        out = io.BytesIO()
-        figure.savefig(out, format=kind, dpi=200, metadata=metadata)
-        contents.append(out.getvalue())
+    svg, pdf, png = svg_of(figure), io.BytesIO(), io.BytesIO()
+    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    contents: list[str | bytes] = [svg, pdf.getvalue(), png.getvalue()]
     for path, content in zip(_files(folder, name), contents, strict=True):
         write_atomic(path, content)
     return svg

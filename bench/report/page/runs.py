@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.config.tree import flat
 from bench.numbers import spell_return
 from bench.report.page.films import LIMITS, Limits, embedded_films
 from bench.report.tables import ACTIONS, NOT_PLAYED
@@ -60,18 +59,13 @@ def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
 
 
 def _differing(record: Row) -> list[tuple[str, str, str]] | None:
-    """(key, the method's default when the run was trained, the run's value) of every setting that differs; None if it has no defaults."""
+    """(key, the method's default, the run's value) of every setting that differs; None for a method without defaults here."""
     if not record["config"]:
         return []
-    if "defaults" not in record:  # an earlier version wrote it: today's defaults
-        from bench.config.compose import defaults, difference  # loads torch
+    from bench.config.compose import defaults, difference  # loads torch
 
-        base = defaults(record["algo"])
-        return difference(record["config"], base) if base else None
-    if record["defaults"] is None:
-        return None
-    own = flat(record["config"])
-    return [(key, str(default), str(own.get(key, "-"))) for key, default in record["defaults"].items()]
+    base = defaults(record["algo"])
+    return difference(record["config"], base) if base else None
 
 
 def finished_at(record: Row) -> str:

@@ -12,7 +12,7 @@ from algos.methods.weighted_bc import Kind, Start, WeightedBCConfig
 from bench.config.compose import compose, register
 from bench.config.mistakes import explain
 from bench.config.schema import Config
-from bench.storage.rundir import config_hash
+from bench.storage.hashes import config_hash
 from tests.helpers.paths import CONF
 
 OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if not p.stem.startswith("_")]

@@ -55,16 +55,17 @@ def test_a_copy_of_a_run_directory_changes_nothing(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(board_of(tmp_path, suite_runs(tmp_path)), before)
 
 
-@pytest.mark.parametrize("difference", [{"method_hash": "b"}, {"final_episodes": 6}, {"reference": None}, {"last_k": 1}])
+@pytest.mark.parametrize("difference", [{"final_episodes": 6}, {"reference": None}, {"last_k": 1}, {"dataset_digest": "b"}])
 def test_runs_that_differ_in_more_than_seeds_are_not_pooled(tmp_path: Path, difference: dict) -> None:
     make_run(tmp_path, "bc", seeds=[0, 1], method_hash="a")
     make_run(tmp_path, "bc", seeds=[2], **({"method_hash": "a"} | difference))
     assert len(pooled(suite_runs(tmp_path))) == 2
 
 
-def test_config_yaml_tells_portions_where_run_json_has_no_hash_of_the_method(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stated", [None, "a"])
+def test_config_yaml_tells_portions_of_another_version_whose_hashes_cannot_be_computed(tmp_path: Path, stated: str | None) -> None:
     for seeds, temperature in (([0, 1], 1.0), ([2], 1.0), ([2], 3.0)):
-        make_run(tmp_path, "iw_sft", seeds=seeds, temperature=temperature, method_hash=None)
+        make_run(tmp_path, "iw_sft", seeds=seeds, temperature=temperature, method_hash=stated)
     (grid,) = grids(suite_runs(tmp_path))
     assert {m: len(grid.values["iwsft/hopper/medium-v0", m]) for m in grid.methods} == {
         "iw_sft temperature=1.0": 3, "iw_sft temperature=3.0": 1,
