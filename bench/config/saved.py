@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench.config.limits import CRITICS, EPISODES, LAYERS, ROWS, SEEDS, VALUES, WIDEST
-from bench.errors import RunError, first_line
+from bench.errors import ConfigError, RunError, first_line
 from envs.errors import DataError
 from envs.untrusted import DEPTH, clean_tree, read_text
 
@@ -87,7 +87,10 @@ def load_config(folder: Path) -> Config:
     if key := misfit(config):
         raise RunError(f"{path}: is no configuration of this suite ({key} has an item of another type)")
     _check_sizes(path, config)
-    config.check()
+    try:
+        config.check()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return config
 
 

@@ -1,12 +1,12 @@
 """Time and memory of tables and report for many runs: `make load`.
 
-`python -m tests.helpers.load FOLDER` writes the runs and measures `rebuild` in a process of its own for each case.
+`python -m tests.helpers.load FOLDER` writes the runs and measures `rebuild` in a process of its own for each case: a table of runs that
+nobody has read, one after another run has ended (the others are known), and the page with all figures, then with none to draw again.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from omegaconf import OmegaConf
 
-from algos.methods.weighted_bc import WeightedBCConfig, Weighting
+from algos.methods.weighted_bc import Kind, WeightedBCConfig, Weighting
 from bench.config.schema import Config, EvalConfig
+from bench.results.known import AGE
 from bench.storage.layout import EPISODE_COLUMNS, digest_of
 from bench.storage.rundir import to_csv
-from tests.helpers.suites import REFERENCE
+from tests.helpers.suites import REFERENCE, with_hashes
 
 SEEDS, EPISODES, FINAL, STOPS = range(4), 5, 20, 14
 """340 rows a run: four seeds, thirteen evaluations of five episodes, and twenty final ones."""
@@ -27,7 +28,7 @@ SEEDS, EPISODES, FINAL, STOPS = range(4), 5, 20, 14
 
 def write_run(suite: Path, algo: str, dataset: str, temperature: float, rng: np.random.Generator) -> None:
     """A finished run with random returns."""
-    method = WeightedBCConfig(algo, 100 * STOPS, weighting=Weighting(temperature=temperature))
+    method = WeightedBCConfig(algo, 100 * STOPS, weighting=Weighting(Kind.trajectory, temperature=temperature))
     config = Config(method, dataset, seeds=list(SEEDS), suite=suite.name, eval=EvalConfig(100, EPISODES, FINAL))
     tree = OmegaConf.to_container(OmegaConf.structured(config))
     name, level = digest_of([algo, dataset, temperature]), rng.normal(500, 100)
@@ -50,6 +51,7 @@ def write_run(suite: Path, algo: str, dataset: str, temperature: float, rng: np.
     (folder / "episodes.csv").write_text(to_csv(rows, EPISODE_COLUMNS))
     (folder / "curve.csv").write_text(to_csv(curve, list(curve[0])))
     (folder / "run.json").write_text(json.dumps(record))
+    with_hashes(folder)
 
 
 def write_suites(root: Path) -> list[Path]:
@@ -61,22 +63,26 @@ def write_suites(root: Path) -> list[Path]:
     return [root / "methods", root / "settings"]
 
 
-def measure(suite: Path, page: bool) -> None:
+def measure(suite: Path, case: str) -> None:
     """Print the seconds, those of a core (on a busy machine), and the peak memory of one `rebuild`, imports included."""
     start = time.perf_counter()
     from bench.report.suite import rebuild
 
-    rebuild(suite, page=page)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = f"{time.perf_counter() - start:6.1f} s, {used.ru_utime + used.ru_stime:6.1f} s of a core"
-    print(f"{suite.name:10} {'report' if page else 'table':6} {seconds}, {used.ru_maxrss / 1024:6.0f} MB", flush=True)
+    rebuild(suite, page=case == "report")
+    # Not by getrusage, which counts the memory of the process that started this one.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()[1]
+    seconds = f"{time.perf_counter() - start:6.1f} s, {time.process_time():6.1f} s of a core"
+    print(f"{suite.name:10} {case:16} {seconds}, {int(peak) / 1024:6.0f} MB", flush=True)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        measure(Path(sys.argv[1]), sys.argv[2] == "page")
+        measure(Path(sys.argv[1]), sys.argv[2])
     else:
         root = Path(sys.argv[1])
         for suite in [root / "methods", root / "settings"] if root.is_dir() else write_suites(root):
-            for what in ("table", "page", "page"):
-                subprocess.run([sys.executable, "-m", "tests.helpers.load", str(suite), what], check=True)
+            time.sleep(AGE)  # as after training; younger files are read again
+            for case in ("table, first", "table", "table, one more", "report", "report"):
+                if case == "table, one more":
+                    write_run(suite, "sft", "own/set0-v0", 50.0 + time.time(), np.random.default_rng(1))
+                subprocess.run([sys.executable, "-m", "tests.helpers.load", str(suite), case], check=True)
