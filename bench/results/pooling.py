@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bench.config.estimates import NONE
 from bench.config.tree import flat
 from bench.errors import RunError
 from bench.results.episodes import failed, of_mode, selected
@@ -104,6 +105,7 @@ def _joined(group: Runs) -> Run:
         "code_revision": " ".join(_values(records, "code_revision")),
         "failed_episodes": int(failed(rows).sum()),
         "kept_policies": all(r.get("kept_policies") for r in records),
+        "chosen_by": next((by for r in records if (by := r.get("chosen_by", NONE)) != NONE), NONE),  # one choice biases the whole result
         "portions": [Portion(record["folder"], seeds) for record, _, seeds in parts],
         **_weights(records),
     }, rows

@@ -37,6 +37,16 @@ def test_portions_of_seeds_are_one_column(tmp_path: Path) -> None:
     assert set(zip(metrics["update"], metrics["seed"], strict=True)) == {(u, s) for u in (100, 200) for s in range(3)}
 
 
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_portions_of_which_one_was_chosen_are_a_chosen_result(tmp_path: Path, chosen: int) -> None:
+    for seeds in ([0, 1], [2]):
+        make_run(tmp_path, "bc", seeds=seeds)
+    runs = suite_runs(tmp_path)
+    assert set(board_of(tmp_path, runs)["chosen_by"]) == {"none"}
+    runs[chosen][0]["chosen_by"] = "fqe"
+    assert set(board_of(tmp_path, runs)["chosen_by"]) == {"fqe"}
+
+
 def test_a_seed_of_two_portions_counts_once(tmp_path: Path) -> None:
     """The run with the most seeds has it."""
     make_run(tmp_path, "bc", seeds=[0, 1, 2], level=300.0)
