@@ -25,8 +25,9 @@ from bench.results.leaderboard import read_board
 from bench.results.merging import merge
 from bench.results.pooling import by_actions
 from bench.results.runs import open_run
+from bench.storage.hashes import config_hash
 from bench.storage.layout import Row
-from bench.storage.rundir import RunDir, config_hash, read_csv
+from bench.storage.rundir import RunDir, read_csv
 from bench.training import evaluate as evaluation
 from bench.training.evaluate import play
 from bench.training.run import train_run, train_runs
@@ -76,7 +77,7 @@ def test_every_way_of_playing_has_its_rows(config: Config, shared: Shared) -> No
 
 def test_the_hash_of_a_run_with_mean_actions_has_no_word_of_actions(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     before = config_hash(config, "data", "cpu")
-    monkeypatch.setattr("bench.storage.rundir._evaluation", lambda c: {"every": 15, "episodes": 2, "final_episodes": 5})
+    monkeypatch.setattr("bench.storage.hashes._evaluation", lambda c: {"every": 15, "episodes": 2, "final_episodes": 5})
     assert config_hash(config, "data", "cpu") == before
 
 
