@@ -87,7 +87,7 @@ def _words(scores: dict[str, dict[str, np.ndarray]], tested: Sequence[Tested]) -
     hold = [str(t.claim) for t in stated if t.supported]
     against = [f"{t.claim} ({t.finding})" for t in stated if t.contradicted]
     found = [
-        f"Of {len(stated)} tested claims that the paper states, supported: {', '.join(hold) or 'none'}. "
+        f"Of {len(stated)} tested claims that the paper states, supported (one of equality: not refuted): {', '.join(hold) or 'none'}. "
         f"Contradicted: {', '.join(against) or 'none'}. Of the others no difference is seen, or there are too few seeds.", ""
     ]  # fmt: skip
     for overall in tested:
