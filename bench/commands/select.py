@@ -1,6 +1,6 @@
 """Choose a policy without the environment: estimate the returns of finished runs from logged data.
 
-Prints how well each estimate ranks the policies where their true returns are known, else its choices.
+Prints how well each estimate ranks the policies where true returns are known, else its choices.
 Writes rows, table, figure and verdict into a folder. A suite may have several data sets; run
 directories must be of one.
 

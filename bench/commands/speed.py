@@ -3,7 +3,7 @@
 KIND:
   measure     member-updates per second of the suite, the plain loop and the limit (the default)
   scale       cost of an update against members, batch, width, data and method; then the estimate
-  evaluation  environment steps per second in threads and in processes, beside a loop of one environment and physics alone
+  evaluation  environment steps per second in threads and processes, beside a loop and physics alone
   estimate    hours of the full protocol, from the curves that `scale` wrote
   engines     engines, precisions and members in one process: the first look at a new GPU
   profile     time of an update by operator

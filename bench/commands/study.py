@@ -1,8 +1,8 @@
 """Test the claims of the paper: train, compare, draw, and write a verdict.
 
-Without a name, list the studies. `all` does every one. `study=NAME` is the same as `study NAME`. Results go
-to results/studies/NAME. A study made of runs is resumed, and can be done a data set at a time: rows of the
-others are kept, and the verdict is that of all rows.
+Without a name, list the studies. `all` does every one. `study=NAME` is the same as `study NAME`.
+Results go to results/studies/NAME. A study made of runs is resumed, and can be done a data set at a
+time: rows of the others are kept, and the verdict is that of all rows.
 
 Example:
   python -m bench study bandit
