@@ -61,6 +61,11 @@ class MethodConfig:
     hidden: list[int] = field(default_factory=lambda: [256, 256])  # widths of the hidden layers of every network
 
     @property
+    def shapes_vary(self) -> bool:
+        """True if batches differ in shape, so that an update cannot be recorded or compiled once."""
+        return False
+
+    @property
     def needs_pi_ref(self) -> bool:
         """True if training needs a reference policy, which is then trained first."""
         return False

@@ -86,6 +86,10 @@ class WeightedBCConfig(MethodConfig):
         return round(self.warmup * self.updates)
 
     @property
+    def shapes_vary(self) -> bool:
+        return self.sampler is Sampler.trajectories
+
+    @property
     def needs_pi_ref(self) -> bool:
         return self.start is Start.pi_ref or self.weighting.kind.is_ratio
 
@@ -115,7 +119,7 @@ class WeightedBC(GradientLearner):
         self.policy_net = policy_for(data, config.hidden)
         self.curated = curate(data, config.curation)  # [M] episode numbers with repetition
         self.stream = BatchStream(data, self.curated, seeds, config.batch_size, config.sampler, config.length_weighting)
-        self.shapes_vary = config.sampler is Sampler.trajectories
+        self.shapes_vary = config.shapes_vary
         if config.needs_pi_ref and pi_ref is None:
             raise ConfigError(f"{config.name} needs a reference policy: train one on all data first")
         found = pi_ref() if callable(pi_ref) else pi_ref

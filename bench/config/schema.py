@@ -75,8 +75,8 @@ class LoggerConfig:
 class TrainerConfig:
     """Execution of training on the machine. `precision` and `processes` change results by rounding only."""
 
-    engine: str = "auto"  # auto | eager | compiled (torch.compile) | captured (CUDA graphs, the choice of auto on a GPU)
-    precision: str = "float32"  # of matrix products in training: float32 | tf32 | bf16
+    engine: str = "auto"  # auto (docs/speed.md) | eager | compiled (torch.compile) | captured (CUDA graphs, on a GPU)
+    precision: str = "auto"  # of matrix products in training: auto (docs/speed.md) | float32 | tf32 | bf16
     processes: int | None = None  # processes that train the members on a CPU; null: one per core
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
     max_members: int | None = None  # members of one population; null: 16 on a CPU, no limit on a GPU
@@ -85,7 +85,7 @@ class TrainerConfig:
         require(
             self.engine in ("auto", "eager", "compiled", "captured"), "trainer.engine", self.engine, "auto, eager, compiled or captured"
         )
-        require(self.precision in ("float32", "tf32", "bf16"), "trainer.precision", self.precision, "float32, tf32 or bf16")
+        require(self.precision in ("auto", "float32", "tf32", "bf16"), "trainer.precision", self.precision, "auto, float32, tf32 or bf16")
         require(
             self.processes is None or self.processes > 0, "trainer.processes", self.processes, "a positive number, or null for one per core"
         )

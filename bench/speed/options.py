@@ -15,7 +15,8 @@ from algos.errors import ConfigError, require
 from bench.config.schema import DEVICE, DEVICES
 from bench.errors import first_line
 from bench.speed.yardstick import TRAINERS
-from bench.training.device import PRECISIONS, device_of, precision_on, use_gpu
+from bench.training.choice import precision_on
+from bench.training.device import PRECISIONS, device_of, use_gpu
 from envs.cores import available_cores
 from envs.data.environments import find_spec
 from envs.evaluation.stepper import stepper_of

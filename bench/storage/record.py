@@ -92,7 +92,7 @@ REQUIRED: dict[str, Check] = {
     "code_revision": text(), "device": text(), "parameters": whole(), "versions": VERSIONS, "wall_time_s": number(0),
 }  # fmt: skip
 OPTIONAL: dict[str, Check] = {
-    "environment": MAPPING, "note": optional(text(LONG)), "pi_ref_dataset": optional(text(LONG)), "precision": text(),
+    "environment": MAPPING, "note": optional(text(LONG)), "pi_ref_dataset": optional(text(LONG)), "precision": text(), "engine": text(),
     "population_members": whole(1), "set_up_time_s": number(0), "mixed": FLAG, "published": FLAG, "mix_marked": FLAG,
     "finished_at": text(100),
     "failed_seeds": SEEDS_OR_NONE, "method_hash": optional(NAME), "settings_hash": optional(NAME), "configs_tried": whole(1),

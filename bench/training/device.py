@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from algos.base import Algo, Engine
+from algos.base import Algo, Engine, MethodConfig
 from algos.engines import Captured, Compiled, InBfloat16, WithFallback
 from algos.errors import ConfigError
-from algos.networks.precision import has_bfloat16
 from bench.config.schema import Config
 from bench.storage.identity import arithmetic
+from bench.training.choice import choose
 from envs.cores import available_cores
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
@@ -77,13 +77,6 @@ def use_gpu(device: torch.device) -> str:
     return device.type
 
 
-def precision_on(device: torch.device, precision: str) -> str:
-    """The precision used for the setting `precision`: falls back to float32 on a CPU, except for bfloat16 where the CPU gains from it."""
-    if device.type == "cpu" and not (precision == "bf16" and has_bfloat16()):
-        return "float32"
-    return precision
-
-
 def set_products(kind: str, precision: str) -> None:
     """Set the precision of torch's matrix products. Always float32 on a CPU: torch's lower settings make CPUs without AMX slower."""
     torch.set_float32_matmul_precision(PRECISIONS[precision if kind == "cuda" else "float32"])
@@ -102,19 +95,19 @@ def precision_of(config: Config, device: torch.device, say: Callable[[str], Any]
 
     On a CPU the population itself does so (`apply_engine`). Reports a fallback with `say`.
     """
-    found, before = precision_on(device, config.trainer.precision), matmul_precision()
-    if found != config.trainer.precision:
+    found, before = choose(config, device).precision, matmul_precision()
+    if config.trainer.precision not in ("auto", found):
         say(f"trainer.precision = {config.trainer.precision}: this processor is no faster with it; falling back to {found}")
-    set_products(device.type, config.trainer.precision)
+    set_products(device.type, found)
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-def arithmetic_of(device: torch.device, config: Config) -> str:
-    """`arithmetic` of a run of `config` on `device`."""
-    return arithmetic(device.type, precision_on(device, config.trainer.precision))
+def arithmetic_of(device: torch.device, config: Config, method: MethodConfig | None = None) -> str:
+    """`arithmetic` of a run of `config` on `device`, or of training `method` with its trainer's settings."""
+    return arithmetic(device.type, choose(config, device, method).precision)
 
 
 def _engine(name: str, algo: Algo) -> Engine:
@@ -124,11 +117,13 @@ def _engine(name: str, algo: Algo) -> Engine:
     return Captured(algo, update=Compiled(algo)) if name == "compiled" else Captured(algo)
 
 
-def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
-    """Set the engine and the precision of `algo`. An engine that does not work here falls back to eager updates; `say` reports why."""
-    name, on_gpu = config.trainer.engine, algo.device.type == "cuda"
-    if name == "auto":
-        name = "captured" if on_gpu and not algo.shapes_vary else "eager"
+def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any], method: MethodConfig | None = None) -> None:
+    """Set the engine and the precision of `algo`, whose settings are `method` (by default those of the run).
+
+    An engine that does not work here falls back to eager updates; `say` reports why.
+    """
+    chosen, on_gpu = choose(config, algo.device, method), algo.device.type == "cuda"
+    name = chosen.engine if config.trainer.engine == "auto" else config.trainer.engine
     if name == "eager":
         pass
     elif algo.shapes_vary:
@@ -137,5 +132,5 @@ def apply_engine(algo: Algo, config: Config, say: Callable[[str], Any]) -> None:
         say("trainer.engine = captured: CUDA graphs need a GPU; falling back to eager")
     else:
         algo.engine = WithFallback(algo, _engine(name, algo), name, say)
-    if not on_gpu and precision_on(algo.device, config.trainer.precision) == "bf16":
+    if not on_gpu and chosen.precision == "bf16":
         algo.engine = InBfloat16(algo.engine)

@@ -36,7 +36,9 @@ from envs.files import remove_scratch, write_atomic
 
 
 def _path(config: Config, dataset_digest: str, device: torch.device) -> Path:
-    key = digest_of((FORMAT, config.pi_ref_algo.determinants(), dataset_digest, list(config.seeds), arithmetic_of(device, config)))
+    key = digest_of(
+        (FORMAT, config.pi_ref_algo.determinants(), dataset_digest, list(config.seeds), arithmetic_of(device, config, config.pi_ref_algo))
+    )
     return Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
 
 
@@ -97,7 +99,9 @@ def _build(configs: Sequence[Config], data: Episodes, device: torch.device, repo
     def make(own: slice) -> Algo:
         algo = build(configs[0].pi_ref_algo, data, seeds[own])
         first = own.start == 0  # report a fallback once, not once per slice
-        apply_engine(algo, configs[0], lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}") if first else None)
+        apply_engine(
+            algo, configs[0], lambda line: reporter.say(f"{reporter.label}: pi_ref: {line}") if first else None, configs[0].pi_ref_algo
+        )
         return algo
 
     return build_population(make, len(seeds), min(groups, len(seeds)), processes_for(configs[0], device, len(seeds)))

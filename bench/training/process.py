@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 # Turns of a spin loop before a thread sleeps. An update is hundreds of short parallel sections: with a spin count of
 # zero two threads were slower than one; without a limit training was ten times slower beside other processes.
@@ -17,10 +18,16 @@ FREE_MEMORY_KEPT = 1 << 30  # bytes
 
 def prepare_process() -> None:
     """Set up this process and its children for training. Call it before torch is imported, which reads OpenMP's variables once."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_code()))
     if "OMP_WAIT_POLICY" not in os.environ:
         for name, value in OPENMP.items():
             os.environ.setdefault(name, value)
     keep_freed_memory()
+
+
+def compiled_code() -> Path:
+    """The folder of compiled updates, which later runs and processes use again; it may be removed at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iwsft-bench" / "inductor"
 
 
 def keep_freed_memory() -> bool:

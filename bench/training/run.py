@@ -11,6 +11,7 @@ from algos.errors import require
 from bench.config.domains import tuned_settings
 from bench.config.schema import Config
 from bench.storage.rundir import RunDir
+from bench.training.choice import choose
 from bench.training.device import current_gpu, device_of, precision_of
 from bench.training.grouping import max_members, populations, split
 from bench.training.population import Population, run_dir
@@ -71,6 +72,8 @@ def _train_population(
         folders = population.folders if whole else [part for folder in population.folders for part in _missing(folder, reporter)]
         unfinished, locked = _lock_unfinished(folders, wait, reporter, locks)
         if unfinished:
+            if (line := choose(config, device).line()) is not None:
+                reporter.note(line)
             if (tuned := tuned_settings(config)) is not None:
                 reporter.note(tuned.line())
             if (strata := kept_of(config, population.data)) is not None and (line := strata.line()) is not None:

@@ -23,7 +23,8 @@ from bench.storage.hashes import FORMAT, settings_hash
 from bench.storage.identity import identity, modes
 from bench.storage.layout import Row
 from bench.storage.rundir import Resumed, RunDir
-from bench.training.device import cores, precision_on
+from bench.training.choice import choose
+from bench.training.device import cores
 from bench.training.evaluate import episode_rows
 from bench.training.record import data_facts, machine_facts
 from bench.training.weight_check import WeightCheck, check_weights
@@ -159,6 +160,7 @@ class RunInProgress:
         config = self.config
         tuned, strata, base = tuned_settings(config), kept_of(config, data), defaults(config.algo.name)
         tree: Any = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
+        chosen = choose(config, algo.device)
         return {
             **identity(redact_tree(asdict(config))), **data_facts(config, data), **machine_facts(algo.device),
             "domain_settings": None if tuned is None else tuned.record(), "curation": None if strata is None else strata._asdict(),
@@ -166,7 +168,7 @@ class RunInProgress:
             "config_hash": self.folder.hash, "method_hash": self.folder.method_hash, "settings_hash": settings_hash(config),
             "format": FORMAT, "pi_ref_digest": self.folder.identity[2], "code_revision": code_revision(),
             "stochastic": algo.noise_width > 0,
-            "precision": precision_on(algo.device, config.trainer.precision), "parameters": algo.parameters,
+            "engine": chosen.engine, "precision": chosen.precision, "parameters": algo.parameters,
             "stepper": stepper_of(data.env_spec, config.eval.workers or cores()) if data.env_spec else None,
             "population_members": self.population, "set_up_time_s": round(set_up_time, 2),
             "default_updates": base.get("algo.updates"),

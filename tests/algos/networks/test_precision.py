@@ -13,8 +13,9 @@ from algos.networks.fast_mlp import IN_ONE_PIECE, NARROW, Dense, dense, forward,
 from algos.networks.mlp import MLP, Layout
 from algos.networks.precision import hidden_dtype, hidden_in_bfloat16, ordinary_operations
 from bench.storage.rundir import RunDir
-from bench.training import device as execution
-from bench.training.device import apply_engine, arithmetic, arithmetic_of, precision_of, precision_on
+from bench.training import choice as execution
+from bench.training.choice import precision_on
+from bench.training.device import apply_engine, arithmetic, arithmetic_of, precision_of
 from tests.helpers.devices import CPU, GPU, config
 from tests.helpers.learners import episodes_of, small
 

@@ -137,7 +137,7 @@ def test_numbers_on_the_command_line_are_read_as_numbers() -> None:
         ("mixed=true", "unknown key 'mixed'; near names: report.mixed"),
         ("published=true", "unknown key 'published'; near names: report.published"),
         ("trainer.engine=fast", "trainer.engine = fast: expected auto, eager, compiled or captured"),
-        ("trainer.precision=half", "trainer.precision = half: expected float32, tf32 or bf16"),
+        ("trainer.precision=half", "trainer.precision = half: expected auto, float32, tf32 or bf16"),
         ("trainer.processes=0", "trainer.processes = 0: expected a positive number, or null"),
     ],
 )

@@ -192,11 +192,11 @@ def _absent(*_: object) -> None:
 
 def test_a_run_in_bfloat16_agrees(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
     """Policies act in float32, those trained in bfloat16 included."""
-    monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: True)
+    monkeypatch.setattr("bench.training.choice.has_bfloat16", lambda: True)
     config = load_config(finished)
     config.algo.hidden, config.trainer.precision, config.results_dir = [8, 8, 8], "bf16", str(tmp_path)
     rounded = train_run(config, shared).path
-    monkeypatch.setattr("bench.training.device.has_bfloat16", lambda: False)
+    monkeypatch.setattr("bench.training.choice.has_bfloat16", lambda: False)
     verdict = verify(rounded, workers=1)
     assert verdict.reproduces, verdict.message
     assert "all 8 episodes after 20 updates are equal" in verdict.message
