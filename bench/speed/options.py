@@ -15,7 +15,7 @@ from algos.errors import ConfigError, require
 from bench.config.schema import DEVICE, DEVICES
 from bench.errors import first_line
 from bench.speed.yardstick import TRAINERS
-from bench.training.choice import precision_on
+from bench.training.choice import precision_of_long, precision_on
 from bench.training.device import PRECISIONS, device_of, use_gpu
 from envs.cores import available_cores
 from envs.data.environments import find_spec
@@ -31,7 +31,7 @@ class Options:
     dataset: str = "iwsft/hopper/medium-replay-v0"
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     engine: str = "auto"  # of the suite's updates: auto | eager | compiled | captured
-    precision: str = "float32"  # of matrix products: float32 | tf32 | bf16
+    precision: str = "float32"  # of matrix products: auto (that of a long run) | float32 | tf32 | bf16
     threads: int | None = None  # of the process that trains; null: one per core
     batch: int = 256
     hidden: list[int] = field(default_factory=lambda: [256, 256])
@@ -40,11 +40,13 @@ class Options:
         """Raise ConfigError for a value that cannot be used."""
         require(bool(DEVICE.fullmatch(self.device)), "device", self.device, DEVICES)
         require(self.engine in ("auto", "eager", "compiled", "captured"), "engine", self.engine, "auto, eager, compiled or captured")
-        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        require(self.precision in ("auto", *PRECISIONS), "precision", self.precision, f"one of auto, {', '.join(PRECISIONS)}")
         require(self.threads is None or self.threads > 0, "threads", self.threads, "a positive number, or null for all cores")
         require(self.batch > 0, "batch", self.batch, "a positive number")
         require(bool(self.hidden) and min(self.hidden) > 0, "hidden", list(self.hidden), "positive layer widths")
         self.device = use_gpu(device_of(self.device))
+        if self.precision == "auto":
+            self.precision = precision_of_long(torch.device(self.device), self.batch, self.hidden)
         found = precision_on(torch.device(self.device), self.precision)
         require(found == self.precision, "precision", self.precision, f"{found}, because another is no faster on this processor")
         self.threads = self.threads or available_cores()
@@ -77,6 +79,7 @@ class Measured(Options):
 class MeasureOptions(Measured):
     """Options of `python -m bench speed`."""
 
+    precision: str = "auto"
     methods: list[str] = field(default_factory=lambda: list(TRAINERS))
     members: list[int] = field(default_factory=lambda: [1, 4, 16, 64])
     after: int = 0  # updates before the first measured one, of the suite and the yardstick

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -71,7 +72,17 @@ def _reason(updates: int, fast: bool) -> str:
 
 def is_long(method: MethodConfig) -> bool:
     """True if the updates are so many, and so large, that compilation and bfloat16 pay."""
-    return not method.shapes_vary and method.updates >= LONG and min(method.batch_size, *method.hidden) >= SMALLEST
+    return not method.shapes_vary and method.updates >= LONG and _is_large(method.batch_size, method.hidden)
+
+
+def precision_of_long(device: torch.device, batch: int, hidden: Sequence[int]) -> str:
+    """The precision of a long run with such batches and hidden layers, if it is left to the suite."""
+    return precision_on(device, "bf16") if device.type == "cpu" and _is_large(batch, hidden) else "float32"
+
+
+def _is_large(batch: int, hidden: Sequence[int]) -> bool:
+    """True if products are large enough for bfloat16 to be faster."""
+    return min(batch, *hidden) >= SMALLEST
 
 
 def has_compiler() -> bool:

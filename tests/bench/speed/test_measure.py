@@ -55,6 +55,14 @@ def test_in_bfloat16_the_yardstick_is_measured_in_both_precisions(monkeypatch: p
     assert (row["ratio"], row["ratio_processes"]) == pytest.approx((3.0, 2.2))
 
 
+def test_left_to_the_suite_the_precision_is_that_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.training.choice.has_bfloat16", lambda: True)
+    assert parse(MeasureOptions, ["device=cpu"]).precision == "bf16"
+    assert parse(MeasureOptions, ["device=cpu", "hidden=[32,32]"]).precision == "float32"
+    monkeypatch.setattr("bench.training.choice.has_bfloat16", lambda: False)
+    assert parse(MeasureOptions, ["device=cpu"]).precision == "float32"
+
+
 def test_a_precision_without_gain_on_this_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.speed.options.precision_on", lambda device, precision: "float32")
     with pytest.raises(ConfigError, match=r"^precision = bf16: expected float32, because another is no faster on this processor$"):
