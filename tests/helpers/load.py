@@ -84,5 +84,6 @@ if __name__ == "__main__":
             time.sleep(AGE)  # as after training; younger files are read again
             for case in ("table, first", "table", "table, one more", "report", "report"):
                 if case == "table, one more":
-                    write_run(suite, "sft", "own/set0-v0", 50.0 + time.time(), np.random.default_rng(1))
+                    algo, dataset = ("iw_sft", "iwsft/hopper/medium-v0") if suite.name == "settings" else ("sft", "own/set0-v0")
+                    write_run(suite, algo, dataset, 50.0 + time.time(), np.random.default_rng(1))
                 subprocess.run([sys.executable, "-m", "tests.helpers.load", str(suite), case], check=True)
