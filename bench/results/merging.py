@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunError
-from bench.results.leaderboard import COLUMNS, KEY, TEXT, board_of, line_of, read_board
+from bench.results.leaderboard import COLUMNS, KEY, NOT_VERIFIABLE, TEXT, board_of, line_of, read_board
 from bench.results.protocol import measured_rows, refuse_mixed
 from bench.results.runs import read_suite
 from bench.results.shards import refuse_revisions
@@ -18,14 +18,14 @@ NOT_COMPARED = ("source", "schema", "configs_tried", "suite")  # configs_tried d
 
 
 def labelled_board(path: Path) -> pd.DataFrame:
-    """The rows of `path`. Those of runs are `ours` if the runs beside the file give them again, else `submitted`.
+    """The rows of `path`. Those of runs are `ours` if the runs beside the file give them again, else `submitted` and not verifiable.
 
     Raises RunError as `read_board`, and for a row that differs from what its run beside it gives.
     """
     board, folder = read_board(path), path.resolve().parent
     ours = board["source"] == "ours"
     if not ours.any():
-        return board
+        return _submitted(board, board["source"] == "submitted")
     known = board_of(folder, read_suite(folder).runs) if any(folder.glob("runs/*/run.json")) else pd.DataFrame(columns=COLUMNS)
     found = board[KEY].merge(known.assign(row=range(len(known))), how="left", on=KEY)
     present = found["row"].notna().to_numpy()
@@ -38,7 +38,12 @@ def labelled_board(path: Path) -> pd.DataFrame:
             k = int(bad.to_numpy().argmax())
             values = f"{board[column][k]}, but its run in {folder / 'runs'} gives {found[column][k]}"
             raise RunError(f"{path}, line {line_of(bad)}: {column} = {values}; rebuild it with python -m bench tables {folder}")
-    board.loc[ours & ~present, "source"] = "submitted"
+    return _submitted(board, (ours & ~present) | (board["source"] == "submitted"))
+
+
+def _submitted(board: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:
+    """`board` with `rows` marked as typed numbers: no run shows that they are true."""
+    board.loc[rows, ["source", "verifiable"]] = ["submitted", NOT_VERIFIABLE]
     return board
 
 
@@ -55,7 +60,7 @@ def merge(paths: Sequence[Path], mixed: bool = False, selection: str | None = No
         if value is not None:
             rows = rows[rows[column] == value]
     rows = rows.sort_values("source", kind="stable")  # of equal rows, ours comes before a submitted one
-    rows = rows[~rows.drop(columns=["source", "configs_tried"]).round(9).astype(str).duplicated()].reset_index(drop=True)
+    rows = rows[~rows.drop(columns=["source", "configs_tried", "verifiable"]).round(9).astype(str).duplicated()].reset_index(drop=True)
     names = " and ".join(map(str, paths))
     if (twice := rows.duplicated(KEY)).any():
         row = rows[twice].iloc[0]

@@ -217,7 +217,10 @@ def test_rows_are_ours_if_the_runs_beside_the_file_give_them(tmp_path: Path) -> 
     mine.write_text(board_csv(board(suite)))
     assert set(labelled_board(mine)["source"]) == {"ours"}
     (tmp_path / "theirs.csv").write_text(mine.read_text())  # the same numbers, without their runs
-    assert set(labelled_board(tmp_path / "theirs.csv")["source"]) == {"submitted"}
+    alone = labelled_board(tmp_path / "theirs.csv")
+    assert (set(alone["source"]), set(alone["verifiable"])) == ({"submitted"}, {"not verifiable"})
+    write(tmp_path / "typed.csv", read_board(mine).assign(source="submitted", verifiable="yes"))
+    assert set(labelled_board(tmp_path / "typed.csv")["verifiable"]) == {"not verifiable"}
     for order in ([mine, tmp_path / "theirs.csv"], [tmp_path / "theirs.csv", mine]):
         merged = merge(order)
         assert len(merged) == 6
