@@ -4,6 +4,7 @@ actions       that the policies played: mean or sampled (eval.actions); empty fo
 source        ours (computed from raw runs), submitted (numbers of a file, without its runs) or published (of a paper, with its citation)
 verifiable    yes if the policies behind the value were kept, so that `verify` can play them again, else "not verifiable"
 stepper       threads or processes, which stepped the environments (docs/speed.md); equal returns; empty without an environment
+engine        eager, compiled or captured, which computed the updates, and precision of their products (docs/speed.md)
 evaluations   number of evaluations that the value was chosen from (best) or averaged over (mean_last_k)
 configs_tried number of the method's configurations tried on the data set: all runs of the results folder, finished or not, or more if the
               configuration says so (report.configs_tried)
@@ -42,11 +43,11 @@ COLUMNS = [
     "suite", "dataset", "algo", "selection", "actions", "reference", "seeds", "eval_episodes", "evaluations", "updates",
     "score_mean", "score_std", "std_ddof", "score_ci_low", "score_ci_high", "return_mean", "return_std",
     "return_ci_low", "return_ci_high", "success_rate",
-    "config_hash", "dataset_digest", "code_revision", "device", "stepper", "wall_time_s",
+    "config_hash", "dataset_digest", "code_revision", "device", "stepper", "engine", "precision", "wall_time_s",
     "score_iqm", "configs_tried", "chosen_by", "weight_ess", "weight_clipped", "levelled_off", "verifiable", "source", "citation", "schema",
 ]  # fmt: skip
 TEXT = {"suite", "dataset", "algo", "selection", "reference", "seeds", "config_hash", "dataset_digest", "code_revision", "device"}
-TEXT |= {"actions", "stepper", "chosen_by", "levelled_off", "verifiable", "source", "citation"}
+TEXT |= {"actions", "stepper", "engine", "precision", "chosen_by", "levelled_off", "verifiable", "source", "citation"}
 KEY = ["dataset", "algo", "selection", "actions", "config_hash", "citation"]
 SOURCES = ("ours", "submitted", "published")
 YES, NOT_VERIFIABLE = "yes", "not verifiable"
@@ -100,7 +101,7 @@ def _rows_of(record: Row, episodes: pd.DataFrame) -> Iterator[Row]:
             "score_iqm": _trimmed_mean(scores), "configs_tried": 1, "chosen_by": record.get("chosen_by", NONE), "levelled_off": levelled,
             "verifiable": YES if selection == "last" or record.get("kept_policies") else NOT_VERIFIABLE,
             "source": "ours", "citation": "", "schema": SCHEMA,
-            "stepper": record.get("stepper") or "",
+            **{name: record.get(name) or "" for name in ("stepper", "engine", "precision")},
         }  # fmt: skip
 
 

@@ -44,7 +44,8 @@ def test_rows_equal_a_plain_computation(tmp_path: Path) -> None:
     ]  # fmt: skip
     reference = REFERENCE | {"random": 10.0, "expert": 60.0}
     record = {"updates": 30, "eval_every": 10, "eval_episodes": 3, "final_episodes": 5, "last_k": 2, "reference": reference}
-    make_run(tmp_path, change=lambda _: rows, **record)
+    made = {"stepper": "threads", "engine": "compiled", "precision": "float32"}
+    make_run(tmp_path, change=lambda _: rows, **record, **made)
     make_run(tmp_path, "sft", status="running")
     found = board(tmp_path)
     assert list(found.columns) == COLUMNS
@@ -71,6 +72,7 @@ def test_rows_equal_a_plain_computation(tmp_path: Path) -> None:
     assert found.loc["last", ["eval_episodes", "evaluations"]].tolist() == [5, 1]
     assert found.loc["best", ["eval_episodes", "evaluations"]].tolist() == [3, 3]
     assert found.loc["last", "seeds"] == "0 1 2"
+    assert found.loc["last", list(made)].to_dict() == made
 
     (tmp_path / "scores.csv").write_text(scores_csv(suite_runs(tmp_path)))
     scores = pd.read_csv(tmp_path / "scores.csv")
