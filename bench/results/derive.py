@@ -64,7 +64,8 @@ def machine_disagreements(config: dict[str, Any], record: Row) -> Iterator[str]:
     if asked != "auto" and (asked == "cpu") != (device == "cpu"):
         yield f"run.json: device = {shorten(device)}, but config.yaml has {asked!r}"
     precision, chosen = record.get("precision", "float32"), (config.get("trainer") or {}).get("precision", "float32")
-    if precision not in ("float32", chosen):  # without the hardware for it, a run falls back to float32
+    possible = ("float32", "bf16" if chosen == "auto" else chosen)  # without the hardware for it, a run falls back to float32
+    if precision not in possible:
         yield f"run.json: precision = {shorten(precision)}, but config.yaml has {chosen!r}"
 
 

@@ -76,6 +76,21 @@ def test_a_forged_identity_is_one_line_and_the_run_is_left_out(forged: dict[str,
     assert [left.folder for left in left_out] == [folder]
 
 
+@pytest.mark.parametrize(("asked", "used", "accepted"), [("auto", "bf16", True), ("auto", "float32", True), ("bf16", "float32", True),
+    ("auto", "tf32", False), ("float32", "bf16", False)])  # fmt: skip
+def test_a_precision_that_the_configuration_leaves_open_is_accepted(asked: str, used: str, accepted: bool, tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "bc", precision=used)
+    path = folder / "config.yaml"
+    assert "\n  precision: auto\n" in path.read_text()
+    path.write_text(path.read_text().replace("\n  precision: auto\n", f"\n  precision: {asked}\n"))
+    folder = with_hashes(folder)
+    if accepted:
+        assert open_run(folder)[0]["precision"] == used
+    else:
+        with pytest.raises(RunError, match=f"precision = '{used}', but config.yaml has '{asked}'"):
+            open_run(folder)
+
+
 def test_a_forged_hash_pools_no_two_runs(tmp_path: Path) -> None:
     """Neither with the hashes of this version, nor as a run of another one, whose hashes nobody can compute."""
     first, second = (with_batch(make_run(tmp_path, "iw_sft", seeds=[k]), size) for k, size in enumerate((64, 128)))
