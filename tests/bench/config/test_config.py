@@ -75,8 +75,8 @@ def test_pi_ref_determines_the_run_if_the_method_needs_it() -> None:
 
 
 def test_suites_set_updates_for_every_method() -> None:
-    assert composed("suite=quick", "algo=iql").algo.updates == 2000
-    assert composed("suite=quick", "algo=iw_sft").pi_ref.updates == 10_000
+    assert composed("suite=quick", "algo=iql").algo.updates == 3000
+    assert composed("suite=quick", "algo=iw_sft").pi_ref.updates == 3000
     for suite in ("quick", "paper", "reference"):
         assert composed(f"suite={suite}", "algo=iw_sft").algo.learning_rate == 4e-4
     assert composed("suite=quick", "algo=iql", "algo.updates=5").algo.updates == 5
@@ -84,7 +84,7 @@ def test_suites_set_updates_for_every_method() -> None:
 
 
 def test_the_warm_up_is_a_share_of_the_updates() -> None:
-    """300 of 4,500 updates, as in the paper (arXiv 2507.12856); a tiny budget has a tiny warm-up."""
+    """300 of 4,500 updates, as in the paper (arXiv 2507.12856); 300 of the quick suite's 3,000; a tiny budget has a tiny warm-up."""
     for overrides in (["algo=sft"], ["algo=iw_sft_q"], ["suite=quick", "algo=iw_sft"], ["suite=paper", "algo=dft"]):
         assert composed(*overrides).algo.warmup_updates == 300
     assert composed("algo=iw_sft", "algo.updates=30").algo.warmup_updates == 2
