@@ -51,7 +51,8 @@ def test_every_job_of_a_suite_can_be_configured(suite: str) -> None:
 
 def test_reference_has_every_method_and_paper_the_family() -> None:
     (methods, datasets), (family, twelve) = jobs("reference"), jobs("paper")
-    assert sorted(methods) == sorted(schemas())
+    assert len(set(methods)) == len(methods) == 19
+    assert set(methods) <= set(schemas())  # a user may have added methods
     qualities = ("medium-replay", "mixed", "medium-expert")
     assert set(datasets) == {f"iwsft/{task}/{quality}-v0" for task in NAMES for quality in qualities}
     assert set(datasets) < set(twelve)

@@ -13,9 +13,11 @@ import torch
 
 from algos.errors import ConfigError
 from bench.config.compose import compose
+from bench.config.saved import read_config
 from bench.errors import RunError
 from bench.replay.load import load_run
 from bench.storage import manifest
+from bench.storage.hashes import hashes_again
 from bench.training.evaluate import evaluate
 from bench.training.run import train_run
 from bench.training.shared import Shared
@@ -100,6 +102,10 @@ def test_damaged_runs_are_refused_in_one_line(train: Callable[..., Path]) -> Non
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("- 8", "- 9"))
     refused(r"config.yaml is damaged .its content is not what manifest.json recorded at the end of the run.; run it again with force=true")
+    manifest.sign(folder)
+    refused(r"run.json: config_hash = .*, but config.yaml has .*; the files are of two runs")
+    stated = json.loads(content)
+    record.write_text(json.dumps(stated | hashes_again(read_config(folder), stated)))
     manifest.sign(folder)
     with pytest.raises(RunError, match=r"0\.weight has shape \(2, 4, 8\), config\.yaml asks for \(2, 4, 9\)"):
         load_run(folder).population()

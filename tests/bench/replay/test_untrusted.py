@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,16 +19,19 @@ from bench.errors import DataError, RunError
 from bench.replay import film
 from bench.replay.load import load_run
 from bench.replay.verify import verify
+from bench.storage.hashes import hashes_again
 from envs.readers import d4rl, obtain
 
 
 def forged(run: Path, to: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Path:
-    """A copy of `run` in `to` whose config.yaml and run.json were edited by `change`."""
+    """A copy of `run` in `to` whose config.yaml and run.json were edited by `change`; its hashes agree where they can be computed."""
     for name in ("episodes.csv", "policy.safetensors"):
         (to / name).write_bytes((run / name).read_bytes())
     config, record = yaml.safe_load((run / "config.yaml").read_text()), json.loads((run / "run.json").read_text())
     del record["manifest"]
     change(config, record)
+    with suppress(Exception):
+        record |= {key: value for key, value in hashes_again(config, record).items() if key.endswith("_hash")}
     (to / "config.yaml").write_text(json.dumps(config))
     (to / "run.json").write_text(json.dumps(record))
     return to

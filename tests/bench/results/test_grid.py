@@ -29,8 +29,8 @@ def test_settings_of_one_data_set_each_are_one_method(tmp_path: Path) -> None:
 
 
 def test_configurations_without_a_differing_setting_carry_their_hash(tmp_path: Path) -> None:
-    for code in ("abc", "def"):
-        make_run(tmp_path, "bc", code_revision=code)
+    for end in ("abc", "def"):  # of digests of data whose first characters, which names show, are equal
+        make_run(tmp_path, "bc", dataset_digest="0" * 8 + end)
     runs = suite_runs(tmp_path)
     (grid,) = grids(runs)
     assert sorted(grid.methods) == sorted(f"bc {record['config_hash'][:4]}" for record, _ in runs)
@@ -39,7 +39,7 @@ def test_configurations_without_a_differing_setting_carry_their_hash(tmp_path: P
 def test_hashes_that_share_their_first_characters_are_different_rows(tmp_path: Path) -> None:
     """A name has as many characters of a hash as tell the configurations apart."""
     for name in ("abcd1234", "abcd1299", "ffff0000"):
-        make_run(tmp_path, "bc", config_hash=name, level=100.0 + int(name[-1]))
+        make_run(tmp_path, "bc", config_hash=name, dataset_digest="0" * 8 + name, level=100.0 + int(name[-1]))
     (grid,) = grids(suite_runs(tmp_path))
     assert grid.methods == ["bc abcd123", "bc abcd129", "bc ffff000"]
     assert len(grid.values) == 3

@@ -81,7 +81,7 @@ def test_engines_are_measured_until_the_limit(pendulum_data: Any, tmp_path: Path
         (["profile", "algo=iqll"], "algo=iqll: no such algo; near names: iql"),
         (["scale", "dataset=test/none-v0"], "test/none-v0"),
         (["estimate"], "results/speed: no scale-cpu.csv or scale-cuda.csv; measure them with python -m bench speed scale"),
-        (["evaluation", "tasks=[Pusher-v5]"], "tasks = Pusher-v5: expected a task that threads step"),
+        (["evaluation", "tasks=[CartPole-v1]"], "tasks = CartPole-v1: expected a task that threads step"),
         (["evaluation", "tasks=[Hoper-v5]"], "Hoper-v5"),
         (["evaluation", "environments=[0]"], "environments = [0]: expected positive numbers"),
         (["data", "steps=5"], "length = 1000: expected 1 to steps = 5"),
