@@ -8,7 +8,7 @@ ENVIRONMENT, NONE = "environment", "none"
 
 
 class Needs(NamedTuple):
-    """What an estimate needs and is.
+    """The needs and the nature of an estimate.
 
     stochastic: it is of the policy's stochastic form, which needs a density; else of its mean actions, as evaluation plays them.
     behaviour: it needs the log-densities of the logged actions under the policy that recorded them. unit: its values are returns.

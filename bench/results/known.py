@@ -1,4 +1,4 @@
-"""What was read of the runs of a suite the last time: a run whose files are unchanged is not parsed, hashed or compared again.
+"""A cache of the runs of a suite as they were last read: a run whose files are unchanged is not parsed, hashed or compared again.
 
 A file is known by device, inode, time of change and size. Nobody can set inode and time of change, so a folder that came from elsewhere is
 read anew, whatever it brings along; so is a file that changed less than AGE seconds before it was read, because clocks of file systems are
@@ -39,7 +39,7 @@ States = dict[str, list[int]]
 
 
 class Parsed(NamedTuple):
-    """What the files of a finished run say: run.json, config.yaml, the hashes computed of them, and the rows of episodes.csv."""
+    """The contents of a finished run: run.json, config.yaml, the hashes computed of them, and the rows of episodes.csv."""
 
     record: Row
     config: dict[str, Any]
@@ -65,7 +65,7 @@ class Known:
                     self.entries, self.columns = about["runs"], columns
 
     def find(self, folder: Path, states: States) -> Parsed | None:
-        """What `folder` said the last time, if its files have the same `states`; else None."""
+        """The contents of `folder` as last read, if its files have the same `states`; else None."""
         entry = self.entries.get(folder.name)
         if not isinstance(entry, dict) or entry.get("states") != states:
             self.changed = True

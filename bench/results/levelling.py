@@ -1,4 +1,4 @@
-"""Whether a run was trained long enough: its learning curve has levelled off, and it had the paper's number of updates.
+"""Judgement of a run's length: its learning curve has levelled off, and it had the paper's number of updates.
 
 A row that still rises, or that had fewer updates than the paper's, is marked: tables, figures and tests compare marked rows with marked
 ones alone. The rule, its rate of false alarms and its power: docs/statistics.md.
@@ -43,7 +43,7 @@ class Rise(NamedTuple):
 
 
 def levelled_off(record: Row, episodes: pd.DataFrame) -> bool | None:
-    """Whether more updates would not have helped the run; None if its curve is too short, or its seeds too few, to judge.
+    """True if more updates would not have helped the run; None if its curve is too short, or its seeds too few, to judge.
 
     A result of the last evaluation alone (sampled actions with eval.actions=both) has what `pooled` found for the same policies.
     """

@@ -53,7 +53,7 @@ def open_run(folder: Path, whole: bool = True) -> Run:
 
 
 def parse_run(folder: Path, whole: bool = True) -> Parsed:
-    """What the files of the finished run in `folder` say, each checked on its own, and the hashes of its configuration."""
+    """The contents of the finished run in `folder`, each file checked on its own, and the hashes of its configuration."""
     from bench.storage.hashes import hashes_again  # loads torch
 
     record, config = read_record(folder), read_config(folder)

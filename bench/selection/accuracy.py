@@ -1,4 +1,4 @@
-"""How well an estimate ranks policies of known returns: rank correlation, and the regret of the choice, with bootstrap intervals.
+"""Accuracy of an estimate on policies of known returns: rank correlation, and the regret of the choice, with bootstrap intervals.
 
 The sample are policies: an interval says what other policies of these methods would have given on the same data set.
 """
