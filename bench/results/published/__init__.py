@@ -55,8 +55,9 @@ def _all_rows() -> tuple[Row, ...]:
 
 def _read(source: Source) -> Iterator[Row]:
     for record in pd.read_csv(Path(__file__).parent / source.file).to_dict("records"):
-        empty = ("actions", "chosen_by", "config_hash", "dataset_digest", "code_revision", "device", "verifiable")
-        empty += ("stepper", "engine", "precision")
+        empty = [
+            "actions", "chosen_by", "config_hash", "dataset_digest", "code_revision", "device", "stepper", "engine", "precision", "verifiable",
+        ]  # fmt: skip
         yield dict.fromkeys(COLUMNS, np.nan) | dict.fromkeys(empty, "") | {
             "suite": "published", "dataset": record["dataset"], "algo": METHODS[record["algorithm"]], "reference": FAMILY,
             "selection": source.selection or record["selection"], "seeds": source.seeds, "score_mean": record["mean"],
