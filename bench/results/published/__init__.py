@@ -56,7 +56,8 @@ def _all_rows() -> tuple[Row, ...]:
 def _read(source: Source) -> Iterator[Row]:
     for record in pd.read_csv(Path(__file__).parent / source.file).to_dict("records"):
         empty = [
-            "actions", "chosen_by", "config_hash", "dataset_digest", "code_revision", "device", "stepper", "engine", "precision", "verifiable",
+            "actions", "chosen_by", "config_hash", "dataset_digest", "code_revision", "device", "verifiable",
+            "stepper", "engine", "precision",
         ]  # fmt: skip
         yield dict.fromkeys(COLUMNS, np.nan) | dict.fromkeys(empty, "") | {
             "suite": "published", "dataset": record["dataset"], "algo": METHODS[record["algorithm"]], "reference": FAMILY,
