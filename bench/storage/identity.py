@@ -41,7 +41,7 @@ def evaluations(record: Mapping[str, Any]) -> Iterator[tuple[int, int, bool]]:
 
 
 def modes(actions: str, last: bool) -> tuple[bool, ...]:
-    """How an evaluation with eval.actions = `actions` is played, in order: False with mean actions, True with sampled ones."""
+    """The plays of an evaluation with eval.actions = `actions`, in order: False with mean actions, True with sampled ones."""
     return {"mean": (False,), "sampled": (True,), "both": (False, True) if last else (False,)}[actions]
 
 

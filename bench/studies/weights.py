@@ -95,7 +95,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _words(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What the rows say, in words chosen by their intervals."""
+    """The verdict on the rows, in words chosen by their intervals."""
     found = []
     scores = scores_of(rows, label="setting")
     if TUNING in scores:

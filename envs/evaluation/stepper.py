@@ -41,7 +41,7 @@ def open_threads(env_spec: str, size: int) -> Threads | None:
 
 
 def _batches(env_spec: str, size: int) -> Callable[[int], Batch] | None:
-    """What opens a number of environments for threads; None if processes are to step them."""
+    """A function that opens a number of environments for threads; None if processes are to step them."""
     if (task := task_of(env_spec)) is not None:
         return lambda count: Formulas(make(env_spec), task, count)
     return partial(OneByOne, env_spec) if size <= FEW and steps_by_itself(EnvSpec.from_json(env_spec)) else None

@@ -47,7 +47,7 @@ def test_policies_that_are_not_rated() -> None:
 
 
 def test_intervals() -> None:
-    """They hold the value, shrink with the number of policies, and are those of the same resamples each time."""
+    """Intervals hold the value, shrink with the number of policies, and are those of the same resamples each time."""
     rng = np.random.default_rng(0)
     widths = []
     for count in (12, 120):
