@@ -6,6 +6,7 @@ results are equal to the bit. Constants are read from an instance of Gymnasium's
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,12 +66,12 @@ class Swimmer(Locomotion):
     hidden_positions = 2
 
 
-class Healthy(Locomotion):
+class Healthy(Locomotion, ABC):
     """A task with a reward for a healthy state; an unhealthy one ends the episode unless `terminate_when_unhealthy=False`."""
 
+    @abstractmethod
     def healthy(self, arrays: Arrays) -> np.ndarray:
         """A mask [N]: the state is healthy."""
-        raise NotImplementedError
 
     def rewards(self, before: np.ndarray, arrays: Arrays, actions: np.ndarray) -> np.ndarray:
         return self.forward(before, arrays) + self.healthy(arrays) * self.env._healthy_reward - self.costs(arrays, actions)
