@@ -44,10 +44,11 @@ PROTOCOL = (
     "eval.actions=both",
     "eval.episodes=1",
     "eval.every=1000000",
+    "trainer.precision=float32",
     "finetune.learning_rate=4e-4",
 )
-"""Settings of all studies: no evaluation before the last, and ten times the paper's learning rate of fine-tuning, because batches hold
-transitions, not whole trajectories."""
+"""Settings of all studies: no evaluation before the last, ten times the paper's learning rate of fine-tuning, because batches hold
+transitions, not whole trajectories, and one precision on every machine."""
 
 
 class Case(NamedTuple):
@@ -64,10 +65,11 @@ class Case(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The result of a seed: VALUES over `episodes` final episodes."""
+    """The result of a seed: VALUES over `episodes` final episodes. data: digest of the trajectories that it was trained on."""
 
     episodes: int
     values: dict[str, float]
+    data: str
 
 
 Known = dict[tuple[str, int], Measured]
@@ -87,8 +89,8 @@ def on(datasets: Iterable[str], cases: Sequence[Case]) -> list[Case]:
 def results(study: str, cases: Sequence[Case], options: Options) -> list[Row]:
     """The rows of `cases` that have been computed, after training those of the data set `options.only` (None: of all) that are missing.
 
-    A row: dataset, the labels, seed, episodes, VALUES, protocol. rows.csv is written after every population. Raises RunError if there are
-    no rows, and the errors of `train_runs`.
+    A row: dataset, the labels, seed, episodes, VALUES, data (digest), protocol. rows.csv is written after every population. Raises RunError
+    if there are no rows, and the errors of `train_runs`.
     """
     cases = [case._replace(config=_sized(case.config, study, options)) for case in cases]
     path = options.out / study / ROWS
@@ -102,7 +104,8 @@ def results(study: str, cases: Sequence[Case], options: Options) -> list[Row]:
                 train_runs([case.config for case in group], shared, jobs=jobs)
             for case in group:
                 found = _read(case.config, shared) if case.own is None else case.own(case.config, shared)
-                known |= {(protocol(case), seed): _measured(case, values) for seed, values in found.items()}
+                data = shared.run_data(case.config).trajectories.digest
+                known |= {(protocol(case), seed): _measured(case, values, data) for seed, values in found.items()}
             write_rows(path, _rows(cases, known))
     if not (rows := _rows(cases, known)):
         raise RunError(f"{path}: no rows yet; run python -m bench study {study} without --no-runs")
@@ -167,9 +170,9 @@ def scored(names: tuple[str, str], returns: np.ndarray, reference: Reference | N
     return dict(zip(names, (np.nan if reference is None else float(reference.score(np.asarray(mean))), mean), strict=True))
 
 
-def _measured(case: Case, values: Mapping[str, float]) -> Measured:
+def _measured(case: Case, values: Mapping[str, float], data: str) -> Measured:
     """`values` with the six digits that they are read back with."""
-    return Measured(case.config.eval.final_episodes, {name: float(f"{values.get(name, np.nan):.6g}") for name in VALUES})
+    return Measured(case.config.eval.final_episodes, {name: float(f"{values.get(name, np.nan):.6g}") for name in VALUES}, data)
 
 
 def _rows(cases: Sequence[Case], known: Known) -> list[Row]:
@@ -178,8 +181,9 @@ def _rows(cases: Sequence[Case], known: Known) -> list[Row]:
     for case in cases:
         name = protocol(case)
         for seed in sorted(s for p, s in known if p == name):
-            episodes, values = known[name, seed]
-            found.append({"dataset": case.config.dataset, **case.labels, "seed": seed, "episodes": episodes, **values, "protocol": name})
+            episodes, values, data = known[name, seed]
+            shown = {"dataset": case.config.dataset, **case.labels, "seed": seed, "episodes": episodes, **values}
+            found.append({**shown, "data": data, "protocol": name})
     return found
 
 
@@ -190,7 +194,9 @@ def _kept(path: Path, protocols: Container[str]) -> Known:
     try:
         rows = read_csv(path)
         known = {
-            (row["protocol"], int(row["seed"])): Measured(int(row["episodes"]), {name: float(row.get(name) or "nan") for name in VALUES})
+            (row["protocol"], int(row["seed"])): Measured(
+                int(row["episodes"]), {name: float(row.get(name) or "nan") for name in VALUES}, row.get("data") or ""
+            )
             for row in rows
             if row["protocol"] in protocols
         }
