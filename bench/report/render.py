@@ -19,6 +19,7 @@ PAGE = 9  # columns of methods that fit the width of a web page
 PAPER = 5  # columns of methods that fit an upright page of paper
 COLUMNS = 6  # columns of a LaTeX table whose rows are methods; more data sets continue in a further table
 UNBROKEN = 48  # characters of a name that stays on one line of a web page
+LATEX_SIGNS = {"†": r"\dag{}", "‡": r"\ddag{}"}
 HEADING = 12  # characters on a line of a column's heading in LaTeX
 
 T = TypeVar("T")
@@ -91,7 +92,7 @@ def markdown(table: Table) -> str:
             return ""
         text = f"**{value}**" if found.bold else value
         marks = "; ".join(["="] * found.tied + [found.flag] * bool(found.flag))
-        return text + (f" +- {half}" if half else "") + (f" ({marks})" if marks else "")
+        return text + (f" +- {half}" if half else "") + (f" ({marks})" if marks else "") + (f" {found.signs}" if found.signs else "")
 
     head, rows = _layout(table, cell)
     lines = markdown_rows([head, *([name, *cells] for name, cells in rows)])
@@ -129,7 +130,9 @@ def _html_cell(line: Line, method: str) -> str:
     text = f"<b>{value}</b>" if found.bold else value
     flag = f' <small class="flag">{escaping.escape(found.flag)}</small>' if found.flag else ""
     tied = ' <small class="tied" title="not told apart from the best">=</small>' if found.tied else ""
-    return text + (f" <small>&plusmn; {half}</small>" if half else "") + tied + flag
+    words = ", ".join(found.training)
+    signs = f'<sup class="sign" title="{words}">{found.signs}</sup>' if words else ""
+    return text + (f" <small>&plusmn; {half}</small>" if half else "") + tied + flag + signs
 
 
 def breakable(text: str, gap: str = "<wbr>") -> str:
@@ -159,7 +162,8 @@ def long_csv(tables: Sequence[Table]) -> str:
             "reference": table.reference,
             "statistic": line.statistic, "value": cell.value, "ci_low": cell.low, "ci_high": cell.high,
             "std": cell.std, "standard_error": cell.std / np.sqrt(cell.seeds), "seeds": cell.seeds,
-            "bold": int(cell.bold), "tied": int(cell.tied), "flags": cell.flag,
+            "bold": int(cell.bold), "tied": int(cell.tied),
+            "flags": ", ".join([*[cell.flag] * bool(cell.flag), *cell.training]),
         }
         for table in tables for line in table.lines for method, cell in line.cells.items()
     ]  # fmt: skip
@@ -236,7 +240,8 @@ def _latex_cell(line: Line, method: str) -> str:
     if np.isnan(found.value):
         return value if value == "failed" else "--"
     text = rf"\mathbf{{{value}}}" if found.bold else value
-    flag = f"\\textsuperscript{{{_latex_text(found.flag)}}}" if found.flag else ""
+    signs = "".join(LATEX_SIGNS[sign] for sign in found.signs)
+    flag = f"\\textsuperscript{{{signs}{_latex_text(found.flag)}}}" if found.flag or signs else ""
     return f"${text}" + (rf" \pm {half}" if half else "") + ("^{=}" if found.tied else "") + "$" + flag
 
 

@@ -10,6 +10,7 @@ from bench.report.training_notes import training_notes
 from bench.results import published
 from bench.results.bootstrap import METRICS, Estimate, aggregate
 from bench.results.grid import Grid, grids
+from bench.results.levelling import SYMBOLS
 from bench.results.names import in_order, settings_by_dataset
 from bench.results.references import reference_notes
 from bench.results.runs import Runs
@@ -42,7 +43,7 @@ class Cell(NamedTuple):
     """A mean (or IQM) with its 95 % interval.
 
     half: the number behind +-. bold: the best mean of its line. tied: not told apart from the best. flag: missing seeds, failed episodes,
-    coinciding strata, weights that are saturated or collapsed, a curve that rises, few updates.
+    coinciding strata, weights that are saturated or collapsed. training: marks of a row that was not trained long enough (SYMBOLS).
     """
 
     value: float
@@ -54,6 +55,12 @@ class Cell(NamedTuple):
     bold: bool = False
     flag: str = ""
     tied: bool = False
+    training: tuple[str, ...] = ()
+
+    @property
+    def signs(self) -> str:
+        """The signs of `training`."""
+        return "".join(SYMBOLS[mark] for mark in self.training)
 
 
 class Line(NamedTuple):
@@ -117,8 +124,7 @@ def _lines(grid: Grid) -> Iterator[Line]:
         for statistic in ("mean", "iqm"):
             found = {m: aggregate(METRICS[statistic], grid.strata(m, sets)) for m in methods}
             own = marks if statistic == "mean" else {}
-            flags = {m: ", ".join(grid.training_marks_of(m, sets)) for m in found}
-            yield Line(scope, name, statistic, {m: _aggregate_cell(e, grid, own.get(m, ""), flags[m]) for m, e in found.items()})
+            yield Line(scope, name, statistic, {m: _aggregate_cell(e, grid, own.get(m, ""), m, sets) for m, e in found.items()})
 
 
 def _dataset_line(grid: Grid, dataset: str, statistic: str) -> Line:
@@ -130,15 +136,16 @@ def _dataset_line(grid: Grid, dataset: str, statistic: str) -> Line:
             s = summarise(values)
             record = grid.records[dataset, method]
             played, coincide = record["final_episodes"] > 0, record.get("strata_coincide") is True
-            marks_of = ["strata coincide"] * coincide + weight_faults(record) + list(grid.training_marks.get((dataset, method), ()))
-            flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), marks_of) if played else NOT_PLAYED
-            half = (s.high - s.low) / 2
-            cells[method] = Cell(s.mean, half, s.low, s.high, s.std, len(values), mark == "best", flag, mark == "tied")
+            faults = ["strata coincide"] * coincide + weight_faults(record)
+            flag = _flag(len(values), grid.seeds, record.get("failed_episodes", 0), faults) if played else NOT_PLAYED
+            half, training = (s.high - s.low) / 2, grid.training_marks.get((dataset, method), ())
+            cells[method] = Cell(s.mean, half, s.low, s.high, s.std, len(values), mark == "best", flag, mark == "tied", training)
     return Line("data set", dataset, statistic, cells)
 
 
-def _aggregate_cell(e: Estimate, grid: Grid, mark: str, flag: str) -> Cell:
-    return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, mark == "best", flag, mark == "tied")
+def _aggregate_cell(e: Estimate, grid: Grid, mark: str, method: str, datasets: Sequence[str]) -> Cell:
+    training = tuple(grid.training_marks_of(method, datasets))
+    return Cell(e.value, (e.high - e.low) / 2, e.low, e.high, NAN, grid.seeds, mark == "best", "", mark == "tied", training)
 
 
 def _flag(seeds: int, expected: int, failures: int, marks: Sequence[str]) -> str:

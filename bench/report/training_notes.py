@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.results.grid import Grid
-from bench.results.levelling import FEW_UPDATES, RISES, levelled_off
+from bench.results.levelling import FEW_UPDATES, RISES, SYMBOLS, levelled_off
 from bench.results.names import in_order
 
 MEANINGS = {
     RISES: (
-        "Rises: the last quarter of the updates scores above the quarter before it (one-sided paired t-test over seeds, level 0.05; "
-        "docs/statistics.md), so that more updates would score higher: "
+        f"{SYMBOLS[RISES]} rises: the last quarter of the updates scores above the quarter before it (one-sided paired t-test over seeds, "
+        "level 0.05; docs/statistics.md), so that more updates would score higher: "
     ),
-    FEW_UPDATES: "Few updates: fewer than the paper's, for the method or for the pi_ref that it starts from: ",
+    FEW_UPDATES: f"{SYMBOLS[FEW_UPDATES]} few updates: fewer than the paper's, for the method or for the pi_ref that it starts from: ",
 }
 UNJUDGED = "Not judged whether more updates would score higher, for want of evaluations or of seeds that agree (docs/statistics.md): "
 APART = "No average, rank or bold mark covers rows with and without these marks; such an average is left out (--mix-marked joins them)."

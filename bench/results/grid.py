@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.errors import RunError
 from bench.results.episodes import final_returns, reference_name, reference_of, selections, success_shares
-from bench.results.levelling import training_marks
+from bench.results.levelling import SYMBOLS, training_marks
 from bench.results.names import in_order, method_names
 from bench.results.pooling import pooled
 from bench.results.protocol import comparable_groups
@@ -159,9 +159,9 @@ class Grid:
         return methods if self.mix_marked or not unmarked else unmarked
 
     def label(self, method: str, datasets: Sequence[str] | None = None) -> str:
-        """`method` with its marks on any of `datasets`, for the legend of a figure."""
+        """`method` with the signs of its marks on any of `datasets`, for the legend of a figure."""
         marks = self.training_marks_of(method, datasets)
-        return f"{method} ({', '.join(marks)})" if marks else method
+        return f"{method} {''.join(SYMBOLS[mark] for mark in marks)}" if marks else method
 
     def strata(self, method: str, datasets: Sequence[str]) -> list[np.ndarray]:
         """Values of `method` on each of `datasets`, [seeds] each."""

@@ -23,6 +23,8 @@ SEEDS = 2  # that the test needs at least
 
 RISES, FEW_UPDATES = "rises", "few updates"
 """The marks of a row."""
+SYMBOLS = {FEW_UPDATES: "†", RISES: "‡"}
+"""Their signs in tables and figures."""
 
 
 class Rise(NamedTuple):

@@ -15,11 +15,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from bench.errors import DataError
 from bench.report.figures import aggregates, cost, curves
 from bench.report.figures.style import MANY, RC, looks
 from bench.results.grid import Grid, grids
+from bench.results.levelling import FEW_UPDATES, RISES, SYMBOLS
 from bench.results.runs import Runs
 from bench.storage.layout import digest_of
 from envs.files import write_atomic, write_json
@@ -37,6 +39,8 @@ CAPTIONS = {
     "weights": "Importance weights over training, mean over seeds",
 }
 """Captions by kind (first part of a figure's name), in the order of the report."""
+SHORT = {FEW_UPDATES: "fewer updates than the paper's", RISES: "still rises at its last update"}
+"""Meanings of the signs of rows that were not trained long enough."""
 MOST = 24  # methods of a figure
 DRAWN = ".drawn.json"  # in figures/: what was drawn from which results
 SVG_BYTES = 64 << 20
@@ -115,6 +119,14 @@ def draw(suite: Path, runs: Runs, methods: Sequence[str] = (), mix_marked: bool 
     return found
 
 
+def explain_signs(figure: Figure) -> None:
+    """State the meanings of the signs of SYMBOLS that stand in `figure`, in a line above it."""
+    shown = "".join(text.get_text() for text in figure.findobj(Text))
+    if meanings := [f"{SYMBOLS[mark]} {meaning}" for mark, meaning in SHORT.items() if SYMBOLS[mark] in shown]:
+        title = figure.get_suptitle()
+        figure.suptitle("\n".join([title] * bool(title) + ["   ".join(meanings)]), fontsize=9 if title else 7)
+
+
 def svg_of(figure: Figure) -> str:
     """The figure as SVG text; equal figures give equal text. The figure keeps this layout."""
     with matplotlib.rc_context(PLAIN):
@@ -130,6 +142,7 @@ def svg_of(figure: Figure) -> str:
 
 def _write(folder: Path, name: str, figure: Figure) -> str:
     """Write the three files of a figure; returns its SVG."""
+    explain_signs(figure)
     svg, pdf, png = svg_of(figure), io.BytesIO(), io.BytesIO()
     FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
     figure.set_dpi(DPI)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from bench.report.compare import compare_methods
 from bench.report.figures.curves import learning_curves
+from bench.report.figures.draw import explain_signs
 from bench.report.figures.style import looks
 from bench.report.page.overview import warnings
 from bench.report.render import html, latex, long_csv, markdown
@@ -42,25 +44,25 @@ def table_of(suite: Path, mix_marked: bool = False) -> Table:
 def test_cells_carry_marks_and_mixed_averages_are_left_out(suite: Path) -> None:
     table = table_of(suite)
     hopper, walker, mean, iqm = table.lines
-    assert {m: c.flag for m, c in hopper.cells.items()} == {"bc": "", "sft": "rises", "iql": "few updates"}
-    assert {m: c.flag for m, c in walker.cells.items()} == {"bc": "", "sft": "", "iql": "few updates"}
-    assert {m: c.flag for m, c in mean.cells.items()} == {"bc": "", "iql": "few updates"} == {m: c.flag for m, c in iqm.cells.items()}
+    assert {m: c.training for m, c in hopper.cells.items()} == {"bc": (), "sft": ("rises",), "iql": ("few updates",)}
+    assert {m: c.training for m, c in walker.cells.items()} == {"bc": (), "sft": (), "iql": ("few updates",)}
+    assert {m: c.signs for m, c in mean.cells.items()} == {"bc": "", "iql": "†"} == {m: c.signs for m, c in iqm.cells.items()}
     assert [m for m, c in hopper.cells.items() if c.bold or c.tied] == ["bc"]
     assert [m for m, c in mean.cells.items() if c.bold or c.tied] == ["bc"]
 
 
 def test_footnotes_name_the_rows(suite: Path) -> None:
     rises, few, apart, unjudged, *_ = table_of(suite).notes
-    assert rises.startswith("Rises: ")
+    assert rises.startswith("‡ rises: ")
     assert rises.endswith(f": sft on {HOPPER}.")
-    assert few.startswith("Few updates: fewer than the paper's")
+    assert few.startswith("† few updates: fewer than the paper's")
     assert few.endswith(": iql.")
     assert (apart, unjudged) == (APART, f"{UNJUDGED}iql.")
 
 
 def test_asked_for_marked_rows_are_averaged_and_ranked_with_the_others(suite: Path) -> None:
     table = table_of(suite, mix_marked=True)
-    assert {m: c.flag for m, c in table.lines[2].cells.items()} == {"bc": "", "sft": "rises", "iql": "few updates"}
+    assert {m: c.signs for m, c in table.lines[2].cells.items()} == {"bc": "", "sft": "‡", "iql": "†"}
     assert [m for m, c in table.lines[0].cells.items() if c.bold] == ["sft"]
     assert JOINED in table.notes
     assert APART not in table.notes
@@ -76,12 +78,12 @@ def test_all_rows_marked(tmp_path: Path) -> None:
 
 def test_every_format_has_marks_and_footnotes(suite: Path) -> None:
     table = table_of(suite)
-    assert "(few updates)" in markdown(table)
-    assert '<small class="flag">few updates</small>' in html(table)
-    assert r"\textsuperscript{few updates}" in latex([table])
+    assert re.search(r"\| [\d.]+ \+- [\d.]+ †", markdown(table))
+    assert '<sup class="sign" title="few updates">†</sup>' in html(table)
+    assert r"\textsuperscript{\dag{}}" in latex([table])
     assert ",few updates\n" in long_csv([table])
     for text in (markdown(table), html(table), latex([table])):
-        assert "Rises: the last quarter" in text
+        assert "‡ rises: the last quarter" in text
 
 
 def test_legends_and_the_page_have_marks(suite: Path) -> None:
@@ -89,7 +91,9 @@ def test_legends_and_the_page_have_marks(suite: Path) -> None:
     grid = grids(runs)[0]
     figures = learning_curves(grid, looks(grid.methods))
     (hopper,) = (figure for name, figure in figures.items() if "hopper" in name)
-    assert [text.get_text() for text in hopper.legends[0].get_texts()] == ["bc", "sft (rises)", "iql (few updates)"]
+    assert [text.get_text() for text in hopper.legends[0].get_texts()] == ["bc", "sft ‡", "iql †"]
+    explain_signs(hopper)
+    assert hopper.get_suptitle() == "† fewer updates than the paper's   ‡ still rises at its last update"
     found = warnings(suite, runs)
     assert f"sft on {HOPPER}: still rises after 200 updates" in found
     assert "fewer updates than the papers': iql" in found

@@ -160,7 +160,7 @@ def test_averages_and_bold_are_kept_apart(tmp_path: Path) -> None:
     assert grid.marks(["iwsft/walker2d/medium-v0"]) == {"bc": "", "sft": "best"}
     assert grid.marks(["iwsft/hopper/medium-v0"]) == {"bc": "best"}
     assert grid.ranked() == ["bc", "iql", "sft"] or grid.ranked() == ["bc", "sft", "iql"]
-    assert grid.label("iql", grid.datasets) == "iql (few updates)"
+    assert grid.label("iql", grid.datasets) == "iql †"
     mixed = grids(suite_runs(tmp_path), mix_marked=True)[0]
     assert mixed.averaged(grid.datasets) == ["bc", "sft", "iql"]
     assert set(mixed.marks(["iwsft/walker2d/medium-v0"])) == {"bc", "sft", "iql"}
