@@ -92,10 +92,10 @@ def _evaluation(settings: Sequence[str]) -> None:
     options = parse(EvaluationOptions, settings)
     machine = describe("cpu", options.all_threads)
     _say(machine)
-    rows = measure_evaluation(options, _say)
-    write_csv(options.folder / "evaluation-cpu.csv", rows, COLUMNS)
+    path = options.folder / "evaluation-cpu.csv"
+    rows = measure_evaluation(options, _say, lambda rows: write_csv(path, rows, COLUMNS))
     save(evaluation_figure(rows, machine.partition(", load")[0]), options.folder, "evaluation-cpu")
-    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/evaluation-cpu.csv")
+    print(f"{machine}\n\n{table(rows)}\n\n{path}")
 
 
 def _estimate(settings: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from statistics import median
@@ -174,8 +174,8 @@ def _module(params: Mapping[str, torch.Tensor]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1], nn.Tanh())
 
 
-def measure_evaluation(o: EvaluationOptions, say: Say) -> list[Row]:
-    """Rows of COLUMNS, one for each task, number of environments and kind."""
+def measure_evaluation(o: EvaluationOptions, say: Say, keep: Callable[[list[Row]], None]) -> list[Row]:
+    """Rows of COLUMNS, one for each task, number of environments and kind. keep: called with the rows so far after each measurement."""
     before = torch.get_num_threads()
     torch.set_num_threads(o.all_threads)
     try:
@@ -184,6 +184,7 @@ def measure_evaluation(o: EvaluationOptions, say: Say) -> list[Row]:
             for count in o.environments:
                 say(f"measuring {task} with {count} environments")
                 rows += _measured(task, count, o, check_quiet(say))
+                keep(rows)
         return rows
     finally:
         torch.set_num_threads(before)

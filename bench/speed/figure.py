@@ -100,7 +100,7 @@ def evaluation_figure(rows: Sequence[Row], machine: str) -> Figure:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 1000:g}k"))
             axes.set(xlabel="environments", title=task)
         figure.axes[0].set_ylabel("environment steps/s")
-        figure.axes[0].legend(fontsize=6)
+        legend(figure, figure.axes[0], most=4)
         figure.suptitle(machine, fontsize=6)
         return figure
 
