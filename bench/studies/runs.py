@@ -113,10 +113,16 @@ def results(study: str, cases: Sequence[Case], options: Options) -> list[Row]:
 
 
 def protocol(case: Case) -> str:
-    """A digest of all that determines a seed's result but the number of its episodes: method, pi_ref, data set, evaluation, format."""
+    """A digest of all that determines a seed's result but the number of its episodes.
+
+    Method, pi_ref, data set, evaluation, format; precision and engine if they are not those of PROTOCOL.
+    """
     config, own = case.config, case.own and case.own.__name__
     evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "max_episode_steps")}
-    return digest_of((FORMAT, settings_hash(config), config.dataset, evaluation, config.env, *([own] if own else [])))
+    arithmetic = [config.trainer.precision] * (config.trainer.precision != "float32") + [config.trainer.engine] * (
+        config.trainer.engine == "compiled"
+    )
+    return digest_of((FORMAT, settings_hash(config), config.dataset, evaluation, config.env, *([own] if own else []), *arithmetic))
 
 
 def _groups(cases: Sequence[Case]) -> Iterator[list[Case]]:
