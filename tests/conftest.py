@@ -96,7 +96,7 @@ def folder(tmp_path: Path, pendulum_data: Callable[..., Any]) -> Path:
 def round_references(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the round reference scores that synthetic runs (tests.helpers.suites) record, not those that the named data sets state."""
     if {"make_run", "make_suite"} & set(vars(request.module)) and "stated_references" not in request.fixturenames:
-        monkeypatch.setattr("bench.results.derive.reference_here", lambda dataset, recorded: (recorded, True))
+        monkeypatch.setattr("bench.results.derive.reference_here", lambda config, recorded: (recorded, True))
 
 
 @pytest.fixture

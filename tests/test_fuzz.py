@@ -26,16 +26,18 @@ from hypothesis import HealthCheck, given, settings
 from bench.config.saved import load_config
 from bench.errors import USER_ERRORS
 from bench.replay.load import read_policy
+from bench.report.figures import draw
 from bench.report.suite import rebuild
+from bench.results import known
 from bench.results.leaderboard import read_board
-from bench.results.runs import open_run, read_curve
+from bench.results.runs import open_run, read_curve, read_suite
 from bench.storage import manifest
 from bench.storage.tensors import pack
 from envs.readers import d4rl_file
 from envs.readers.join import open_dataset
 from tests.helpers.episodes import PENDULUM
 from tests.helpers.mutations import edits, mutated
-from tests.helpers.suites import make_run, make_suite
+from tests.helpers.suites import make_run, make_suite, with_hashes
 
 COUNT = int(os.environ.get("FUZZ", "200"))
 SLOW = max(COUNT // 10, 20)  # of readers that take longer
@@ -115,10 +117,36 @@ def test_tables_of_a_suite(name: str, tmp_path: Path) -> None:
     fuzz(Case(folder / name, lambda: rebuild(tmp_path / "suite", page=False)), SLOW)
 
 
-def test_a_page(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["run.json", "curve.csv"])
+def test_a_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page without its figures, each of which takes a second."""
+    monkeypatch.setattr(draw, "draw", lambda *arguments: {})
     make_run(tmp_path / "suite", "sft")
-    folder = make_run(tmp_path / "suite")
-    fuzz(Case(folder / "run.json", lambda: rebuild(tmp_path / "suite")), COUNT // 100)
+    folder = make_run(tmp_path / "suite", "iw_sft")
+    fuzz(Case(folder / name, lambda: rebuild(tmp_path / "suite")), SLOW)
+
+
+@pytest.mark.parametrize("name", ["run.json", "curve.csv"])
+def test_figures(name: str, tmp_path: Path) -> None:
+    make_run(tmp_path / "suite", "sft")
+    folder = make_run(tmp_path / "suite", "iw_sft")
+    fuzz(Case(folder / name, lambda: rebuild(tmp_path / "suite")), max(COUNT // 500, 2))
+
+
+def test_a_cache_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged cache is ignored: the runs are read anew, with the same numbers."""
+    monkeypatch.setattr(known, "AGE", 0.0)
+    suite = tmp_path / "suite"
+    for algo in ("bc", "sft"):
+        with_hashes(make_run(suite, algo))
+    whole = read_suite(suite, remember=True).runs
+
+    def read() -> None:
+        for (record, rows), (expected, others) in zip(read_suite(suite).runs, whole, strict=True):
+            assert record == expected
+            assert rows.equals(others)
+
+    fuzz(Case(suite / known.NAME, read), COUNT)
 
 
 def test_a_file_of_d4rl(tmp_path: Path) -> None:

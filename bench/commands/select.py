@@ -27,7 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--discount", type=float, default=0.99, help="of future rewards in the estimates (default: 0.99)")
     parser.add_argument("--updates", type=int, default=5_000, help="of fitted Q evaluation (default: 5000)")
     parser.add_argument("--seed", type=int, default=0, help="of the split into episodes, initial Q and batches (default: 0)")
-    parser.add_argument("--allow-download", action="store_true", help="download the data sets that the runs name, if they are absent")
+    parser.add_argument(
+        "--allow-download", action="store_true", help="download, record or convert the data sets that the runs name, if absent"
+    )
     parser.add_argument("--out", type=Path, default=Path("results/selected"), help="folder of the results (results/selected)")
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--allow-download", action="store_true", help="download the data sets that the run names, if they are absent")
+    parser.add_argument(
+        "--allow-download", action="store_true", help="download, record or convert the data sets that the run names, if absent"
+    )
     parser.add_argument("--workers", type=int, help="processes that step environments (default: one per core)")
     parser.add_argument("--plays", type=int, default=8, help="times that each episode is played where rounding differs (default: 8)")
     parser.add_argument("--simulate", type=int, metavar="N", help="instead, simulate N honest and N forged submissions of this run")

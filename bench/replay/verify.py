@@ -44,7 +44,7 @@ PLAYS = 8  # of every episode, where rounding differs
 def verify(folder: Path, workers: int | None = None, download: bool = False, plays: int = PLAYS) -> Verdict:
     """Check the run in `folder`, with `workers` processes that step environments (default: one per core).
 
-    download: data sets that are not on this machine may be downloaded; the run names them, and may be a stranger's.
+    download: data sets that are not on this machine may be downloaded, recorded or converted; the run names them, and may be a stranger's.
     plays: times that each episode is played where rounding differs, at least 2; more find smaller forgeries. Raises RunError or ConfigError
     for a folder that holds no finished run or whose policies are damaged.
     """

@@ -195,7 +195,7 @@ def _notes(grid: Grid) -> list[str]:
     if any(r.get("failed_episodes", 0) for r in records):
         notes.append("Failed: the episode's return was no finite number; it counts as score 0.")
     if unchecked := sorted({r["dataset"] for r in records if not r.get("references_checked", True)}):
-        notes.append(f"Reference scores as the runs recorded them, because the data are not on this machine: {', '.join(unchecked)}.")
+        notes.append(f"Reference scores, or their absence, as the runs recorded them; bench verify computes them: {', '.join(unchecked)}.")
     if any(r.get("strata_coincide") is True for r in records):
         notes.append(
             "Strata coincide: equal scores make two percentile filters keep the same trajectories, so quality weighting has fewer levels."

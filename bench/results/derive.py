@@ -18,7 +18,7 @@ from bench.storage.identity import env_choice, identity, on_the_way
 from bench.storage.layout import Row, kept_policies
 from bench.storage.record import OPTIONAL, REQUIRED, check_keys, shorten
 from envs.errors import DataError
-from envs.readers.stated_references import stated_reference
+from envs.readers.stated_references import expected_reference
 
 AGAIN = "run it again with force=true"
 
@@ -43,9 +43,7 @@ def derive(folder: Path, config: dict[str, Any], record: Row, hashes: Row) -> Ro
     determined = {key: value for key, value in hashes.items() if key.endswith("_hash")}
     for line in (*disagreements(own | determined, record), *machine_disagreements(config, record)):
         raise RunError(f"{folder}/{line}; the files are of two runs; {AGAIN}")
-    reference, checked = None, True
-    if record["reference"] is not None and not env_choice(config).without:  # raw returns hold everywhere
-        reference, checked = reference_here(config["dataset"], record["reference"])
+    reference, checked = reference_here(config, record["reference"])
     return record | own | hashes | {
         "reference": reference, "references_checked": checked, "hashes_checked": bool(hashes), "kept_policies": kept,
         **({"default_updates": updates_by_default(own["algo"])} if hashes else {}),
@@ -75,15 +73,18 @@ def refuse_damage(folder: Path, record: Row) -> None:
         raise RunError(f"{damaged[0]}; {AGAIN}")
 
 
-def reference_here(dataset: str, recorded: Row) -> tuple[Row | None, bool]:
-    """The reference scores of `dataset`, and True if they are known here; else the recorded ones.
+def reference_here(config: dict[str, Any], recorded: Row | None) -> tuple[Row | None, bool]:
+    """The reference scores of the run of `config`, whatever it recorded, and True if they are known here; else the recorded ones.
 
-    A data set that states none has a measured reference, which only its steps and rollouts give again (`verify`).
+    A data set that states none has a measured reference, or none if its best episodes are no better than random: only its steps and
+    rollouts give these again (`verify`).
     """
     try:
-        stated = stated_reference(dataset)
+        found = expected_reference(config["dataset"], env_choice(config))
     except (KeyError, DataError):
         return recorded, False
-    if stated is not None:
-        return stated.to_json(), True
-    return (recorded, False) if recorded["name"] == "measured" else (None, True)
+    if not found.certain:
+        return recorded, False
+    if found.measured:
+        return (recorded, False) if recorded is None or recorded["name"] == "measured" else (None, True)
+    return None if found.reference is None else found.reference.to_json(), True

@@ -2,7 +2,7 @@
 
 A file is known by device, inode, time of change and size. Nobody can set inode and time of change, so a folder that came from elsewhere is
 read anew, whatever it brings along; so is a file that changed less than AGE seconds before it was read, because clocks of file systems are
-coarse. What comes out is equal to what reading gives.
+coarse. A cache whose content does not match its digest is ignored. What comes out is equal to what reading gives.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
@@ -59,10 +60,12 @@ class Known:
         with suppress(OSError, DataError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             check_file(suite, NAME, BYTES)
             with safe_open(self.path, "np") as file:
-                about = json.loads(file.metadata()["about"])
+                metadata = file.metadata()
+                about = json.loads(metadata["about"])
                 if about["version"] == version():
                     columns = {name: file.get_tensor(name) for name in COLUMNS}
-                    self.entries, self.columns = about["runs"], columns
+                    if metadata["sha256"] == _digest(columns, metadata["about"]):
+                        self.entries, self.columns = about["runs"], columns
 
     def find(self, folder: Path, states: States) -> Parsed | None:
         """The contents of `folder` as last read, if its files have the same `states`; else None."""
@@ -101,8 +104,18 @@ class Known:
             ).astype(kind)
             for name, kind in COLUMNS.items()
         }
+        text = json.dumps({"version": version(), "runs": runs})
         with suppress(OSError):
-            write_atomic(self.path, save(columns, {"about": json.dumps({"version": version(), "runs": runs})}))
+            write_atomic(self.path, save(columns, {"about": text, "sha256": _digest(columns, text)}))
+
+
+def _digest(columns: Mapping[str, np.ndarray], about: str) -> str:
+    """The SHA-256 of all that a cache holds."""
+    sha = hashlib.sha256(about.encode())
+    for name in COLUMNS:
+        sha.update(f"{name} {columns[name].dtype}".encode())
+        sha.update(np.ascontiguousarray(columns[name]).data)
+    return sha.hexdigest()
 
 
 def states_of(folder: Path) -> States:

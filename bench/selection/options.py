@@ -17,7 +17,7 @@ class Options:
 
     estimators: names of ESTIMATES. data: a data set, or an expression, in place of the one that the runs were trained on. behaviour: the
     densities of logged actions, stated by the data or of a pi_ref fitted to them. held_out: share of the episodes that no Q is fitted to.
-    samples: actions of a stochastic policy at a state. download: data may be downloaded.
+    samples: actions of a stochastic policy at a state. download: absent data may be downloaded, recorded or converted.
     """
 
     estimators: tuple[str, ...] = tuple(ESTIMATES)

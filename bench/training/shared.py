@@ -21,8 +21,8 @@ class Shared:
     """Loads each data set once and keeps its environments open. Use as a context manager, or call `close`.
 
     `open_evaluator` (Gymnasium's JSON of an environment, processes) opens the environments. download: data sets that are absent may be
-    downloaded. noted: notes about data and settings, which are printed once for all runs. seconds: of this process before its first run, by
-    phase (import, recording), until a run's record has them.
+    downloaded, recorded or converted. noted: notes about data and settings, which are printed once for all runs. seconds: of this process
+    before its first run, by phase (import, recording), until a run's record has them.
     """
 
     def __init__(self, open_evaluator: Callable[[str, int], Evaluator] = Evaluator, download: bool = True) -> None:

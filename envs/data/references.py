@@ -20,6 +20,7 @@ import numpy as np
 D4RL, BUILT_IN = "d4rl", "iwsft-2"
 # Earlier editions of BUILT_IN, whose scores differ. "iwsft": the last snapshot with its action noise.
 SUPERSEDED = ("iwsft",)
+ROUNDING = 1e-6  # relative: returns nearer than this differ by the rounding of float32 rewards
 BUILT_IN_TABLE = Path(__file__).parent / "built_in_references.csv"
 
 
@@ -56,6 +57,11 @@ class Reference:
         if self.random_error is None or self.expert_error is None:
             return None
         return float(np.hypot(score * self.expert_error, (100 - score) * self.random_error) / (self.expert - self.random))
+
+
+def apart(random: float, expert: float) -> bool:
+    """True if `expert` is above `random` by more than rounding, so that scores between them mean something."""
+    return expert - random > ROUNDING * max(abs(random), abs(expert))
 
 
 def table() -> tuple[dict[str, str], ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from envs.data.logged_data import LoggedData
 from envs.data.minari_root import datasets_root
-from envs.data.references import Reference
+from envs.data.references import Reference, apart
 from envs.errors import DataError
 from envs.evaluation.rollout import Evaluator, Moments
 from envs.files import write_json
@@ -38,7 +38,7 @@ def measured_reference(data: LoggedData, environments: Evaluator) -> Reference |
     best = float(returns[-max(1, round(BEST * len(returns))) :].mean())
     mean, error = float(random.mean()), float(random.std(ddof=1) / len(random) ** 0.5)
     # The best episodes define score 100: their mean is no estimate.
-    return Reference("measured", mean, best, error, 0.0) if best > mean else None
+    return Reference("measured", mean, best, error, 0.0) if apart(mean, best) else None
 
 
 def _random_returns(data: LoggedData, environments: Evaluator) -> np.ndarray:

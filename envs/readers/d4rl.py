@@ -53,10 +53,10 @@ def local_folder() -> Path:
     return Path(os.environ.get("D4RL_DATASET_DIR", Path.home() / ".d4rl")) / "datasets"
 
 
-def obtain(dataset: str, download: bool = True) -> Path:
+def obtain(dataset: str) -> Path:
     """Convert `dataset` (d4rl/NAME) from D4RL's file in its local folder, downloaded if it is absent; returns the data set's folder.
 
-    Raises DataError for an unknown name and, without a network or `download`, with the command to run.
+    Raises DataError for an unknown name and, without a network, with the command to run.
     """
     name = dataset.removeprefix("d4rl/")
     if name not in addresses():
@@ -64,8 +64,6 @@ def obtain(dataset: str, download: bool = True) -> Path:
         raise DataError(f"no D4RL data set '{name}'; near names: {', '.join(near) or 'none'}; python -m bench convert --list shows all")
     evaluation_env(name)  # refuse before a long download
     url, path = addresses()[name], _local_file(name)
-    if not path.exists() and not download:
-        raise DataError(f"data set '{dataset}': {path} is not on this machine; get {url} first, or --allow-download")
     if not path.exists():
         try:
             fetch(url, path, check)

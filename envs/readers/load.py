@@ -25,7 +25,8 @@ from envs.readers.obtain import obtain
 def load(dataset: str, cache: bool = True, choice: EnvChoice = OWN, download: bool = True) -> LoggedData:
     """Read `dataset`, an id or an expression of `envs.data.selection`; record, convert or download it first if it is absent.
 
-    choice: the environment that policies are played in, whose action bounds scale the actions. download: use the network if it is absent.
+    choice: the environment that policies are played in, whose action bounds scale the actions. download: get the data set if it is absent;
+    else it is refused.
 
     A second call opens a memory-mapped copy (`envs.data.cache`) unless `cache` is false. Raises DataError for an unknown id, damaged
     files, an environment that does not fit, spaces without a flat form, numbers that are not finite, arrays that do not fit together.

@@ -27,24 +27,32 @@ def ensure(dataset: str) -> None:
 def obtain(part: Part, download: bool = True) -> None:
     """Find the data set of `part` in Minari's root; else record a built-in one, convert D4RL's, download others. Raises DataError.
 
-    Without `download` no network is used: a data set that is not on this machine and not a built-in one is refused.
+    Without `download` an absent data set is refused, with the command that gets it: nothing is downloaded, recorded or converted.
     """
     dataset, root = part.dataset, datasets_root()
     if (root / dataset / "data").exists():
         if dataset.startswith("d4rl/"):
             d4rl.refresh(dataset)
         return
-    if dataset in built_in_sets():
-        record(dataset)
-    elif dataset.startswith("iwsft/"):
+    built_in = dataset in built_in_sets()
+    if dataset.startswith("iwsft/") and not built_in:
         raise DataError(f"no data set '{dataset}'{_near(dataset, root)}")
+    if not download:
+        raise DataError(f"data set '{dataset}' is not in {root}; get it first: {_command(dataset, built_in)}, or --allow-download")
+    if built_in:
+        record(dataset)
     elif dataset.startswith("d4rl/"):
-        d4rl.obtain(dataset, download)
-    elif not download:
-        raise DataError(f"data set '{dataset}' is not in {root}; get it first: minari download {part.dataset}, or --allow-download")
+        d4rl.obtain(dataset)
     else:
         missing, near = f"is not in {root}", _near(dataset, root)
         publish(dataset, root, lambda _: _download(part, missing, near), "downloaded")
+
+
+def _command(dataset: str, built_in: bool) -> str:
+    """The command that gets an absent data set."""
+    if built_in:
+        return f"python -m bench record {dataset}"
+    return f"python -m bench convert FILE.hdf5 {dataset}" if dataset.startswith("d4rl/") else f"minari download {dataset}"
 
 
 def _download(part: Part, missing: str, near: str) -> None:

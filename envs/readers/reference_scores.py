@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from envs.data.references import D4RL, Reference, current
+from envs.data.references import D4RL, Reference, apart, current
 from envs.readers.d4rl_environments import has_d4rl_rewards
 
 KEYS = ("ref_min_score", "ref_max_score")
@@ -33,7 +33,7 @@ def stated(metadata: dict[str, Any]) -> Stated:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return Stated(None, _fault(f"{key} is {value!r}, not a finite number"))
     low, high = (float(metadata[key]) for key in KEYS)
-    if low >= high:
+    if not apart(low, high):
         return Stated(None, _fault(f"ref_min_score = {low:.6g} is not below ref_max_score = {high:.6g}"))
     reference, env_id = Reference(str(metadata.get("reference", "minari")), low, high), _env_id(metadata)
     if reference.name == D4RL and env_id and not has_d4rl_rewards(env_id):

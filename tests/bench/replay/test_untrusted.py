@@ -37,8 +37,12 @@ def forged(run: Path, to: Path, change: Callable[[dict[str, Any], dict[str, Any]
     return to
 
 
-@pytest.mark.parametrize("dataset", ["hf://stranger/some/data-v0", "some/data-v0", "d4rl/hopper-medium-v2"])
-def test_nothing_is_downloaded_unless_asked(dataset: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "dataset", ["hf://stranger/some/data-v0", "some/data-v0", "d4rl/hopper-medium-v2", "iwsft/hopper/medium-v0", "iwsft/fork-v0@top:5%"]
+)
+def test_nothing_is_downloaded_or_recorded_unless_asked(
+    dataset: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def ask(*arguments: Any) -> None:
@@ -46,6 +50,7 @@ def test_nothing_is_downloaded_unless_asked(dataset: str, finished: Path, tmp_pa
         raise DataError("no network")
 
     monkeypatch.setattr(obtain, "_download", ask)
+    monkeypatch.setattr(obtain, "record", ask)
     monkeypatch.setattr(d4rl, "fetch", ask)
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
 

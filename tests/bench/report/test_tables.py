@@ -189,5 +189,5 @@ def test_kept_policies_make_all_selections_verifiable(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("stated_references", "minari_root")
 def test_references_that_no_data_set_here_states_are_noted(tmp_path: Path) -> None:
     make_run(tmp_path, "bc", "own/task-v0")
-    expected = "Reference scores as the runs recorded them, because the data are not on this machine: own/task-v0."
+    expected = "Reference scores, or their absence, as the runs recorded them; bench verify computes them: own/task-v0."
     assert table_of(tmp_path).notes == [expected, f"{UNJUDGED}bc.", NOT_KEPT]

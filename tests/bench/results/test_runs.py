@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.errors import RunError
+from bench.results.derive import reference_here
 from bench.results.runs import runs_at, suite_runs
 from bench.storage import manifest
 from envs.data.references import Reference, built_in
@@ -113,6 +114,57 @@ def test_references_of_a_data_set_on_this_machine(tmp_path: Path, minari_root: P
     ((record, _),) = suite_runs(tmp_path)
     assert record["reference"] == FORGED[1]
     assert not record["references_checked"]
+
+
+@pytest.mark.usefixtures("stated_references")
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, (FORGED[0] | {"name": "minari"}, True)), ({"eval": {"max_episode_steps": 100}}, (FORGED[0] | {"name": "minari"}, True)),
+        ({"eval": {"max_episode_steps": 50}}, (None, True)), ({"env": "Hopper-v5"}, (None, True)), ({"env": "none"}, (None, True)),
+        ({"env": "Own-v0"}, (FORGED[0] | {"name": "minari"}, True)), ({"env": "Own-v0", "eval": {"max_episode_steps": 9}}, (None, True)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("recorded", [None, *FORGED])
+def test_a_reference_that_is_left_out_or_added_shows_no_other_score(
+    chosen: dict[str, Any], expected: Any, recorded: Any, tmp_path: Path, minari_root: Path
+) -> None:
+    """run.json may say `reference: null`, or give a reference to returns of another environment or horizon."""
+    _metadata(minari_root, ref_min_score=0, ref_max_score=10, env_spec=json.dumps({"id": "Own-v0", "max_episode_steps": 100}))
+    assert reference_here({"dataset": "own/task-v0", "env": None, "eval": {}} | chosen, recorded) == expected
+
+
+@pytest.mark.usefixtures("stated_references")
+@pytest.mark.parametrize(
+    ("metadata", "recorded", "expected"),
+    [
+        ({"ref_min_score": 1, "ref_max_score": 1}, FORGED[0], (None, True)),  # no references, and none are measured
+        ({}, None, (None, False)), ({}, FORGED[0], (None, True)),
+        ({}, FORGED[0] | {"name": "measured"}, (FORGED[0] | {"name": "measured"}, False)),
+        ({"ref_min_score": 0, "ref_max_score": 10, "env_spec": '{"id": "A-v0", "additional_wrappers": [{}]}'}, None, (None, False)),
+        ({"ref_min_score": 0, "ref_max_score": 10, "env_spec": "no JSON"}, FORGED[0], (FORGED[0], False)),
+    ],
+)  # fmt: skip
+def test_a_reference_that_the_name_alone_does_not_give_is_the_recorded_one(
+    metadata: dict[str, Any], recorded: Any, expected: Any, minari_root: Path
+) -> None:
+    _metadata(minari_root, **metadata)
+    assert reference_here({"dataset": "own/task-v0", "env": None, "eval": {}}, recorded) == expected
+
+
+@pytest.mark.usefixtures("stated_references", "minari_root")
+def test_a_run_without_its_reference_is_shown_with_that_of_its_data(tmp_path: Path) -> None:
+    make_run(tmp_path, "bc", "iwsft/hopper/medium-v0", reference=None)
+    ((record, _),) = suite_runs(tmp_path)
+    hopper = built_in("Hopper-v5")
+    assert hopper is not None
+    assert record["reference"] == hopper.to_json()
+
+
+def _metadata(root: Path, **content: Any) -> None:
+    path = root / "own" / "task-v0" / "data" / "metadata.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
 
 
 def test_a_file_that_changed_after_the_run_is_named(tmp_path: Path) -> None:

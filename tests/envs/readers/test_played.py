@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium import wrappers
 
 from bench.training.shared import Shared
@@ -20,6 +22,7 @@ from envs.evaluation.measured_reference import measured_reference, random_return
 from envs.evaluation.rollout import Evaluator, Moments
 from envs.readers.arrays import data_from_arrays
 from envs.readers.load import load
+from envs.readers.reference_scores import stated
 from tests.helpers import toys
 from tests.helpers.logged import write_spec
 
@@ -274,6 +277,16 @@ def test_unusable_reference_scores_leave_raw_returns() -> None:
         assert data.note == data.unscored
     with Shared(lambda *_: pytest.fail("no reference is measured")) as shared:
         assert shared.data("tt/equal-v0").reference is None
+
+
+@pytest.mark.parametrize(("share", "measured"), [(1e-8, False), (0.0, False), (1e-4, True)])
+def test_returns_apart_by_rounding_alone_are_no_reference(share: float, measured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logged rewards are float32, those of the environment float64: five of 0.1 each make 0.5000000075 and 0.5."""
+    monkeypatch.setattr("envs.evaluation.measured_reference._random_returns", lambda *_: np.full(100, 0.5))
+    data: Any = SimpleNamespace(trajectories=SimpleNamespace(returns=torch.full((20,), 0.5 * (1 + share), dtype=torch.float64)))
+    assert (measured_reference(data, None) is not None) == measured  # type: ignore[arg-type]
+    metadata = {"ref_min_score": 0.5, "ref_max_score": 0.5 * (1 + share)}
+    assert (stated(metadata).reference is not None, bool(stated(metadata).fault)) == (measured, not measured)
 
 
 def test_a_measured_reference_has_an_error() -> None:
