@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from typing import Any
 def add_arguments(parser: ArgumentParser) -> None:
     from bench.language.options import Options
 
-    kinds = {"data": _names, "methods": _names, "learning_rates": _numbers, "settings": _settings, "out": Path}
+    kinds: dict[str, Callable[[str], Any]] = {
+        "data": _names,
+        "methods": _names,
+        "learning_rates": _numbers,
+        "settings": _settings,
+        "out": Path,
+    }
     for field in fields(Options):
         default = getattr(Options(), field.name)
         shown = ",".join(f"{v:g}" if isinstance(v, float) else v for v in default) if isinstance(default, tuple) else default

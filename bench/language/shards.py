@@ -82,7 +82,8 @@ class Bench:
         return found | shard._asdict()
 
     def _compute(self, shard: Shard) -> Row:
-        options, model, facts = self.options, self.model, {}
+        options, model = self.options, self.model
+        facts: Row = {}
         if shard.method != BASE:
             known, facts = self.solutions(shard.data, shard.seed)
             tuned = finetune(model, self.tokenizer, known, shard.method, shard.learning_rate, shard.seed, options)
