@@ -92,6 +92,7 @@ class Algo(ABC):
     updates: int
     actions: ClassVar[tuple[Literal["continuous", "discrete"], ...]] = ("continuous",)  # kinds that the method learns from
     shapes_vary: bool = False  # True if batches differ in shape, so that an update cannot be recorded or compiled once
+    goes_online: ClassVar[bool] = False  # True for a method that can go on with steps of its own (Learner.go_online)
 
     def __init__(self, data: Episodes, seeds: Sequence[int]) -> None:
         given = "discrete" if data.num_actions else "continuous"
@@ -157,6 +158,10 @@ class Algo(ABC):
     def act_sampled(self, observations: Tensor, uniform: Tensor) -> Tensor:
         """Actions [P, B, act] drawn from the policies with `uniform` [P, B, noise_width], float64 numbers in (0, 1)."""
         return self.act(observations)
+
+    def checkpoint(self, done: int) -> State:
+        """What training resumes from after `done` updates: the state, or less where the rest follows from it."""
+        return self.state
 
     def frozen(self) -> Algo:
         """A copy with the present policy, which training does not change, to act with."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from algos.base import Algo, Draws, Episodes, MethodConfig, Metrics, State
+from algos.batches.replay import MixedStream, Replay
 from algos.batches.transitions import Noise, RewardScaling, Transitions, TransitionStream
 from algos.errors import ConfigError, require, require_positive
 from algos.members import batchable
@@ -141,6 +142,7 @@ class Learner(GradientLearner):
     """P members of a method that learns from transitions."""
 
     config: LearnerConfig
+    penalty_share: float = 1.0  # of a penalty on the distance to the data's actions; it falls while the method goes on online
 
     def __init__(self, config: LearnerConfig, data: Episodes, seeds: Sequence[int]) -> None:
         if getattr(data, "next_observations", None) is None:
@@ -149,10 +151,17 @@ class Learner(GradientLearner):
         self.config, self.schedule = config, config.schedule
         self.observation_width, self.action_width = data.observations.shape[1], data.actions.shape[1]
         self.hidden = tuple(config.hidden)
-        rewards = data.rewards * (config.reward_scaling.factor(data) * config.reward_scale) + config.reward_shift
+        self.reward_factor = config.reward_scaling.factor(data) * config.reward_scale
+        rewards = data.rewards * self.reward_factor + config.reward_shift
         shift, scale = normaliser(data.observations) if config.normalize_observations else _no_normaliser(data.observations)
         self.stream = TransitionStream(data, rewards, seeds, config.batch_size, self.noise(), shift, scale)
         self.discount = self.scalar(config.discount)
+
+    def go_online(self, replay: Replay, share: float) -> None:
+        """Learn from the members' own steps in `replay`, beside a `share` of logged ones in each batch, at constant learning rates."""
+        assert isinstance(self.stream, TransitionStream)
+        self.stream = MixedStream(self.stream, replay, share, self.reward_factor, self.config.reward_shift)
+        self.schedule, self.warmup = Schedule.constant, 0
 
     def noise(self) -> dict[str, Noise]:
         """The random numbers of an update of one member, by name."""

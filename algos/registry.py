@@ -46,6 +46,25 @@ def methods() -> dict[str, type[MethodConfig]]:
     return {name: method.config for name, method in _found().items()}
 
 
+def goes_online(config: MethodConfig) -> bool:
+    """True if the method that `config` configures can go on with steps of its own."""
+    return bool(getattr(_algo_of(config), "goes_online", False))
+
+
+def evaluates_policies(config: MethodConfig) -> bool:
+    """True if the method can train its critic for a policy that stays as it is."""
+    return hasattr(_algo_of(config), "evaluate_policy")
+
+
+def online_methods() -> list[str]:
+    """The methods that go on online by themselves."""
+    return [name for name, method in _found().items() if getattr(method.algo, "goes_online", False)]
+
+
+def _algo_of(config: MethodConfig) -> Callable[..., Algo]:
+    return _found()[type(config).__module__.rpartition(".")[2]].algo
+
+
 def build(
     config: MethodConfig,
     data: Episodes,
@@ -57,8 +76,7 @@ def build(
     `pi_ref`: the reference policy's parameters [P, ...] by name, or a function that returns them; read only if the method needs it.
     Raises ConfigError for data that the method cannot learn from, or if it needs `pi_ref` and has none.
     """
-    method = _found()[type(config).__module__.rpartition(".")[2]]
-    return method.algo(config, data, seeds, **({"pi_ref": pi_ref} if config.needs_pi_ref else {}))
+    return _algo_of(config)(config, data, seeds, **({"pi_ref": pi_ref} if config.needs_pi_ref else {}))
 
 
 def build_untrained(config: MethodConfig, data: Episodes, seeds: Sequence[int]) -> Algo:

@@ -19,8 +19,8 @@ ORDER = {
         "training", "results", "loggers", "storage", "config", "exits", "output", "numbers", "errors",
     ),
     "algos": (
-        "registry", "methods", "estimators", "language", "importance", "learner", "engines", "members", "optimizer", "pareto", "weights",
-        "batches", "networks", "base", "errors", "algos",
+        "registry", "continuation", "methods", "estimators", "language", "importance", "learner", "engines", "members",
+        "optimizer", "pareto", "weights", "batches", "networks", "base", "errors", "algos",
     ),
     "envs": (
         "inspect", "readers", "recorded", "evaluation", "data", "files", "processes", "untrusted", "revision", "cores", "errors", "envs",

@@ -24,7 +24,7 @@ from typing import Any
 
 from torch import Tensor
 
-from algos.base import Episodes, Metrics, State
+from algos.base import Draws, Episodes, Metrics, State
 from algos.batches.transitions import Noise, Transitions
 from algos.errors import require_positive, require_share
 from algos.learner import Learner, LearnerConfig
@@ -83,6 +83,7 @@ class AWACConfig(LearnerConfig):
 
 
 class AWAC(Learner):
+    goes_online = True
     config: AWACConfig
     policy_net: GaussianPolicy
 
@@ -124,10 +125,24 @@ class AWAC(Learner):
             return (advantage > 0).to(advantage.dtype)
         return advantage_weights(advantage, 1 / self.temperature, self.max_weight)
 
-    def update(self, state: State, batch: Transitions) -> Metrics:
+    def critic_step(self, state: State, batch: Transitions) -> tuple[Tensor, Tensor]:
+        """Take the critics' step; return the target [P, B] and the losses [P] before it."""
         next_actions = self.sample(state.get("target_policy", state["policy"]), batch.next_observations, batch.noise["next"])
         target = self.backup(batch, self.critic(state["target_critic"], batch.next_observations, next_actions).amin(1))
-        critic_loss = self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
+        return target, self.minimise(state, "critic", lambda flat: self.critic_losses(flat, batch, target))
+
+    def evaluate_policy(self, draws: Draws, rate: Tensor) -> Metrics:
+        """One update of fitted Q evaluation (Le et al. 2019, arXiv 1903.08738) of the present policy, which stays as it is:
+
+        L_Q as above, then Qbar <- (1 - rate) Qbar + rate Q
+        """
+        state, batch = self.state, self.stream.from_draws(draws)
+        target, critic_loss = self.critic_step(state, batch)
+        polyak(state["target_critic"], state["critic"], rate)
+        return {"critic_loss": critic_loss, "q_target": target.mean(-1)}
+
+    def update(self, state: State, batch: Transitions) -> Metrics:
+        target, critic_loss = self.critic_step(state, batch)
         advantage = self.advantage(state, batch)
         weights = self.weights(advantage)
         policy_loss = self.minimise(state, "policy", lambda flat: self.likelihood_losses(flat, batch, weights))

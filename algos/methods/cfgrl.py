@@ -107,6 +107,7 @@ class CFGRLConfig(IQLConfig):
 
 class CFGRL(IQL):
     config: CFGRLConfig
+    goes_online = False
 
     def __init__(self, config: CFGRLConfig, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)

@@ -60,6 +60,7 @@ class IQLConfig(LearnerConfig):
 
 
 class IQL(Learner):
+    goes_online = True
     config: IQLConfig
 
     def __init__(self, config: IQLConfig, data: Episodes, seeds: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ TD3 (td3.py) with
 with squared norms (sums over action dimensions), LayerNorm after each ReLU of the critics, three hidden layers, batches of 1024.
 Two details differ from the code. The last step of a truncated episode has no a'_data, so its penalty in the target is 0 (the code drops the
 step). The target policy moves towards the policy after its step (the code's: before).
+While the method goes on online, a share that falls linearly multiplies both penalties (`online.penalty`).
 The paper tunes both penalties for each data set; conf/domains.yaml has its values.
 """
 
@@ -54,10 +55,10 @@ class ReBRAC(TD3):
         logged, has_next = self.stream.next_actions(batch.step)
         penalty = (actions - logged).square().sum(-1) * has_next
         q = self.critic(state["target_critic"], batch.next_observations, actions).amin(1)
-        return q - self.critic_penalty.unsqueeze(1) * penalty
+        return q - self.penalty_share * self.critic_penalty.unsqueeze(1) * penalty
 
     def policy_losses(self, flat: Tensor, state: State, batch: Transitions) -> Tensor:
         actions = self.policy_net.mean(self.params(flat), batch.observations)
         q = self.critic(state["critic"], batch.observations, actions).amin(1)
         penalty = (actions - batch.actions).square().sum(-1).mean(-1)
-        return self.policy_penalty * penalty - q.mean(-1) / q.detach().abs().mean(-1)
+        return self.penalty_share * self.policy_penalty * penalty - q.mean(-1) / q.detach().abs().mean(-1)

@@ -45,6 +45,8 @@ class TD3Config(LearnerConfig):
 class TD3(Learner):
     """TD3 without the loss of its policy."""
 
+    goes_online = True
+
     def __init__(self, config: TD3Config, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)
         self.policy_net: DeterministicPolicy = DeterministicPolicy(self.observation_width, self.action_width, self.hidden)

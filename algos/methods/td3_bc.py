@@ -4,7 +4,8 @@ TD3 (td3.py) with
 
     L_pi = - alpha / mean |Q_1(s, pi(s))| * mean Q_1(s, pi(s)) + mean (pi(s) - a)^2        (eq. 3 and 5; no gradient through the scale)
 
-The second mean is over steps and action dimensions. Defaults are the code's: observations normalised, rewards unchanged.
+The second mean is over steps and action dimensions. While the method goes on online, it is multiplied by a share that falls linearly
+(`online.penalty`). Defaults are the code's: observations normalised, rewards unchanged.
 """
 
 from __future__ import annotations
@@ -43,4 +44,4 @@ class TD3BC(TD3):
         actions = self.policy_net.mean(self.params(flat), batch.observations)
         q = self.critic(state["critic"], batch.observations, actions)[:, 0]
         scale = self.alpha / q.detach().abs().mean(-1)
-        return -scale * q.mean(-1) + (actions - batch.actions).square().mean((1, 2))
+        return -scale * q.mean(-1) + self.penalty_share * (actions - batch.actions).square().mean((1, 2))

@@ -4,6 +4,7 @@ KIND:
   measure     member-updates per second of the suite, the plain loop and the limit (the default)
   scale       cost of an update against members, batch, width, data and method; then the estimate
   evaluation  environment steps per second in threads and processes, beside a loop and physics alone
+  online      environment steps and updates per second of the online phase, beside a one-seed loop
   estimate    hours of the full protocol, from the curves that `scale` wrote
   engines     engines, precisions and members in one process: the first look at a new GPU
   profile     time of an update by operator
@@ -32,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     kinds = {
         "measure": _measure, "scale": _scale, "evaluation": _evaluation, "estimate": _estimate, "engines": _engines, "profile": _profile,
-        "data": _data,
+        "data": _data, "online": _online,
     }  # fmt: skip
     words = arguments.arguments
     kind, settings = (words[0], words[1:]) if words and words[0] in kinds else ("measure", words)
@@ -96,6 +97,21 @@ def _evaluation(settings: Sequence[str]) -> None:
     rows = measure_evaluation(options, _say, lambda rows: write_csv(path, rows, COLUMNS))
     save(evaluation_figure(rows, machine.partition(", load")[0]), options.folder, "evaluation-cpu")
     print(f"{machine}\n\n{table(rows)}\n\n{path}")
+
+
+def _online(settings: Sequence[str]) -> None:
+    """Write online-cpu.csv; print the table."""
+    from bench.speed.machine import describe
+    from bench.speed.online import COLUMNS, measure_online, table
+    from bench.speed.options import OnlineOptions, parse
+    from bench.speed.rows import write_csv
+
+    options = parse(OnlineOptions, settings)
+    machine = describe("cpu", options.all_threads)
+    _say(machine)
+    rows = measure_online(options, _say)
+    write_csv(options.folder / "online-cpu.csv", rows, COLUMNS)
+    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/online-cpu.csv")
 
 
 def _estimate(settings: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from envs.untrusted import DEPTH, clean_tree, read_text
 BYTES = 1 << 20
 OTHER_VERSION = "another version of this suite wrote the run"
 AGAIN = "give its command again, which trains it anew"
-SECTIONS = ("algo", "eval", "logger", "population", "pi_ref", "finetune", "trainer", "report")
+SECTIONS = ("algo", "eval", "online", "logger", "population", "pi_ref", "finetune", "trainer", "report")
 
 if TYPE_CHECKING:
     from bench.config.schema import Config

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from omegaconf import MISSING
 
 from algos.base import MethodConfig
 from algos.batches.sampling import LengthWeighting, Sampler
-from algos.errors import require, require_positive
+from algos.errors import ConfigError, require, require_positive
 from algos.methods.weighted_bc import WeightedBCConfig
+from algos.registry import evaluates_policies, goes_online, online_methods
 from bench.config.estimates import CHOSEN_BY, OBJECTIVES
 from bench.config.limits import PI_REF_UPDATES
 from bench.config.redact import SHOWN, is_key
@@ -151,6 +152,45 @@ class FinetuneConfig:
 
 
 @dataclass
+class OnlineConfig:
+    """A second phase: each member goes on in an environment of its own, and learns from its own steps beside the logged ones."""
+
+    steps: int = 0  # environment steps of each member after the offline updates; 0: no online phase (docs/online.md)
+    stage: str = "own"  # what goes on: own (the method itself) | actor_critic (any Gaussian policy, by the updates of AWAC)
+    updates: int = 1  # updates after each environment step
+    offline_share: float = 0.5  # of each batch that is logged data; the rest are the member's own steps
+    warmup: int = 0  # first environment steps, which the offline policy takes unchanged
+    critic_updates: int = 0  # after each step of the warm-up: of the critic alone (awac, crr, actor_critic)
+    buffer: int | None = None  # steps that a member keeps; null: all
+    noise: float = 0.1  # standard deviation of a deterministic policy's exploration, in [-1, 1]; stochastic policies sample
+    penalty: float = 0.5  # share of the penalties of td3_bc and rebrac that is left at the end; it falls linearly from 1
+    every: int | None = None  # environment steps between evaluations; null: eval.every
+    batch_size: int = 256  # of actor_critic
+    critic_learning_rate: float = 3e-4  # of actor_critic
+
+    @property
+    def buffer_size(self) -> int:
+        """Steps that a member keeps."""
+        return self.steps if self.buffer is None else min(self.buffer, self.steps)
+
+    def check(self) -> None:
+        for name in ("steps", "warmup", "critic_updates"):
+            require(getattr(self, name) >= 0, f"online.{name}", getattr(self, name), "a number of at least 0")
+        require(self.stage in ("own", "actor_critic"), "online.stage", self.stage, "own or actor_critic")
+        require_positive(self, "online", "updates", "batch_size", "critic_learning_rate")
+        for name in ("offline_share", "penalty"):
+            require(0 <= getattr(self, name) <= 1, f"online.{name}", getattr(self, name), "a number from 0 to 1")
+        require(0 <= self.noise < float("inf"), "online.noise", self.noise, "a number of at least 0")
+        for name in ("buffer", "every"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"online.{name}", value, "a positive number of steps, or null")
+
+    def determinants(self) -> dict[str, Any]:
+        """The settings that the result depends on; none without an online phase."""
+        return asdict(self) if self.steps else {}
+
+
+@dataclass
 class Config:
     """One run: a population of `seeds` of one method on one data set."""
 
@@ -160,6 +200,7 @@ class Config:
     env: str | None = None  # environment that policies are played in: an id such as Hopper-v5, none, or null for the data set's own
     suite: str = "single"  # runs and tables go to results_dir/suite; any name, or a choice above
     eval: EvalConfig = field(default_factory=EvalConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     device: str = "auto"  # auto | cpu | cuda | cuda:N, the GPU number N of this machine
     results_dir: str = "results"  # folder of all suites
@@ -185,11 +226,26 @@ class Config:
         self.pi_ref.check()
         self.finetune.check()
         self.eval.check()
+        self.online.check()
         self.logger.check()
         self.trainer.check()
         self.report.check()
         require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {', '.join(OBJECTIVES)}")
         self.algo.check("algo")
+        self._check_online()
+
+    def _check_online(self) -> None:
+        """Raise ConfigError for an online phase that the method, or a run without an environment, cannot have."""
+        online, name = self.online, self.algo.name
+        if not online.steps:
+            return
+        what = f"online.steps = {online.steps}"
+        require(not self.env_choice.without, what.split(" =")[0], online.steps, "0 with env=none: there is no environment to act in")
+        if online.stage == "own" and not goes_online(self.algo):
+            others = ", ".join(online_methods())
+            raise ConfigError(f"{what}: {name} does not go on online by itself; {others} do, or online.stage=actor_critic with its policy")
+        critics = online.stage == "actor_critic" or evaluates_policies(self.algo)
+        require(critics or not online.critic_updates, "online.critic_updates", online.critic_updates, f"0: {name} has no such updates")
 
     @property
     def env_choice(self) -> EnvChoice:

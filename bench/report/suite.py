@@ -11,9 +11,11 @@ import pandas as pd
 
 from bench.config.extras import REPORT, missing_package
 from bench.report.costs import costs_md, kept_yardstick
+from bench.report.online import online_md, online_table
 from bench.report.render import latex, long_csv, markdown
 from bench.report.tables import PUBLISHED_WARNING, Table, published_tables, score_tables
 from bench.results import published
+from bench.results.csv_files import to_csv
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
 from bench.results.pooling import pooled
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
@@ -48,11 +50,14 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True, yar
         tables, board = _marked(score_tables(results, options.mix_marked), left_out), board_of(suite, results, options.root)
         from_papers = published.rows(sorted({r["dataset"] for r in records})) if options.published else []
         papers = published_tables(from_papers)
-        text = _markdown(tables, papers)
+        online = online_table(results)
+        text = "\n".join(filter(None, [_markdown(tables, papers), online_md(online)]))
         files = {
             "table.md": text, "table.tex": latex(tables), "table.csv": long_csv(tables), "scores.csv": scores_csv(runs),
             "leaderboard.csv": board_csv(pd.DataFrame([*board.to_dict("records"), *from_papers], columns=COLUMNS)),
         }  # fmt: skip
+        if len(online):
+            files["online.csv"] = to_csv(online)
         for name, content in files.items():
             write_atomic(suite / name, content)
         seconds = {"tables": time.perf_counter() - started}

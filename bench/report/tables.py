@@ -181,8 +181,10 @@ def _updates(records: Sequence[Row]) -> str:
     """The updates run, of those that the method has by default: "500 of 1,000,000 (cql, edac); 4,500 (sft)"."""
     groups: dict[str, set[str]] = {}
     for r in records:
-        own, default = r["updates"], r.get("default_updates")
+        steps = r.get("online_steps", 0)
+        own, default = r["updates"] - steps, r.get("default_updates")
         text = f"{own:,} of {default:,}" if default is not None and default != own else f"{own:,}"
+        text += f", then {steps:,} environment steps" if steps else ""
         groups.setdefault(text, set()).add(r["algo"])
     if len(groups) == 1:
         return next(iter(groups))

@@ -64,7 +64,8 @@ def rise_of(record: Row, episodes: pd.DataFrame) -> Rise | None:
     if not record["final_episodes"]:
         return None
     curve, reference = learning_curve(record | {"reference": None}, episodes), reference_of(record)  # a failed episode makes it NaN
-    share = curve.index.to_numpy() / record["updates"]
+    first = record["updates"] - steps if (steps := record.get("online_steps", 0)) else 0  # an online phase is judged by itself
+    share = (curve.index.to_numpy() - first) / (record["updates"] - first)
     quarters = [curve.to_numpy()[(low < share) & (share <= low + 0.25)] for low in (0.5, 0.75)]  # [evaluations, seeds] each
     if min(map(len, quarters)) < EVALUATIONS:
         return None
@@ -80,7 +81,7 @@ def rise_of(record: Row, episodes: pd.DataFrame) -> Rise | None:
 
 def has_few_updates(record: Row) -> bool:
     """True if the method, or the pi_ref that it starts from, had fewer updates than conf/ has by default: the paper's."""
-    own = [(record["updates"], record.get("default_updates"))]
+    own = [(record["updates"] - record.get("online_steps", 0), record.get("default_updates"))]
     if (default := record.get("default_pi_ref_updates")) is not None:
         own.append((record["pi_ref_updates"], default))
     return any(default is not None and updates < default for updates, default in own)

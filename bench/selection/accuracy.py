@@ -5,16 +5,14 @@ The sample are policies: an interval says what other policies of these methods w
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import comb
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from bench.results.bootstrap import Estimate
+from bench.results.correlation import over_policies, spearman
 
-RESAMPLES = 2_000
 FEWEST = 3  # policies that a rank correlation needs
 
 
@@ -37,9 +35,9 @@ def accuracy(estimates: np.ndarray, truths: np.ndarray, seed: int = 0) -> Accura
     ranked = np.where(rated, estimates, -np.inf)
     return Accuracy(
         int(rated.sum()),
-        _bootstrap(spearman, own, others, seed) if len(own) >= FEWEST else _unknown(),
-        _bootstrap(lambda e, t: regret(e, t, 1), ranked, truths, seed) if rated.any() else _unknown(),
-        _bootstrap(lambda e, t: regret(e, t, 3), ranked, truths, seed) if rated.any() else _unknown(),
+        over_policies(spearman, own, others, seed) if len(own) >= FEWEST else _unknown(),
+        over_policies(lambda e, t: regret(e, t, 1), ranked, truths, seed) if rated.any() else _unknown(),
+        over_policies(lambda e, t: regret(e, t, 3), ranked, truths, seed) if rated.any() else _unknown(),
     )
 
 
@@ -53,14 +51,6 @@ def at_random(truths: np.ndarray) -> tuple[float, float]:
     return expected[0], expected[1]
 
 
-def spearman(estimates: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """Spearman's rank correlation [R] of `estimates` and `truths` [R, P], equal values at their mean rank; NaN where all are equal."""
-    a, b = (rankdata(x, axis=1) - (x.shape[1] + 1) / 2 for x in (estimates, truths))
-    with np.errstate(invalid="ignore"):
-        found: np.ndarray = (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
-    return found
-
-
 def regret(estimates: np.ndarray, truths: np.ndarray, k: int) -> np.ndarray:
     """Regret at k [R]: the best of `truths` [R, P] less the best among the k policies of the highest `estimates` [R, P].
 
@@ -69,18 +59,6 @@ def regret(estimates: np.ndarray, truths: np.ndarray, k: int) -> np.ndarray:
     first = np.argsort(-estimates, axis=1, kind="stable")[:, :k]
     found: np.ndarray = truths.max(1) - np.take_along_axis(truths, first, 1).max(1)
     return found
-
-
-def _bootstrap(metric: Callable[[np.ndarray, np.ndarray], np.ndarray], estimates: np.ndarray, truths: np.ndarray, seed: int) -> Estimate:
-    """`metric` of the policies with its 95 % percentile interval over resampled ones; resamples without a value are left out."""
-    drawn = np.random.default_rng(seed).integers(0, len(truths), (RESAMPLES, len(truths)))
-    value = float(metric(estimates[None], truths[None])[0])
-    found = metric(estimates[drawn], truths[drawn])
-    found = found[~np.isnan(found)]
-    if len(truths) < 2 or not len(found):
-        return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(value, float(low), float(high))
 
 
 def _unknown() -> Estimate:

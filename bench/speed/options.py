@@ -22,6 +22,7 @@ from envs.data.environments import find_spec
 from envs.evaluation.stepper import stepper_of
 
 ENGINES = ("eager", "compiled", "captured")
+ONLINE = ("iql", "td3_bc")  # methods with a loop to compare with that go on online
 
 
 @dataclass
@@ -197,6 +198,23 @@ class EvaluationOptions:
     @property
     def folder(self) -> Path:
         return Path(self.out)
+
+
+@dataclass
+class OnlineOptions(Measured):
+    """Options of `python -m bench speed online`."""
+
+    device: str = "cpu"
+    methods: list[str] = field(default_factory=lambda: list(ONLINE))
+    members: list[int] = field(default_factory=lambda: [1, 2, 4])
+    updates: int = 1  # after each environment step
+
+    def check(self) -> None:
+        super().check()
+        require(self.device == "cpu", "device", self.device, "cpu")
+        require(bool(self.methods) and set(self.methods) <= set(ONLINE), "methods", list(self.methods), f"some of {', '.join(ONLINE)}")
+        require(bool(self.members) and min(self.members) > 0, "members", list(self.members), "positive numbers")
+        require(self.updates > 0, "updates", self.updates, "a positive number")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 from bench.config.limits import PI_REF_UPDATES
 from bench.config.plain import method_of, structured, typed
 from bench.config.redact import redact
-from bench.config.schema import Config, EvalConfig, PiRefConfig
+from bench.config.schema import Config, EvalConfig, OnlineConfig, PiRefConfig
 from bench.errors import RunError
 from bench.storage.identity import arithmetic
 from bench.storage.layout import Row, digest_of
@@ -27,18 +27,25 @@ def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_dig
     """
     pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
     data = redact(config.dataset), dataset_digest
-    return digest_of((version, typed(config.algo).determinants(), pi_ref, *data, list(config.seeds), evaluation, arithmetic))
+    made = version, typed(config.algo).determinants(), pi_ref, *data, list(config.seeds), evaluation, arithmetic
+    return digest_of((*made, *_online(config)))
 
 
 def method_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
     """`config_hash` without the seeds: runs that share it are portions of one result."""
     pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
-    return digest_of((FORMAT, typed(config.algo).determinants(), pi_ref, redact(config.dataset), dataset_digest, evaluation, arithmetic))
+    made = FORMAT, typed(config.algo).determinants(), pi_ref, redact(config.dataset), dataset_digest, evaluation, arithmetic
+    return digest_of((*made, *_online(config)))
 
 
 def settings_hash(config: Config) -> str:
     """The hash of the settings of the method and its pi_ref: two runs with different ones are two configurations tried."""
-    return digest_of((typed(config.algo).determinants(), _pi_ref(config, config.pi_ref.dataset)))
+    return digest_of((typed(config.algo).determinants(), _pi_ref(config, config.pi_ref.dataset), *_online(config)))
+
+
+def _online(config: Config) -> tuple[dict[str, Any], ...]:
+    """The determinants of the online phase; nothing without one."""
+    return (found,) if (found := typed(config.online).determinants()) else ()
 
 
 def _pi_ref(config: Config, data: str | None) -> tuple[Any, str | None] | None:
@@ -70,6 +77,7 @@ def hashes_again(tree: Mapping[str, Any], record: Row) -> Row:
     try:
         config = Config(method_of(tree["algo"]), tree["dataset"], list(tree["seeds"]), tree.get("env"))
         config.eval, config.pi_ref = structured(EvalConfig, tree["eval"]), structured(PiRefConfig, tree["pi_ref"])
+        config.online = structured(OnlineConfig, tree.get("online", {}))
         return hashes_of(config, record) | {"default_pi_ref_updates": PI_REF_UPDATES if config.algo.needs_pi_ref else None}
     except (RunError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return {}

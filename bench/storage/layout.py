@@ -23,6 +23,10 @@ FILM_BYTES = 256 << 20
 SAMPLED = "sampled"
 """A further column of episodes.csv unless eval.actions is mean: 1 for an episode with sampled actions, 0 for one with mean actions."""
 
+ONLINE_RETURN = "online_return"
+"""A column of curve.csv in an online phase: the mean return of the episodes that a member has collected itself, exploration included; NaN
+before the first has ended."""
+
 Row = dict[str, Any]
 
 
@@ -62,6 +66,11 @@ def _is_film(path: Path) -> bool:
 def episode_columns(rows: Sequence[Row]) -> tuple[str, ...]:
     """The columns of episodes.csv: EPISODE_COLUMNS, and those of SUCCESS and SAMPLED that a row has."""
     return (*EPISODE_COLUMNS, *(name for name in (SUCCESS, SAMPLED) if any(name in row for row in rows)))
+
+
+def curve_columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns of curve.csv: those with a value in a row. The metrics of an online phase begin with it."""
+    return tuple(dict.fromkeys(name for row in rows for name, value in row.items() if value != ""))
 
 
 def kept_policy(folder: Path, update: int) -> Path:

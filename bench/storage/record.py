@@ -101,7 +101,7 @@ OPTIONAL: dict[str, Check] = {
     "defaults": optional(MAPPING),
     "manifest": FLAG, "format": whole(), "pi_ref_digest": optional(NAME), "processor": text(), "system": text(), "threads": whole(1),
     "curation": optional(MAPPING), "domain_settings": optional(MAPPING), "strata_coincide": FLAG,
-    "weights": WEIGHTS, "seconds": SECONDS, "actions": ACTIONS, "stochastic": FLAG,
+    "online_steps": whole(), "online_every": whole(1), "weights": WEIGHTS, "seconds": SECONDS, "actions": ACTIONS, "stochastic": FLAG,
 }  # fmt: skip
 ENVIRONMENT: dict[str, Check] = {
     "spec": text(SPEC), "observation_width": whole(1, WIDTH), "action_width": whole(0, WIDTH), "num_actions": whole(0, WIDTH),

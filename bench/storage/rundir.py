@@ -35,7 +35,7 @@ from bench.errors import ConfigError, DataError, RunError
 from bench.storage import manifest
 from bench.storage.checkpoints import Checkpoint, Checkpoints
 from bench.storage.hashes import config_hash, hashes_again, method_hash
-from bench.storage.layout import Row, digest_of, episode_columns, folder_prefix, kept_policies, kept_policy
+from bench.storage.layout import Row, curve_columns, digest_of, episode_columns, folder_prefix, kept_policies, kept_policy
 from bench.storage.locks import Lock
 from bench.storage.record import read_record, read_status
 from bench.storage.tensors import pack
@@ -156,7 +156,7 @@ class RunDir:
         The rows are written first: rows newer than the checkpoint, which contains their digest, are dropped when the run is resumed.
         """
         about = {"wall_time_s": repr(wall_time), "seconds": json.dumps(dict(seconds)), "evaluated": str(_last(curve))}
-        for name, rows, columns in (("episodes", episodes, episode_columns(episodes)), ("curve", curve, list(curve[-1]) if curve else ())):
+        for name, rows, columns in (("episodes", episodes, episode_columns(episodes)), ("curve", curve, curve_columns(curve))):
             text = to_csv(rows, columns)
             about[name] = digest_of(text)
             if curve:
@@ -198,7 +198,7 @@ class RunDir:
             path = self.path / f"{name}.csv"
             try:
                 rows = [row for row in read_csv(path) if int(row["update"]) <= int(about["evaluated"])] if int(about["evaluated"]) else []
-                columns = episode_columns(rows) if name == "episodes" else list(rows[-1]) if rows else ()
+                columns = episode_columns(rows) if name == "episodes" else curve_columns(rows)
                 whole = digest_of(to_csv(rows, columns)) == about[name]
             except (OSError, ValueError, KeyError, TypeError, csv.Error, DataError):
                 whole = False
@@ -237,7 +237,7 @@ def _write_if_new(path: Path, text: str) -> None:
 def to_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
     """Rows as CSV text; floats with all digits needed to read them back."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
+    writer = csv.DictWriter(out, columns, lineterminator="\n", restval="", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()

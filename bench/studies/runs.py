@@ -21,6 +21,8 @@ from bench.config.compose import compose
 from bench.config.schema import Config
 from bench.errors import DataError, RunError, first_line
 from bench.results.episodes import counted_returns, of_mode, reference_of
+from bench.results.online import COLUMNS, online_results
+from bench.results.pooling import pooled
 from bench.results.runs import open_run, read_curve
 from bench.storage.hashes import FORMAT, settings_hash
 from bench.storage.layout import Row, digest_of
@@ -37,6 +39,9 @@ MEAN, SAMPLED = ("score", "return"), ("score_sampled", "return_sampled")
 VALUES = (*MEAN, *SAMPLED, "weight_ess", "weight_clipped", "weight_temperature")
 """Columns of results, one value a seed: means over the final episodes, with mean and with sampled actions, and the importance weights after
 the last update."""
+OF_ONLINE = COLUMNS
+"""Further columns of runs with an online phase (bench/results/online.py); `score` is that of the last iterate."""
+EVERY = (*VALUES, *OF_ONLINE)
 OF_CURVE = {"weight_ess": "weight_ess_share", "weight_clipped": "weight_clipped_share", "weight_temperature": "weight_temperature"}
 PROTOCOL = (
     "seeds=10",
@@ -139,7 +144,8 @@ def _sized(config: Config, study: str, options: Options) -> Config:
         algo = replace(config.algo, updates=20, hidden=[8])
         pi_ref = replace(config.pi_ref, updates=20)
         trainer, evaluation = replace(config.trainer, processes=1), replace(config.eval, final_episodes=2, workers=1)
-        config = replace(config, algo=algo, pi_ref=pi_ref, trainer=trainer, eval=evaluation, seeds=[0, 1])
+        online = replace(config.online, steps=min(20, config.online.steps), warmup=min(5, config.online.warmup), every=10)
+        config = replace(config, algo=algo, pi_ref=pi_ref, trainer=trainer, eval=evaluation, online=online, seeds=[0, 1])
     seeds = config.seeds if options.seeds is None else list(range(options.seeds))
     evaluation = config.eval if options.episodes is None else replace(config.eval, final_episodes=options.episodes)
     return replace(config, suite=study, results_dir=str(options.out), seeds=seeds, eval=evaluation)
@@ -161,12 +167,14 @@ def _read(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
         last = episodes[episodes["update"] == record["updates"]]
         curve, reference = read_curve(path), reference_of(record)
         ended = curve[curve["update"] == record["updates"]].set_index("seed")
+        phase = online_results(*pooled([(record, episodes)])[0]) if record.get("online_steps") else None
         for seed in (s for s in config.seeds if paths[s] == path):
             found[seed] = {}
             for names, sampled in ((MEAN, False), (SAMPLED, True)):
                 own = of_mode(last[last["seed"] == seed], sampled)
                 found[seed] |= scored(names, counted_returns(record, own), reference)
             found[seed] |= {name: float(ended.at[seed, column]) for name, column in OF_CURVE.items() if column in ended}
+            found[seed] |= {} if phase is None else {name: float(phase.at[seed, name]) for name in OF_ONLINE}
     return found
 
 
@@ -178,7 +186,7 @@ def scored(names: tuple[str, str], returns: np.ndarray, reference: Reference | N
 
 def _measured(case: Case, values: Mapping[str, float], data: str) -> Measured:
     """`values` with the six digits that they are read back with."""
-    return Measured(case.config.eval.final_episodes, {name: float(f"{values.get(name, np.nan):.6g}") for name in VALUES}, data)
+    return Measured(case.config.eval.final_episodes, {name: float(f"{values.get(name, np.nan):.6g}") for name in EVERY}, data)
 
 
 def _rows(cases: Sequence[Case], known: Known) -> list[Row]:
@@ -188,6 +196,8 @@ def _rows(cases: Sequence[Case], known: Known) -> list[Row]:
         name = protocol(case)
         for seed in sorted(s for p, s in known if p == name):
             episodes, values, data = known[name, seed]
+            if not case.config.online.steps:
+                values = {name: value for name, value in values.items() if name not in OF_ONLINE}
             shown = {"dataset": case.config.dataset, **case.labels, "seed": seed, "episodes": episodes, **values}
             found.append({**shown, "data": data, "protocol": name})
     return found
@@ -201,7 +211,7 @@ def _kept(path: Path, protocols: Container[str]) -> Known:
         rows = read_csv(path)
         known = {
             (row["protocol"], int(row["seed"])): Measured(
-                int(row["episodes"]), {name: float(row.get(name) or "nan") for name in VALUES}, row.get("data") or ""
+                int(row["episodes"]), {name: float(row.get(name) or "nan") for name in EVERY}, row.get("data") or ""
             )
             for row in rows
             if row["protocol"] in protocols

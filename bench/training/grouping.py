@@ -12,7 +12,7 @@ from typing import Any
 from algos.base import MethodConfig
 from algos.errors import ConfigError
 from algos.members import batchable_settings, with_settings
-from bench.config.schema import Config
+from bench.config.schema import Config, OnlineConfig
 from bench.config.tree import flat
 from bench.storage.layout import digest_of
 from bench.storage.rundir import Point, Resumed, RunDir
@@ -116,6 +116,15 @@ def differing_settings(configs: Sequence[Config]) -> list[str]:
     return [" ".join(f"{k}={p[k]:g}" if isinstance(p[k], float) else f"{k}={p[k]}" for k in differing) for p in points]
 
 
+def _offline(folder: RunDir) -> Resumed | None:
+    """The end of the finished run that is the first phase of `folder`'s, from which an online phase goes on; None without one."""
+    if not folder.config.online.steps or folder.config.force:
+        return None
+    first = RunDir(replace(folder.config, online=OnlineConfig()), *folder.identity)
+    updates = first.config.algo.updates
+    return first.resume((updates, updates)) if first.finished and not first.damage() else None
+
+
 def group_by_checkpoint(folders: Sequence[RunDir], say: Callable[[str], None]) -> list[list[tuple[RunDir, Resumed | None]]]:
     """Runs with their checkpoints, in groups whose checkpoints are of the same update, the latest first.
 
@@ -127,7 +136,7 @@ def group_by_checkpoint(folders: Sequence[RunDir], say: Callable[[str], None]) -
     groups: dict[Point, list[tuple[RunDir, Resumed | None]]] = {}
     for folder in folders:
         best = max(points[folder.path], key=lambda point: (common[point], point), default=None)
-        saved = folder.resume(best)
+        saved = folder.resume(best) or _offline(folder)
         for note in saved.notes if saved else ():
             say(note)
         groups.setdefault(saved.point if saved else (0, 0), []).append((folder, saved if saved and saved.state else None))

@@ -49,6 +49,9 @@ class MemberGroups(Algo):
         for group, own in zip(self.groups, self.slices, strict=True):
             group.state = {name: value.clone() for name, value in part(state, own).items()}
 
+    def checkpoint(self, done: int) -> State:
+        return joined([group.checkpoint(done) for group in self.groups])
+
     @property
     def parameters(self) -> int:
         return self.groups[0].parameters

@@ -25,6 +25,7 @@ from bench.config.schema import Config
 from bench.errors import RunError
 from bench.training.device import cores
 from bench.training.member_groups import MemberGroups, member_slices, out_of_memory
+from envs.errors import DataError
 from envs.processes import ignore_signals
 
 
@@ -85,7 +86,8 @@ class MemberProcesses(MemberGroups):
             group.state = {name: shared_copy(value) for name, value in group.state.items()}
 
     def train(self, start: int, stop: int) -> Metrics:
-        """Train in the workers. Raises MemoryError if one ran out of memory or was killed, as the system does when memory runs out."""
+        """Train in the workers. Raises MemoryError if one ran out of memory or was killed, as the system does when memory runs out, and
+        DataError if an environment of the online phase failed."""
         if not self.workers:
             for group in self.groups:
                 self.workers.append(_fork(group))
@@ -99,6 +101,8 @@ class MemberProcesses(MemberGroups):
         for answer, _ in answers:
             if "trace" in answer:
                 _end(self.workers)
+                if answer["data"]:
+                    raise DataError(answer["data"])
                 raise (MemoryError if answer["memory"] else RuntimeError)(answer["trace"])
         found = [(answer["names"], load(tensors)) for answer, tensors in answers]
         return joined([{name: metrics[name] for name in names} for names, metrics in found])  # in the order of the columns of curve.csv
@@ -141,7 +145,8 @@ def _serve(group: Algo, pipe: Connection) -> NoReturn:
                 metrics = group.train(start, stop)
                 answer, tensors = {"names": list(metrics)}, save(metrics)
             except Exception as error:
-                answer, tensors = {"memory": out_of_memory(error), "trace": traceback.format_exc()}, b""
+                data = str(error) if isinstance(error, DataError) else ""
+                answer, tensors = {"memory": out_of_memory(error), "data": data, "trace": traceback.format_exc()}, b""
             pipe.send_bytes(json.dumps(answer).encode())
             pipe.send_bytes(tensors)
     except (EOFError, ConnectionError):

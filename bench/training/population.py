@@ -19,9 +19,11 @@ from bench.config.schema import Config
 from bench.errors import RunError
 from bench.storage.rundir import Resumed, RunDir
 from bench.training import pi_ref
+from bench.training.choice import choose
 from bench.training.device import apply_engine, arithmetic_of, device_of
 from bench.training.grouping import differing_settings, group_by_checkpoint
 from bench.training.member_groups import out_of_memory
+from bench.training.online import Online, check_online
 from bench.training.parallel import build_population, processes_for
 from bench.training.progress import Reporter
 from bench.training.run_loop import RunLoop, spell
@@ -51,6 +53,7 @@ class Population:
         self.data = shared.run_data(self.config)
         if self.pi_ref_data is not None:
             _check_shapes(self.config, self.data, self.pi_ref_data)
+        check_online(self.config, self.data, sum(len(config.seeds) for config in configs))
         self.folders = [run_dir(config, shared) for config in configs]
 
     def train(self, folders: Sequence[RunDir], groups: int = 1) -> None:
@@ -125,8 +128,10 @@ class Population:
             settings, seeds = stacked([algo for algo, _ in members[own]]), [seed for _, seed in members[own]]
             algo = build(settings, trajectories, seeds, None if find is None else lambda: part(find(), own))
             first = own.start == 0  # report a fallback once, not once per slice
+            if first and config.online.steps and choose(config, self.device).engine != "eager":
+                self.reporter.say(f"{self.reporter.label}: updates of the online phase are eager")
             apply_engine(algo, config, lambda line: self.reporter.say(f"{self.reporter.label}: {line}") if first else None)
-            return algo
+            return Online(algo, config.online, self.data) if config.online.steps else algo
 
         return build_population(make, len(members), groups, processes_for(config, self.device, len(members)))
 

@@ -11,7 +11,7 @@ import numpy as np
 from algos.base import Algo, Metrics
 from algos.members import joined
 from bench.numbers import spell_return
-from bench.storage.identity import modes
+from bench.storage.identity import ends, modes, on_the_way
 from bench.storage.layout import Row
 from bench.storage.rundir import Resumed
 from bench.training import signals
@@ -36,6 +36,9 @@ class RunLoop(Loop):
     If evaluations overlap (`eval.overlap`), training continues while one is played, the last one excepted. The state is saved when such an
     evaluation begins, and next when it has ended.
 
+    In an online phase (bench.training.online) an update is an environment step of every member and the updates after it; the evaluation
+    before it has as many episodes as the last.
+
     Without an environment (env=none) nothing is played: a stop records the metrics of training alone.
 
     evaluated: updates before the last recorded evaluation.
@@ -46,7 +49,10 @@ class RunLoop(Loop):
     def __init__(self, runs: Sequence[RunInProgress], algo: Algo, data: LoggedData, shared: Shared, reporter: Reporter) -> None:
         super().__init__(algo, runs[0].config.trainer.checkpoint_minutes, reporter)
         self.runs, self.data, self.shared = runs, data, shared
-        self.evaluation = runs[0].config.eval
+        self.evaluation, self.online = runs[0].config.eval, runs[0].config.online
+        protocol = {"updates": algo.updates, "eval_every": self.evaluation.every, "online_steps": self.online.steps}
+        protocol["online_every"] = self.online.every or self.evaluation.every
+        self.stops, self.ends = (*on_the_way(protocol), algo.updates), ends(protocol)
         free = leaves_a_core(runs[0].config, algo.device, algo.members)
         self.overlaps = free if self.evaluation.overlap is None else self.evaluation.overlap
         self.evaluated = 0
@@ -66,11 +72,11 @@ class RunLoop(Loop):
 
     def run(self) -> None:
         """Train and evaluate to the end."""
-        updates, every = self.algo.updates, self.evaluation.every
+        updates = self.algo.updates
         self.reporter.stage(self.stage, updates, self.done)
         self._timed_from = time.perf_counter()
         try:
-            for stop in [*range(self.evaluated + every, updates, every), *([updates] if self.evaluated < updates else [])]:
+            for stop in [stop for stop in self.stops if stop > self.evaluated]:
                 self._train_unless_all_failed(stop)
                 if self.background is not None:
                     started = time.perf_counter()
@@ -84,7 +90,7 @@ class RunLoop(Loop):
                     for run in self.runs:
                         run.keep_policy(stop, self.algo.policy())
                 metrics = self.metrics | self.algo.diagnostics()
-                if self.overlaps and stop < updates and self.plays:
+                if self.overlaps and stop not in self.ends and self.plays:
                     self.save()
                     self._evaluate_in_background(stop, metrics)
                 else:
@@ -105,7 +111,7 @@ class RunLoop(Loop):
             self.background = None
         now = time.perf_counter()
         elapsed, self._timed_from = now - self._timed_from, now
-        state, metrics = self.algo.state, self.metrics if self.done > self.evaluated else {}
+        state, metrics = self.algo.checkpoint(self.done), self.metrics if self.done > self.evaluated else {}
         for run in self.runs:
             run.add_time(elapsed, self._seconds)
             run.save(self.done, state, metrics)
@@ -150,7 +156,7 @@ class RunLoop(Loop):
         environment."""
         if not self.plays:
             return None
-        last = update == self.algo.updates
+        last = update in self.ends
         episodes = self.evaluation.final_episodes if last else self.evaluation.episodes
         steps = count(1)
 
@@ -188,7 +194,14 @@ class RunLoop(Loop):
         self.evaluated = update
         found = [run.summary(update, self.data.reference) for run in self.runs]
         mean = {k: float(np.mean([summary[k] for summary in found])) for k in found[0]}
-        self.reporter.say(f"{self.reporter.label}: update {update}/{self.algo.updates}, {spell(mean)}")
+        self.reporter.say(f"{self.reporter.label}: {self._place(update)}, {spell(mean)}")
+
+    def _place(self, update: int) -> str:
+        """The updates, or the environment steps of the online phase, that are done: "update 500/1000"."""
+        offline = self.algo.updates - self.online.steps
+        if update > offline:
+            return f"online step {update - offline}/{self.online.steps}"
+        return f"update {update}/{offline}"
 
 
 def spell(summary: Row) -> str:

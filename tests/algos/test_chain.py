@@ -14,47 +14,11 @@ import torch
 
 from algos.registry import build
 from envs.data.trajectories import Trajectories
-from tests.helpers.episodes import from_episodes
+from tests.helpers.chain import DISCOUNT, STATES, mixed_data, optimum
 from tests.helpers.learners import configured
 
-STATES, DISCOUNT, LIMIT = 5, 0.9, 25
 SMALL = ("algo.hidden=[32,32]", "algo.batch_size=64", "algo.discount=0.9", "algo.learning_rate=2e-3", "algo.critic_learning_rate=2e-3",
          "algo.schedule=constant")  # fmt: skip
-
-
-def move(state: int, right: bool) -> tuple[int, float, bool]:
-    """The next state, the reward, and `terminated`."""
-    if right and state == STATES - 1:
-        return state, 1.0, True
-    return max(0, state + (1 if right else -1)), 0.0, False
-
-
-def mixed_data(episodes: int = 250) -> Trajectories:
-    rng, eye, logged = np.random.default_rng(0), np.eye(STATES), []
-    for _ in range(episodes):
-        state, rows = int(rng.integers(STATES)), []
-        while len(rows) < LIMIT:
-            right = rng.random() < 0.4
-            next_state, reward, terminated = move(state, right)
-            rows.append((state, (1 if right else -1) * rng.uniform(0.6, 1.0), reward, terminated, next_state))
-            if terminated:
-                break
-            state = next_state
-        states, actions, rewards, ends, nexts = map(np.array, zip(*rows, strict=True))
-        truncated = np.arange(len(rows)) == LIMIT - 1
-        logged.append((eye[[*states, nexts[-1]]], actions[:, None], rewards, ends, truncated & ~ends))
-    return from_episodes(logged)
-
-
-def optimum() -> np.ndarray:
-    """Q* [state, right], by value iteration."""
-    q = np.zeros((STATES, 2))
-    for _ in range(100):
-        for s in range(STATES):
-            for right in (0, 1):
-                next_state, reward, terminated = move(s, bool(right))
-                q[s, right] = reward + DISCOUNT * (not terminated) * q[next_state].max()
-    return q
 
 
 def goes_right(algo: Any) -> list[bool]:

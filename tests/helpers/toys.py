@@ -113,6 +113,37 @@ class Observed(Toy):
         return value(self.observation_space, self.time)
 
 
+class Corridor(Toy):
+    """Five states in a row, as one-hot observations: an action above 0 goes right, else left; right of the last the episode ends with
+    reward 1. It begins in a state that the seed chooses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = 0
+        self.observation_space = spaces.Box(0, 1, (5,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.state = int(self.np_random.integers(5))
+        return self.observe(), {}
+
+    def observe(self) -> Any:
+        return np.eye(5, dtype=np.float32)[self.state]
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        if action[0] > 0 and self.state == 4:
+            return self.observe(), 1.0, True, False, {}
+        self.state = max(0, self.state + (1 if action[0] > 0 else -1))
+        return self.observe(), 0.0, False, False, {}
+
+
+class Forgetful(Toy):
+    """An environment that does not repeat an episode from its seed and actions."""
+
+    def observe(self) -> Any:
+        return np.random.default_rng().normal(size=2).astype(np.float32)
+
+
 class Endless(Toy):
     """An environment that never ends an episode."""
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from bench.selection.accuracy import accuracy, at_random, regret, spearman
+from bench.results.correlation import spearman
+from bench.selection.accuracy import accuracy, at_random, regret
 
 TRUTHS = np.array([10.0, 40.0, 20.0, 30.0, 40.0, 0.0])
 

@@ -1,0 +1,75 @@
+"""What goes on online: the method, or AWAC's updates of its policy after a critic has been trained for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from algos.batches.replay import Replay
+from algos.continuation import actor_critic, joined_state, load_state, own_stage
+from algos.errors import ConfigError
+from algos.registry import build, goes_online, online_methods
+from tests.helpers.chain import DISCOUNT, STATES, mixed_data, move
+from tests.helpers.learners import POINTS, configured, episodes_of, small
+
+
+def test_methods_that_go_on() -> None:
+    assert {"awac", "iql", "rebrac", "td3_bc"} <= set(online_methods())
+    assert "cfgrl" not in online_methods()
+    for name in POINTS:
+        if goes_online(configured(name)):
+            algo = small(name, episodes_of())
+            assert own_stage(algo) is algo
+    with pytest.raises(ConfigError, match="WeightedBC does not go on online"):
+        own_stage(build(configured("bc", "algo.hidden=[7]"), episodes_of(), (0,)))
+
+
+@pytest.mark.parametrize("name", ["bc", "sft", "iql", "awac"])
+def test_the_stage_trains_the_policy_of_the_method(name: str) -> None:
+    """One memory holds the policy of both, also after a state was loaded."""
+    config, data = configured(name, "algo.hidden=[7,6]"), episodes_of()
+    pi_ref = build(configured("bc", "algo.hidden=[7,6]"), data, (3, 8)).policy()
+    algo = build(config, data, (3, 8), pi_ref)
+    stage = actor_critic(algo, 16, 1e-3)
+    load_state(algo, stage, {k: v.clone() for k, v in joined_state(algo, stage).items()})
+    before = algo.act(torch.ones(2, 4, 3))
+    assert torch.equal(stage.act(torch.ones(2, 4, 3)), before)
+    stage.go_online(Replay(Replay.empty(2, 5, 3, 2, algo.device)), 1.0)
+    stage.train(0, 3)
+    assert not torch.equal(algo.act(torch.ones(2, 4, 3)), before)
+    assert torch.equal(stage.act(torch.ones(2, 4, 3)), algo.act(torch.ones(2, 4, 3)))
+
+
+@pytest.mark.parametrize("name", ["td3_bc", "cql"])
+def test_a_policy_that_is_no_gaussian_is_one_line(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"online.stage = actor_critic: it needs a Gaussian policy of continuous actions"):
+        actor_critic(small(name, episodes_of()), 16, 1e-3)
+
+
+def test_the_critic_of_a_fixed_policy_is_its_value() -> None:
+    """Fitted Q evaluation on the chain, whose Q of a Gaussian policy is known: it goes right with probability Phi(mean / std)."""
+    algo = build(configured("bc", "algo.hidden=[32,32]", "algo.updates=300", "algo.learning_rate=2e-3"), mixed_data(), (0,))
+    algo.train(0, 300)
+    stage = actor_critic(algo, 128, 3e-3)
+    stage.discount.fill_(DISCOUNT)
+    stage.config.critics = 2
+    before = algo.state["policy"].clone()
+    stage.go_online(Replay(Replay.empty(1, 5, STATES, 1, algo.device)), 1.0)
+    with torch.no_grad():
+        for update in range(1500):
+            stage.evaluate_policy(stage.draws(update), stage.scalar(0.05))
+    assert torch.equal(algo.state["policy"], before)
+    eye = torch.eye(STATES)[None]
+    std = algo.policy()["log_std"].exp().item()
+    right = torch.special.ndtr(algo.act(eye)[0, :, 0] / std).numpy()
+    exact = np.zeros((STATES, 2))
+    for _ in range(200):
+        value = right * exact[:, 1] + (1 - right) * exact[:, 0]
+        for s in range(STATES):
+            for a in (0, 1):
+                following, reward, terminated = move(s, bool(a))
+                exact[s, a] = reward + DISCOUNT * (not terminated) * value[following]
+    for a, action in enumerate((-0.8, 0.8)):
+        found = stage.critic(stage.state["critic"], eye, torch.full((1, STATES, 1), action))[0].mean(0).numpy()
+        np.testing.assert_allclose(found, exact[:, a], atol=0.08)
