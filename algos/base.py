@@ -163,6 +163,16 @@ class Algo(ABC):
         """What training resumes from after `done` updates: the state, or less where the rest follows from it."""
         return self.state
 
+    @property
+    def writes(self) -> bool:
+        """True if `write` answers whole prompts."""
+        return False
+
+    def write(self, prompts: Tensor, lengths: Tensor, end: int, noise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Prompts with their answers [P, B, context], token by token as with `act`, or with `act_sampled` if there is `noise`
+        (algos/networks/token_policy.py)."""
+        raise NotImplementedError(f"{type(self).__name__} writes no token sequences")
+
     def frozen(self) -> Algo:
         """A copy with the present policy, which training does not change, to act with."""
         found = copy(self)

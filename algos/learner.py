@@ -113,6 +113,14 @@ class GradientLearner(Algo):
         actions: Tensor = self.policy_net.draw(self.params(self.state["policy"]), observations, uniform)
         return actions
 
+    @property
+    def writes(self) -> bool:
+        return hasattr(self.policy_net, "write")
+
+    def write(self, prompts: Tensor, lengths: Tensor, end: int, noise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        written: Tensor = self.policy_net.write(self.params(self.state["policy"]), prompts, lengths, end, noise)
+        return written
+
     def policy(self) -> dict[str, Tensor]:
         return dict(self.params(self.state["policy"]))
 

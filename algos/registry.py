@@ -13,7 +13,7 @@ from torch import Tensor
 
 import algos.methods
 from algos.base import Algo, Episodes, MethodConfig
-from algos.methods.weighted_bc import WeightedBC, WeightedBCConfig
+from algos.methods.weighted_bc import Network, WeightedBC, WeightedBCConfig
 
 
 class Method(NamedTuple):
@@ -81,4 +81,5 @@ def build(
 
 def build_untrained(config: MethodConfig, data: Episodes, seeds: Sequence[int]) -> Algo:
     """`build` with a random reference policy where the method needs one: to measure updates, or to load a state."""
-    return build(config, data, seeds, lambda: WeightedBC(WeightedBCConfig(hidden=config.hidden), data, seeds).policy())
+    policy = config.policy if isinstance(config, WeightedBCConfig) else Network.mlp
+    return build(config, data, seeds, lambda: WeightedBC(WeightedBCConfig(hidden=config.hidden, policy=policy), data, seeds).policy())

@@ -99,6 +99,16 @@ def probability_weights(log_prob: Tensor, temperature: Tensor) -> Tensor:
     return (temperature.unsqueeze(-1) * log_prob).exp().clamp(max=LARGEST_DENSITY)
 
 
+def clipped_ratio_weights(log_ratio: Tensor, clip: Tensor) -> Tensor:
+    """Step weights w_t = r_t where r_t = pi / pi_old <= 1 + clip, else 0: w_t grad log pi is the gradient of min(r_t, 1 + clip).
+
+    PSFT (Zhu et al. 2025, arXiv 2508.17784): PPO's clipped surrogate with advantage 1, whose lower clip never binds. `log_ratio` [P, B],
+    `clip` [P]; returns [P, B].
+    """
+    ratio = log_ratio.exp()
+    return torch.where(ratio <= 1 + clip.unsqueeze(-1), ratio, 0.0)
+
+
 def advantage_weights(advantage: Tensor, temperature: Tensor, maximum: Tensor) -> Tensor:
     """Weights w = min(exp(temperature * A), maximum) of AWR, AWAC and IQL; `advantage` [P, B], the rest [P]; returns [P, B]."""
     return _clipped_exp(temperature.unsqueeze(-1) * advantage, torch.zeros_like(maximum), maximum)

@@ -19,7 +19,7 @@ ORDER = {
         "training", "results", "loggers", "storage", "config", "exits", "output", "numbers", "errors",
     ),
     "algos": (
-        "registry", "continuation", "methods", "estimators", "language", "importance", "learner", "engines", "members",
+        "registry", "continuation", "methods", "estimators", "language", "importance", "learner", "likelihood", "engines", "members",
         "optimizer", "pareto", "weights", "batches", "networks", "base", "errors", "algos",
     ),
     "envs": (

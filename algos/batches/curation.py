@@ -17,13 +17,24 @@ from algos.errors import ConfigError, require
 
 SUMMED_ROWS = 1 << 20  # rewards summed at once
 ERRORS = 0xE2202  # seed of the errors of `Curation.noise`
+
+
+def _partial(data: Episodes) -> Tensor:
+    """The share of each trajectory that is right [E]. Raises ConfigError for data that do not state it."""
+    found: Tensor | None = getattr(data, "partial", None)
+    if found is None:
+        raise ConfigError("curation.score = partial: these data state no infos/partial (docs/language.md); use another score")
+    return found
+
+
 SCORES: dict[str, Callable[[Episodes], Tensor]] = {
     "return": lambda data: data.returns,
     "length": lambda data: data.lengths.double(),
     "mean_reward": lambda data: data.returns / data.lengths,
     "final_reward": lambda data: data.rewards[data.offsets[1:] - 1].double(),
+    "partial": _partial,
 }
-"""Trajectory scores [E] by name; `final_reward` is a success flag where success is rewarded at the end."""
+"""Scores [E] by name; `final_reward` is a success flag where success is rewarded at the end, `partial` the share that is right."""
 
 
 @dataclass
@@ -58,12 +69,14 @@ class Kept(NamedTuple):
     """The trajectories that each filter of a curation keeps.
 
     percentiles: of the filters. kept: trajectories by filter. ranks: trajectories by filter if no scores were equal. total: of the data.
+    finer: True if the data state a finer score, `partial`, than the one used.
     """
 
     percentiles: list[float]
     kept: list[int]
     ranks: list[int]
     total: int
+    finer: bool = False
 
     @property
     def coincide(self) -> bool:
@@ -74,7 +87,8 @@ class Kept(NamedTuple):
         """A line on the effect of equal scores; None if they have none."""
         if self.coincide:
             found = f"percentiles {_listed(self.percentiles)} keep {_listed(self.kept)} of {self.total} trajectories"
-            return f"strata coincide: {found}, whose scores are equal"
+            remedy = "; algo.curation.score=partial tells more of them apart" if self.finer else ""
+            return f"strata coincide: {found}, whose scores are equal{remedy}"
         if self.kept != self.ranks:
             found = f"percentile {_listed(self.percentiles)} keeps {_listed(self.kept)} of {self.total} trajectories"
             return f"equal scores at the cut: {found}, not {_listed(self.ranks)}"
@@ -96,7 +110,8 @@ def kept(data: Episodes, curation: Curation) -> Kept:
     low = -np.inf if curation.min_score is None else curation.min_score - rounding(data, curation.score)
     ranks = [len(scores) - _first_rank(len(scores), percentile) for percentile in curation.percentiles]
     reached = scores >= low
-    return Kept(list(curation.percentiles), [int(reached[f].sum()) for f in found], ranks, len(scores))
+    finer = curation.score != "partial" and getattr(data, "partial", None) is not None
+    return Kept(list(curation.percentiles), [int(reached[f].sum()) for f in found], ranks, len(scores), finer)
 
 
 def curate(data: Episodes, curation: Curation) -> Tensor:
@@ -108,7 +123,7 @@ def curate(data: Episodes, curation: Curation) -> Tensor:
 
 def rounding(data: Episodes, score: str) -> np.ndarray:
     """Rounding error [E], at most, of the trajectory scores `score`, whose rewards are single precision: 0.7 is to reach 0.7."""
-    if score == "length":
+    if score in ("length", "partial"):
         return np.zeros(len(data.lengths))
     if score == "final_reward":
         magnitudes = data.rewards[data.offsets[1:] - 1].double().abs()

@@ -53,17 +53,25 @@ class BatchStream:
 
     In expectation over batches both samplers give the same sum of coefficient * f(step): the mean of f over curated steps
     (per_step), or the mean over curated episodes of the mean over their steps (per_episode).
-    base [M]: the share of each curated episode in that sum.
+    base [M]: the share of each curated episode in that sum. one_shape: pad every trajectory to the longest curated one, so that all batches
+    of whole trajectories have one shape.
     """
 
     def __init__(
-        self, data: Episodes, curated: Tensor, seeds: Sequence[int], batch_size: int, sampler: Sampler, length_weighting: LengthWeighting
+        self,
+        data: Episodes,
+        curated: Tensor,
+        seeds: Sequence[int],
+        batch_size: int,
+        sampler: Sampler,
+        length_weighting: LengthWeighting,
+        one_shape: bool = False,
     ) -> None:
         self.device = data.offsets.device
         self.starts, self.lengths = data.offsets[curated], data.lengths[curated]  # [M]
         self.seeds, self.batch_size, self.sampler, self.length_weighting = list(seeds), batch_size, sampler, length_weighting
         self.ends = self.lengths.cumsum(0)  # [M], of the multiset's episodes laid end to end
-        self.total = int(self.ends[-1])
+        self.total, self.longest = int(self.ends[-1]), int(self.lengths.max()) if one_shape else None
         per_step = length_weighting is LengthWeighting.per_step
         self.base = self.lengths / self.total if per_step else torch.full_like(self.lengths, 1 / len(curated), dtype=torch.float32)
         self.blocks = Blocks(self._numbers, BLOCK, self.device)
@@ -85,7 +93,7 @@ class BatchStream:
         """The batch of the random numbers `draws`."""
         uniform = draws["position"]
         if self.sampler is Sampler.trajectories:
-            return self._whole(uniform[..., 0])
+            return self._whole(uniform[..., 0]) if self.longest is None else self._padded(uniform[..., 0], self.longest)
         if self.length_weighting is LengthWeighting.per_step:
             position = (uniform[..., 0] * self.total).long()
             slot = torch.searchsorted(self.ends, position, right=True)
@@ -113,6 +121,18 @@ class BatchStream:
         row = row.clamp(max=self.batch_size - 1)
         slot = slots.gather(1, row)
         within = torch.where(real, position - (ends - lengths).gather(1, row), 0)
+        return self._batch(slot, row, within, real)
+
+    def _padded(self, uniform: Tensor, longest: int) -> Batch:
+        """Whole trajectories, each padded to `longest` steps."""
+        slot = (uniform * len(self.lengths)).long().repeat_interleave(longest, 1)  # [P, B * longest]
+        position = torch.arange(longest, device=self.device).repeat(self.batch_size)
+        real = position < self.lengths[slot]
+        row = torch.arange(self.batch_size, device=self.device).repeat_interleave(longest).expand_as(slot)
+        return self._batch(slot, row, torch.where(real, position, 0), real)
+
+    def _batch(self, slot: Tensor, row: Tensor, within: Tensor, real: Tensor) -> Batch:
+        """The batch of the steps `within` of trajectories `slot`; those that are not `real` are padding."""
         if self.length_weighting is LengthWeighting.per_step:
             each = torch.full_like(slot, 1, dtype=torch.float64) * (len(self.lengths) / self.total)
         else:

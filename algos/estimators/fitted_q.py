@@ -21,8 +21,8 @@ from algos.batches.returns import lambda_returns
 from algos.batches.sampling import BatchStream, LengthWeighting, Sampler
 from algos.errors import require
 from algos.estimators.policies import Choices, encoded
-from algos.importance import CHUNK
 from algos.learner import normaliser
+from algos.likelihood import CHUNK
 from algos.networks.critics import QEnsemble, polyak
 from algos.optimizer import Adam
 

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.base import Algo
-from algos.importance import CHUNK
 from algos.learner import GradientLearner
+from algos.likelihood import CHUNK
 from algos.networks.policies import CategoricalPolicy, GaussianPolicy, SquashedGaussianPolicy
 
 WITH_DENSITY = (GaussianPolicy, CategoricalPolicy, SquashedGaussianPolicy)

@@ -31,8 +31,8 @@ from algos.base import Episodes, Metrics, State
 from algos.batches.returns import lambda_returns
 from algos.batches.transitions import Transitions
 from algos.errors import require, require_positive, require_share
-from algos.importance import CHUNK
 from algos.learner import Learner, LearnerConfig
+from algos.likelihood import CHUNK
 from algos.members import batchable
 from algos.networks.critics import ValueNetwork
 from algos.networks.policies import Actor

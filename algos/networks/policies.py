@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.base import Episodes
+from algos.errors import ConfigError
 from algos.networks.mlp import MLP, Layout, Params
+from algos.networks.token_policy import TokenPolicy
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 EDGE = 1e-6  # distance to the bounds of the unit box at which a squashed policy's density is taken: u is infinite at the bounds
@@ -238,9 +240,23 @@ class Actor(Enum):
         return kind(observation_width, action_width, hidden)
 
 
-def policy_for(data: Episodes, hidden: Sequence[int]) -> GaussianPolicy | CategoricalPolicy:
-    """The policy for the actions of `data`: Gaussian, or categorical if they are discrete."""
+class Network(Enum):
+    """The network of a policy that maximises a weighted log-likelihood."""
+
+    mlp = "mlp"
+    transformer = "transformer"
+
+
+def policy_for(data: Episodes, hidden: Sequence[int], network: Network = Network.mlp) -> GaussianPolicy | CategoricalPolicy | TokenPolicy:
+    """The policy for the actions of `data`: Gaussian, or categorical if they are discrete; by a transformer for token sequences.
+
+    Raises ConfigError for a transformer on continuous actions.
+    """
     observation_width, discrete = data.observations.shape[1], data.num_actions
+    if network is Network.transformer:
+        if not discrete:
+            raise ConfigError("policy=transformer learns from token sequences; the actions of these data are continuous; use policy=mlp")
+        return TokenPolicy(observation_width, discrete, tuple(hidden))
     if discrete:
         return CategoricalPolicy(observation_width, discrete, tuple(hidden))
     return GaussianPolicy(observation_width, data.actions.shape[1], tuple(hidden))

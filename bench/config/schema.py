@@ -14,7 +14,7 @@ from omegaconf import MISSING
 from algos.base import MethodConfig
 from algos.batches.sampling import LengthWeighting, Sampler
 from algos.errors import ConfigError, require, require_positive
-from algos.methods.weighted_bc import WeightedBCConfig
+from algos.methods.weighted_bc import Network, WeightedBCConfig
 from algos.registry import evaluates_policies, goes_online, online_methods
 from bench.config.estimates import CHOSEN_BY, OBJECTIVES
 from bench.config.limits import PI_REF_UPDATES
@@ -130,10 +130,10 @@ class PiRefConfig:
     length_weighting: LengthWeighting = LengthWeighting.per_step  # what counts the same: per_step | per_episode
     dataset: str | None = None  # data set that pi_ref is trained on; null: the run's own
 
-    def algo(self, hidden: list[int]) -> WeightedBCConfig:
-        """The configuration of pi_ref's training, with hidden layers of the widths `hidden`."""
+    def algo(self, hidden: list[int], policy: Network = Network.mlp) -> WeightedBCConfig:
+        """The configuration of pi_ref's training, with hidden layers, or blocks, of the widths `hidden`."""
         training = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dataset"}
-        return WeightedBCConfig("bc", hidden=list(hidden), **training)
+        return WeightedBCConfig("bc", hidden=list(hidden), policy=policy, **training)
 
     def check(self) -> None:
         self.algo([1]).check("pi_ref")
@@ -232,6 +232,8 @@ class Config:
         self.report.check()
         require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {', '.join(OBJECTIVES)}")
         self.algo.check("algo")
+        if self.algo.needs_pi_ref:
+            self.pi_ref_algo.check("pi_ref")
         self._check_online()
 
     def _check_online(self) -> None:
@@ -260,4 +262,4 @@ class Config:
     @property
     def pi_ref_algo(self) -> WeightedBCConfig:
         """The method that trains pi_ref for `algo`: behaviour cloning of all data by a network of the same widths."""
-        return self.pi_ref.algo(self.algo.hidden)
+        return self.pi_ref.algo(self.algo.hidden, getattr(self.algo, "policy", Network.mlp))

@@ -65,7 +65,8 @@ class LoadedRun:
         method: MethodConfig = with_settings(self.config.algo, dict(settings or {}))
         method.check("algo")
         if hasattr(method, "curation"):
-            method = with_settings(method, {"curation.min_score": None})  # the placeholder data must not be filtered out
+            own_score = {"curation.min_score": None, "curation.score": "return"}  # placeholder data have no other score to filter by
+            method = with_settings(method, own_score)
         own = {name: value[[self.member(seed) for seed in seeds]].to(device) for name, value in self.parameters.items()}
         # Acting reads the policy alone, but a method that needs pi_ref asks for one of its policy's shape.
         algo = build(method, self.environment.trajectories.to(device), seeds, own)

@@ -3,7 +3,7 @@
 actions       that the policies played: mean or sampled (eval.actions); empty for published rows
 source        ours (computed from raw runs), submitted (numbers of a file, without its runs) or published (of a paper, with its citation)
 verifiable    yes if the policies behind the value were kept, so that `verify` can play them again, else "not verifiable"
-stepper       threads or processes, which stepped the environments (docs/speed.md); equal returns; empty without an environment
+stepper       threads, processes or batch, which stepped the environments (docs/speed.md); equal returns; empty without an environment
 engine        eager, compiled or captured, which computed the updates, and precision of their products (docs/speed.md)
 evaluations   number of evaluations that the value was chosen from (best) or averaged over (mean_last_k)
 configs_tried number of the method's configurations tried on the data set: all runs of the results folder, finished or not, or more if the

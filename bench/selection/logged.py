@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algos.batches.returns import lambda_returns
-from algos.importance import StepLikelihood
+from algos.likelihood import StepLikelihood
 from algos.methods.weighted_bc import WeightedBC
 from bench.config.estimates import ESTIMATES
 from bench.config.schema import Config

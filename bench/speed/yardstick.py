@@ -20,7 +20,7 @@ from torch.distributions import Normal
 
 from algos.base import Episodes
 from algos.batches.curation import SCORES, strata
-from algos.importance import CHUNK
+from algos.likelihood import CHUNK
 from algos.networks.policies import LOG_STD_MAX, LOG_STD_MIN
 from algos.weights import tempered_weights
 from bench.speed.workload import Work, Workload, configured, data_for, rhythm

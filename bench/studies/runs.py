@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from algos.networks.policies import Network
+from algos.networks.transformer import HEAD
 from bench.config.compose import compose
 from bench.config.schema import Config
 from bench.errors import DataError, RunError, first_line
@@ -42,6 +44,7 @@ the last update."""
 OF_ONLINE = COLUMNS
 """Further columns of runs with an online phase (bench/results/online.py); `score` is that of the last iterate."""
 EVERY = (*VALUES, *OF_ONLINE)
+NEEDED = ("return_sampled",)  # of the columns that a study has: those without which a seed is not done
 OF_CURVE = {"weight_ess": "weight_ess_share", "weight_clipped": "weight_clipped_share", "weight_temperature": "weight_temperature"}
 PROTOCOL = (
     "seeds=10",
@@ -91,15 +94,15 @@ def on(datasets: Iterable[str], cases: Sequence[Case]) -> list[Case]:
     return [case._replace(config=replace(case.config, dataset=dataset)) for dataset in datasets for case in cases]
 
 
-def results(study: str, cases: Sequence[Case], options: Options) -> list[Row]:
+def results(study: str, cases: Sequence[Case], options: Options, columns: Sequence[str] = EVERY) -> list[Row]:
     """The rows of `cases` that have been computed, after training those of the data set `options.only` (None: of all) that are missing.
 
-    A row: dataset, the labels, seed, episodes, VALUES, data (digest), protocol. rows.csv is written after every population. Raises RunError
-    if there are no rows, and the errors of `train_runs`.
+    A row: dataset, the labels, seed, episodes, `columns`, data (digest), protocol. rows.csv is written after every population. Raises
+    RunError if there are no rows, and the errors of `train_runs`.
     """
     cases = [case._replace(config=_sized(case.config, study, options)) for case in cases]
     path = options.out / study / ROWS
-    known = _kept(path, set(map(protocol, cases)))
+    known = _kept(path, set(map(protocol, cases)), columns)
     chosen = [case for case in cases if options.train and options.only in (None, case.shard or case.config.dataset)]
     missing = [case for case in chosen if not _has(known, case)]
     jobs = JobCounter(len(missing))
@@ -110,7 +113,7 @@ def results(study: str, cases: Sequence[Case], options: Options) -> list[Row]:
             for case in group:
                 found = _read(case.config, shared) if case.own is None else case.own(case.config, shared)
                 data = shared.run_data(case.config).trajectories.digest
-                known |= {(protocol(case), seed): _measured(case, values, data) for seed, values in found.items()}
+                known |= {(protocol(case), seed): _measured(case, values, columns, data) for seed, values in found.items()}
             write_rows(path, _rows(cases, known))
     if not (rows := _rows(cases, known)):
         raise RunError(f"{path}: no rows yet; run python -m bench study {study} without --no-runs")
@@ -141,7 +144,8 @@ def _groups(cases: Sequence[Case]) -> Iterator[list[Case]]:
 def _sized(config: Config, study: str, options: Options) -> Config:
     """`config` in the study's folder, with the seeds and episodes that `options` name; the size of a test if they are `toy`."""
     if options.toy:
-        algo = replace(config.algo, updates=20, hidden=[8])
+        sequences = getattr(config.algo, "policy", Network.mlp) is Network.transformer
+        algo = replace(config.algo, updates=20, hidden=[HEAD] if sequences else [8])
         pi_ref = replace(config.pi_ref, updates=20)
         trainer, evaluation = replace(config.trainer, processes=1), replace(config.eval, final_episodes=2, workers=1)
         online = replace(config.online, steps=min(20, config.online.steps), warmup=min(5, config.online.warmup), every=10)
@@ -154,7 +158,7 @@ def _sized(config: Config, study: str, options: Options) -> Config:
 def _has(known: Known, case: Case) -> bool:
     """True if every seed of `case` is known from at least its number of episodes, with mean and with sampled actions."""
     found, episodes = [known.get((protocol(case), seed)) for seed in case.config.seeds], case.config.eval.final_episodes
-    return all(seed is not None and seed.episodes >= episodes and np.isfinite(seed.values["return_sampled"]) for seed in found)
+    return all(s is not None and s.episodes >= episodes and all(np.isfinite(s.values.get(name, 0.0)) for name in NEEDED) for s in found)
 
 
 def _read(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
@@ -184,9 +188,9 @@ def scored(names: tuple[str, str], returns: np.ndarray, reference: Reference | N
     return dict(zip(names, (np.nan if reference is None else float(reference.score(np.asarray(mean))), mean), strict=True))
 
 
-def _measured(case: Case, values: Mapping[str, float], data: str) -> Measured:
+def _measured(case: Case, values: Mapping[str, float], columns: Sequence[str], data: str) -> Measured:
     """`values` with the six digits that they are read back with."""
-    return Measured(case.config.eval.final_episodes, {name: float(f"{values.get(name, np.nan):.6g}") for name in EVERY}, data)
+    return Measured(case.config.eval.final_episodes, {name: float(f"{values.get(name, np.nan):.6g}") for name in columns}, data)
 
 
 def _rows(cases: Sequence[Case], known: Known) -> list[Row]:
@@ -203,7 +207,7 @@ def _rows(cases: Sequence[Case], known: Known) -> list[Row]:
     return found
 
 
-def _kept(path: Path, protocols: Container[str]) -> Known:
+def _kept(path: Path, protocols: Container[str], columns: Sequence[str]) -> Known:
     """The values of the table at `path` that have one of `protocols`. Raises RunError for a damaged table."""
     if not path.is_file():
         return {}
@@ -211,7 +215,7 @@ def _kept(path: Path, protocols: Container[str]) -> Known:
         rows = read_csv(path)
         known = {
             (row["protocol"], int(row["seed"])): Measured(
-                int(row["episodes"]), {name: float(row.get(name) or "nan") for name in EVERY}, row.get("data") or ""
+                int(row["episodes"]), {name: float(row.get(name) or "nan") for name in columns}, row.get("data") or ""
             )
             for row in rows
             if row["protocol"] in protocols

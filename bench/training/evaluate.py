@@ -51,9 +51,18 @@ def play(
             actions = algo.act(batch)
         return data.to_env(np.nan_to_num(actions.flatten(0, 1).cpu().numpy()))  # environments may refuse NaN
 
+    def write(prompts: np.ndarray, lengths: np.ndarray, own: np.ndarray, end: int) -> np.ndarray:
+        given, long = (torch.from_numpy(x).to(device).unflatten(0, (members, -1)) for x in (prompts, lengths))
+
+        def noise(steps: torch.Tensor) -> torch.Tensor:
+            moments = Moments(own, steps.clamp(min=0).flatten().cpu().numpy())
+            return torch.from_numpy(uniform(moments, width)[:, 0]).to(device).view(steps.shape)
+
+        return algo.write(given, long, end, noise if width else None).flatten(0, 1).cpu().numpy()
+
     # Environment i of a member plays its episodes i, i + side_by_side, ...
     queues = seeds.reshape(members, rounds, side_by_side).transpose(0, 2, 1).reshape(members * side_by_side, rounds)
-    played = environments.run(act, queues, on_step)
+    played = environments.run(act, queues, on_step, write) if algo.writes else environments.run(act, queues, on_step)
     found = Returns(*(a.reshape(members, side_by_side, rounds).transpose(0, 2, 1).reshape(members, -1)[:, :episodes] for a in played))
     failed = ~finite(algo)[:, None]
     successes = np.where(failed & ~np.isnan(found.successes), 0.0, found.successes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -70,6 +70,15 @@ class MemberGroups(Algo):
         parts = zip(self.groups, self.slices, strict=True)
         return torch.cat([group.act_sampled(observations[own], uniform[own]) for group, own in parts])
 
+    @property
+    def writes(self) -> bool:
+        return self.groups[0].writes
+
+    def write(self, prompts: Tensor, lengths: Tensor, end: int, noise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        own = zip(self.groups, self.slices, strict=True)
+        parts = [(group, prompts[members], lengths[members], _of_members(noise, members, len(self.seeds))) for group, members in own]
+        return torch.cat([group.write(given, long, end, random) for group, given, long, random in parts])
+
     def frozen(self) -> Algo:
         return MemberGroups([group.frozen() for group in self.groups])
 
@@ -96,3 +105,17 @@ class MemberGroups(Algo):
     def step(self, phase: int, draws: Draws) -> Metrics:
         own = [{name: value[members] for name, value in draws.items()} for members in self.slices]
         return joined([group.step(phase, random) for group, random in zip(self.groups, own, strict=True)])
+
+
+def _of_members(noise: Callable[[Tensor], Tensor] | None, members: slice, total: int) -> Callable[[Tensor], Tensor] | None:
+    """The part of `noise`, a function of the steps [total, B] of all members, for some of them."""
+    if noise is None:
+        return None
+    everyone = noise
+
+    def own(steps: Tensor) -> Tensor:
+        padded = steps.new_zeros(total, steps.shape[1])
+        padded[members] = steps
+        return everyone(padded)[members]
+
+    return own

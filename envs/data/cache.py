@@ -1,6 +1,6 @@
 """Copies of loaded data sets, memory-mapped, in folders named by their digest.
 
-<root>/.cache/<digest>/<array>.npy    the arrays of `Trajectories`
+<root>/.cache/<digest>/<array>.npy    the arrays of `Trajectories`, `partial` where the data state it
 <root>/.cache/index/<key>.json        the digest, and the rest of `LoggedData` (bounds, environment, reference). The key is a hash of the
                                       expression, of the name, size and time of every file, and of the versions that affect reading
 
@@ -36,7 +36,7 @@ from envs.untrusted import opened, read_json
 DIGEST = re.compile(r"[0-9a-f]{64}")
 INDEX_BYTES = 16 << 20
 CHECKED = 2 * 2**30  # bytes of arrays; checking a larger copy takes as long as reading the data set again
-FORMAT = 7  # raised when the same files are read differently
+FORMAT = 8  # raised when the same files are read differently
 # Linux refuses a copy-on-write map larger than memory without this flag, which Python 3.11 does not name. x86, ARM and RISC-V.
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 
@@ -65,9 +65,10 @@ class Cache:
             if not DIGEST.fullmatch(digest):  # it names a folder
                 raise ValueError("digest")
             arrays = [_mapped(self.folder, f"{digest}/{name}.npy") for name in TENSORS]
+            partial = torch.from_numpy(_mapped(self.folder, f"{digest}/partial.npy")) if about["partial"] else None
             if about.pop("check") != checksum(about):
                 raise ValueError("index")
-            trajectories = Trajectories.from_tensors(map(torch.from_numpy, arrays), about["num_actions"])
+            trajectories = Trajectories.from_tensors(map(torch.from_numpy, arrays), about["num_actions"], partial)
             if sum(a.nbytes for a in arrays) <= CHECKED and trajectories.digest != digest:
                 raise ValueError("arrays")
         except FileNotFoundError:
@@ -126,6 +127,8 @@ class Scratch:
     def keep(self, key: str, trajectories: Trajectories, about: dict[str, Any]) -> None:
         """Keep `trajectories`, whose arrays were allocated here, and the rest of their LoggedData under `key`. Raises OSError."""
         np.save(self.folder / "offsets.npy", trajectories.offsets.numpy())
+        if trajectories.partial is not None:
+            np.save(self.folder / "partial.npy", trajectories.partial.numpy())
         final = self.cache.folder / trajectories.digest
         with scratch_folder(self.cache.folder) as aside, contextlib.suppress(FileNotFoundError):
             os.replace(final, aside)  # damaged, or the same data from another source
@@ -134,5 +137,6 @@ class Scratch:
         except OSError as error:  # another process was faster by a moment, with the same data
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        about = json.loads(json.dumps(about | {"digest": trajectories.digest, "num_actions": trajectories.num_actions}))
+        found = {"digest": trajectories.digest, "num_actions": trajectories.num_actions, "partial": trajectories.partial is not None}
+        about = json.loads(json.dumps(about | found))
         write_atomic(self.cache.folder / "index" / f"{key}.json", json.dumps(about | {"check": checksum(about)}))

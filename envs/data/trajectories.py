@@ -22,6 +22,7 @@ class Trajectories:
     terminated: [N] bool, the environment reached a terminal state (do not bootstrap). truncated: [N] bool, the episode was cut off
     (bootstrap). offsets: [E + 1] int64, episode e holds the steps offsets[e] .. offsets[e + 1] - 1.
     num_actions: number of discrete actions, which `actions` [N, 1] holds as numbers from 0; 0 for continuous actions.
+    partial: [E] float64, the share of each episode that is right, where the data state it (infos/partial at its last step); else None.
 
     The offsets alone say where an episode ends; flags and lengths do not.
     """
@@ -34,11 +35,12 @@ class Trajectories:
     truncated: Tensor
     offsets: Tensor
     num_actions: int = 0
+    partial: Tensor | None = None
 
     @classmethod
-    def from_tensors(cls, tensors: Iterable[Tensor], num_actions: int = 0) -> Trajectories:
+    def from_tensors(cls, tensors: Iterable[Tensor], num_actions: int = 0, partial: Tensor | None = None) -> Trajectories:
         """From tensors in the order of TENSORS."""
-        return cls(*tensors, num_actions)  # type: ignore[call-arg, arg-type]
+        return cls(*tensors, num_actions, partial)  # type: ignore[call-arg, arg-type]
 
     @property
     def num_steps(self) -> int:
@@ -73,6 +75,8 @@ class Trajectories:
             sha.update(np.ascontiguousarray(array).data)
         if self.num_actions:
             sha.update(f"num_actions{self.num_actions}".encode())
+        if self.partial is not None:
+            sha.update(b"partial" + self.partial.cpu().numpy().tobytes())
         return sha.hexdigest()
 
     def steps_of(self, episodes: Tensor) -> Tensor:
@@ -85,13 +89,15 @@ class Trajectories:
         """The episodes `episodes` [M], in that order."""
         steps, ends = self.steps_of(episodes), self.lengths[episodes].cumsum(0)
         arrays = {name: getattr(self, name)[steps] for name in TENSORS if name != "offsets"}
-        return Trajectories(**arrays, offsets=torch.cat([torch.zeros_like(ends[:1]), ends]), num_actions=self.num_actions)
+        partial = None if self.partial is None else self.partial[episodes]
+        return Trajectories(**arrays, offsets=torch.cat([torch.zeros_like(ends[:1]), ends]), num_actions=self.num_actions, partial=partial)
 
     def to(self, device: torch.device | str) -> Trajectories:
         """The data on `device`; the same object if they are there, with its memory maps and cached properties."""
         if self.rewards.device == torch.device(device):
             return self
-        return Trajectories.from_tensors((getattr(self, name).to(device) for name in TENSORS), self.num_actions)
+        partial = None if self.partial is None else self.partial.to(device)
+        return Trajectories.from_tensors((getattr(self, name).to(device) for name in TENSORS), self.num_actions, partial)
 
 
-TENSORS = tuple(f.name for f in fields(Trajectories) if f.name != "num_actions")
+TENSORS = tuple(f.name for f in fields(Trajectories) if f.name not in ("num_actions", "partial"))

@@ -18,6 +18,10 @@ class Returns(NamedTuple):
     lengths: np.ndarray
     successes: np.ndarray
 
+    def transposed(self) -> Returns:
+        """The same with the axes exchanged."""
+        return Returns(*(array.T for array in self))
+
 
 class Moments(NamedTuple):
     """Seed and step number of the running episode of every environment, each [environments] int64; the first step is number 0.
@@ -31,6 +35,11 @@ class Moments(NamedTuple):
 
 Act = Callable[[np.ndarray, Moments], np.ndarray]
 """Maps observations [environments, obs] float32 and their moments to actions [environments, act] in the environment's units."""
+
+
+Write = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""Maps prompts [N, context], their lengths [N], the seeds [N] of their episodes, and the token that ends an answer to prompts with whole
+answers [N, context]. Rows are in the order of environments, the episodes of one together."""
 
 
 def episode_seeds(seeds: Sequence[int], update: int, episodes: int) -> np.ndarray:

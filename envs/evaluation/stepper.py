@@ -18,6 +18,7 @@ from envs.evaluation.episodes import Moments
 from envs.evaluation.known import known_task, made_as_known, steps_by_itself
 from envs.evaluation.locomotion import Locomotion
 from envs.evaluation.threads import Threads
+from envs.evaluation.tokens.episodes import open_tokens
 
 FEW = 4  # threads; more would wait for each other in an environment's own Python code
 CHECKED = 4  # steps of the check
@@ -32,7 +33,9 @@ def with_limit(env_spec: str) -> str:
 
 def stepper_of(env_spec: str, size: int | None = None) -> str:
     """The stepper of environment `env_spec` (Gymnasium's JSON) with `size` threads or processes, by default one per core."""
-    return "processes" if _batches(with_limit(env_spec), size or available_cores()) is None else "threads"
+    if open_tokens(spec := with_limit(env_spec)) is not None:
+        return "batch"
+    return "processes" if _batches(spec, size or available_cores()) is None else "threads"
 
 
 def open_threads(env_spec: str, size: int) -> Threads | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from gymnasium import spaces
 
 from envs.data.actions import ActionUnits, supported
@@ -104,7 +106,7 @@ def join(dataset: str, opened: list[Opened], allocate: Allocate, choice: EnvChoi
         for episode in part.episodes.tolist():
             builder.rows()  # refuses an empty episode before its arrays are read
             builder.add(*part.files.read(episode))
-    trajectories = builder.finish()
+    trajectories = replace(builder.finish(), partial=_partial(opened) if discrete else None)
     statements = [stated(o.files.metadata) for o in opened]
     found = {statement.reference for statement in statements}
     reference = found.pop() if len(found) == 1 else None
@@ -125,6 +127,15 @@ def join(dataset: str, opened: list[Opened], allocate: Allocate, choice: EnvChoi
     return LoggedData(
         dataset, trajectories, units, played.spec, reference, clipped, note, played.own_env, played.horizon, unscored, bool(played.rewards)
     )
+
+
+def _partial(opened: list[Opened]) -> torch.Tensor | None:
+    """The share of each selected episode that is right, [E]; None unless every episode states it as a number."""
+    try:
+        found = [part.files.info(episode, "partial")[-1] for part in opened for episode in part.episodes.tolist()]
+    except DataError:
+        return None
+    return torch.tensor(np.array(found, np.float64))
 
 
 def _scale_actions(data: Trajectories, episodes: np.ndarray, parts: list[ActionUnits], played: ActionUnits, units: ActionUnits) -> float:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,21 +14,8 @@ from algos.methods.iql import IQL
 from algos.registry import build_untrained
 from bench.training.member_groups import member_slices
 from bench.training.parallel import MemberProcesses
+from tests.helpers.engines import compiles, record_without_gpu
 from tests.helpers.learners import POINTS, SMALL, configured, episodes_of, few_critics, small
-
-
-def record_without_gpu(update: Callable[[], Metrics]) -> tuple[Any, Metrics]:
-    """A stand-in for record_cuda without a GPU: every replay reads and writes the tensors of the first run."""
-    for _ in range(3):
-        update()
-    metrics = {name: value.clone() for name, value in update().items()}
-
-    def replay() -> None:
-        for name, value in update().items():
-            metrics[name].copy_(value)
-
-    return SimpleNamespace(replay=replay), metrics
-
 
 NAMES = ("iql", "td3_bc", "awr", "cql")
 
@@ -79,18 +63,6 @@ def test_returned_metrics_are_not_overwritten() -> None:
     kept = {name: value.clone() for name, value in first.items()}
     algo.train(2, 4)
     assert all(torch.equal(first[name], kept[name]) for name in kept)
-
-
-COMPILES = [
-    pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU"),
-    pytest.mark.filterwarnings("ignore"),
-]
-
-
-def compiles(test: Any) -> Any:
-    for mark in COMPILES:
-        test = mark(test)
-    return test
 
 
 @pytest.mark.slow

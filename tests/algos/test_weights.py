@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -248,8 +249,10 @@ def test_trajectory_scores(small_data: Trajectories) -> None:
     for e in range(small_data.num_episodes):
         rewards = small_data.rewards[small_data.offsets[e] : small_data.offsets[e + 1]].double().numpy()
         expected = {"return": rewards.sum(), "length": len(rewards), "mean_reward": rewards.mean(), "final_reward": rewards[-1]}
+        expected["partial"] = e / small_data.num_episodes
+        stated = replace(small_data, partial=torch.arange(small_data.num_episodes).double() / small_data.num_episodes)
         for name, score in SCORES.items():
-            np.testing.assert_allclose(score(small_data)[e], expected[name], rtol=1e-6)
+            np.testing.assert_allclose(score(stated)[e], expected[name], rtol=1e-6)
 
 
 def test_gaussian_log_likelihood_and_kl() -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from algos.base import Episodes, State
-from algos.importance import StepLikelihood, StepWeights
+from algos.importance import StepWeights
+from algos.likelihood import StepLikelihood
 
 
 def log_likelihood(likelihood: StepLikelihood, flat: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algos.importance import StepLikelihood, StepWeights
+from algos.importance import StepWeights
+from algos.likelihood import StepLikelihood
 from algos.methods.weighted_bc import WeightedBC
 from algos.registry import build
 from bench.config.compose import compose

@@ -21,6 +21,7 @@ from envs.evaluation.tokens.sorting import Sorting
 from envs.evaluation.tokens.task import SPLITS, Task, Verdict
 from envs.evaluation.tokens.vocabulary import CHARACTERS, CONTEXT, END, PAD, encode
 
+ENTRY_POINT = "envs.evaluation.tokens.environment:TokenTask"
 TASKS: dict[str, Task] = {task.name: task for task in (Addition(), Sorting(), Countdown(), Maze())}
 
 
@@ -39,7 +40,7 @@ def spec_of(env_id: str, split: str = "train", size: int | None = None) -> EnvSp
         )
     TokenTask(known[env_id], split, size)
     chosen = {"task": known[env_id], "split": split, "size": size}
-    return EnvSpec(env_id, entry_point="envs.evaluation.tokens.environment:TokenTask", max_episode_steps=CONTEXT, kwargs=chosen)
+    return EnvSpec(env_id, entry_point=ENTRY_POINT, max_episode_steps=CONTEXT, kwargs=chosen)
 
 
 class TokenTask(gymnasium.Env[np.ndarray, int]):
@@ -104,6 +105,14 @@ class TokenBatch:
             self.verdicts[row] = self.task.verdict(self.instances[row], self.tokens[row, self.starts[row] : self.lengths[row]].tolist())
         self.running &= ~ends
         return ends
+
+    def finish(self, tokens: np.ndarray) -> None:
+        """Replace the rows by `tokens` [B, CONTEXT], the same prompts with answers up to END or a full context, and judge them."""
+        answered = (tokens == END) & (np.arange(CONTEXT) >= self.starts[:, None])
+        self.tokens, self.running = tokens, np.zeros(len(tokens), bool)
+        self.lengths = np.where(answered.any(1), answered.argmax(1) + 1, CONTEXT)
+        for row, (start, stop) in enumerate(zip(self.starts, self.lengths, strict=True)):
+            self.verdicts[row] = self.task.verdict(self.instances[row], tokens[row, start:stop].tolist())
 
     @property
     def rewards(self) -> np.ndarray:

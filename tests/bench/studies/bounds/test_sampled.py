@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from algos.importance import StepLikelihood
+from algos.likelihood import StepLikelihood
 from algos.networks.policies import GaussianPolicy
 from bench.studies.bounds.likelihood import gradient_products, log_likelihood
 from bench.studies.bounds.sampled import Size, logged, play, sample, wilson
