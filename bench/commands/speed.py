@@ -5,6 +5,7 @@ KIND:
   scale       cost of an update against members, batch, width, data and method; then the estimate
   evaluation  environment steps per second in threads and processes, beside a loop and physics alone
   online      environment steps and updates per second of the online phase, beside a one-seed loop
+  language    updates and generated tokens per second of transformers, beside a one-seed loop
   estimate    hours of the full protocol, from the curves that `scale` wrote
   engines     engines, precisions and members in one process: the first look at a new GPU
   profile     time of an update by operator
@@ -33,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     kinds = {
         "measure": _measure, "scale": _scale, "evaluation": _evaluation, "estimate": _estimate, "engines": _engines, "profile": _profile,
-        "data": _data, "online": _online,
+        "data": _data, "online": _online, "language": _language,
     }  # fmt: skip
     words = arguments.arguments
     kind, settings = (words[0], words[1:]) if words and words[0] in kinds else ("measure", words)
@@ -112,6 +113,21 @@ def _online(settings: Sequence[str]) -> None:
     rows = measure_online(options, _say)
     write_csv(options.folder / "online-cpu.csv", rows, COLUMNS)
     print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/online-cpu.csv")
+
+
+def _language(settings: Sequence[str]) -> None:
+    """Write language-DEVICE.csv; print the table."""
+    from bench.speed.language import COLUMNS, measure_language, table
+    from bench.speed.machine import describe
+    from bench.speed.options import LanguageOptions, parse
+    from bench.speed.rows import write_csv
+
+    options = parse(LanguageOptions, settings)
+    machine = describe(options.device, options.all_threads)
+    _say(machine)
+    rows = measure_language(options, _say)
+    write_csv(options.folder / f"language-{options.device}.csv", rows, COLUMNS)
+    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/language-{options.device}.csv")
 
 
 def _estimate(settings: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.errors import ConfigError, require
+from algos.networks.token_policy import check_widths
+from algos.networks.transformer import HEAD
 from bench.config.schema import DEVICE, DEVICES
 from bench.errors import first_line
 from bench.speed.yardstick import TRAINERS
@@ -215,6 +217,21 @@ class OnlineOptions(Measured):
         require(bool(self.methods) and set(self.methods) <= set(ONLINE), "methods", list(self.methods), f"some of {', '.join(ONLINE)}")
         require(bool(self.members) and min(self.members) > 0, "members", list(self.members), "positive numbers")
         require(self.updates > 0, "updates", self.updates, "a positive number")
+
+
+@dataclass
+class LanguageOptions(Measured):
+    """Options of `python -m bench speed language`."""
+
+    dataset: str = "iwsft/addition/mixed-v0"
+    batch: int = 32  # sequences of an update, and prompts that are answered at once
+    hidden: list[int] = field(default_factory=lambda: [64, 64])  # widths of the blocks
+    members: list[int] = field(default_factory=lambda: [1, 4, 16])
+
+    def check(self) -> None:
+        super().check()
+        require(check_widths(self.hidden), "hidden", list(self.hidden), f"equal widths of blocks, a multiple of {HEAD} each")
+        require(bool(self.members) and min(self.members) > 0, "members", list(self.members), "positive numbers")
 
 
 @dataclass
