@@ -1,4 +1,4 @@
-"""Compare SFT, SFT(Q), iw-SFT, iw-SFT(Q) and DFT on a pretrained language model and a task with a verifier.
+"""Compare objectives of fine-tuning (SFT, iw-SFT, DFT and others) on a pretrained language model.
 
 Trains each method on verified solutions of a task of reasoning-gym with the same updates and the
 same choice of a learning rate; writes rows.csv, leaderboard.csv and table.md. Finished shards (a
@@ -64,15 +64,19 @@ def run(arguments: Namespace) -> None:
     from bench.config.extras import require_extra
 
     require_extra("language", "language", "transformers", "trl", "reasoning_gym")
+    from functools import partial
+
     from bench.language.comparison import compare, find
     from bench.language.options import Options
+    from bench.report.render import aligned
 
     given: dict[str, Any] = vars(arguments)
     options = Options(**{field.name: given[field.name] for field in fields(Options)})
+    say = partial(print, flush=True)  # lines are read while a long run writes its log
     if arguments.find is not None:
-        find(options, _names(arguments.find))
+        find(options, _names(arguments.find), say)
         return
-    print(compare(options, _command(options)))
+    print(aligned(compare(options, _command(options), say)))
     print(f"written to {options.out}")
 
 

@@ -11,6 +11,7 @@ import torch
 
 from algos.language import OBJECTIVES, target_mask, token_weights
 from algos.weights import summarise
+from bench.errors import RunError
 from bench.language.options import METHODS, Options
 from bench.language.solutions import Solution, multiset
 
@@ -51,12 +52,30 @@ def finetune(
             disable_tqdm=True, dataloader_pin_memory=False, max_length=None,
         )  # fmt: skip
         trainer = trainer_class()(
-            model=copy.deepcopy(start), args=settings, train_dataset=datasets.Dataset.from_list([s.row for s in used]),
+            model=_trainable(start, options.layers), args=settings, train_dataset=datasets.Dataset.from_list([s.row for s in used]),
             processing_class=tokenizer, weighting=weighting,
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return Tuned(trainer.model, *_weights(trainer, weighting))
+
+
+def last_layers(model: Any, count: int) -> list[Any]:
+    """The last `count` layers of `model`. Raises RunError if it has fewer."""
+    stack = list(next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList)))
+    if count > len(stack):
+        raise RunError(f"--layers {count}: expected at most {len(stack)}, the layers of the model, or 0 for all parameters")
+    return stack[len(stack) - count :]
+
+
+def _trainable(start: Any, layers: int) -> Any:
+    """A copy of `start` of which the last `layers` layers are trained, or all parameters if `layers` is 0."""
+    model = copy.deepcopy(start)
+    if layers:
+        model.requires_grad_(False)
+        for layer in last_layers(model, layers):
+            layer.requires_grad_(True)
+    return model
 
 
 def _weights(trainer: Any, name: str) -> tuple[float | None, float | None, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,22 @@ class Options:
     )
     methods: tuple[str, ...] = field(default=tuple(METHODS)[:6], metadata={"meaning": f"of {', '.join(METHODS)}"})
     seeds: int = field(default=3, metadata={"meaning": "seeds 0 to N - 1, each with training data of its own"})
-    updates: int = field(default=50, metadata={"meaning": "of every method"})
+    updates: int = field(default=40, metadata={"meaning": "of every method"})
     batch_size: int = field(default=8, metadata={"meaning": "solutions an update"})
+    layers: int = field(default=0, metadata={"meaning": "the last N are trained, and nothing else; 0: all parameters"})
     learning_rates: tuple[float, ...] = field(
         default=(5e-5, 3e-4), metadata={"meaning": "tried by every method on seed 0; validation instances choose one"}
     )
-    instances: int = field(default=160, metadata={"meaning": "training instances a seed"})
+    instances: int = field(default=120, metadata={"meaning": "training instances a seed"})
     draws: int = field(default=6, metadata={"meaning": "samples of each training instance"})
     examples: int = field(
         default=4, metadata={"meaning": "solved before the question while samples are drawn; never in training or evaluation"}
     )
-    held_out: int = field(default=80, metadata={"meaning": "instances of the final evaluation"})
-    validation: int = field(default=40, metadata={"meaning": "instances that choose the learning rate"})
+    held_out: int = field(default=48, metadata={"meaning": "instances of the final evaluation"})
+    validation: int = field(default=24, metadata={"meaning": "instances that choose the learning rate"})
     tries: int = field(default=8, metadata={"meaning": "samples of each evaluated instance: pass@1 and pass@N"})
     temperature: float = field(default=1.0, metadata={"meaning": "of all samples; it divides, 1 is the model's own distribution"})
-    length: int = field(default=16, metadata={"meaning": "largest number of tokens of an answer"})
+    length: int = field(default=12, metadata={"meaning": "largest number of tokens of an answer"})
     prompt: str = field(default="plain", metadata={"meaning": "plain (Question: ... Answer:) or chat (the tokenizer's template)"})
     precision: str = field(default="bf16", metadata={"meaning": "bf16 (of products; weights are float32) or float32"})
     out: Path = field(default=Path("results/language"), metadata={"meaning": "folder of the results"})
@@ -67,16 +68,24 @@ class Options:
                 _require(value in known, name, value, f"one of {', '.join(known)}{near_names(value, known)}")
         for name, known in (("prompt", PROMPTS), ("precision", PRECISIONS)):
             _require(getattr(self, name) in known, name, getattr(self, name), f"one of {', '.join(known)}")
-        _require(self.examples >= 0, "examples", self.examples, "a number of at least 0")
+        for name in ("examples", "layers"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "a number of at least 0")
         _require(bool(self.learning_rates), "learning_rates", "", "at least one")
         for rate in self.learning_rates:
             _require(0 < rate < 1, "learning_rates", rate, "numbers between 0 and 1")
         _require(self.temperature > 0, "temperature", self.temperature, "a positive number")
 
-    def protocol(self) -> dict[str, Any]:
-        """All that determines a result beside method, data, seed and learning rate; not the folder, nor how many shards there are."""
-        left_out = ("out", "methods", "seeds", "data", "learning_rates", "model")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out} | {"settings": dict(self.settings)}
+    def protocol(self, *parts: str) -> dict[str, Any]:
+        """The options that determine a file: those of `parts`, keys of PARTS, and those that determine all of them."""
+        return {name: getattr(self, name) for part in ("all", *parts) for name in PARTS[part]}
+
+
+PARTS = {
+    "all": ("temperature", "length", "prompt", "precision"),
+    "data": ("instances", "draws", "examples"),
+    "training": ("updates", "batch_size", "layers"),
+    "evaluation": ("held_out", "validation", "tries"),
+}
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -107,9 +107,10 @@ def _mean(rows: Sequence[Row], name: str) -> float:
 def _table_md(options: Options, settings: Row, rows: Sequence[Row], command: str) -> str:
     """table.md: scores with intervals, then each method's difference to SFT, paired by seed."""
     sizes = ", ".join(f"{key}={value}" for key, value in settings.items())
+    layers = f" on the last {options.layers} layers" if options.layers else ""
     caption = (
         f"{options.model} on reasoning-gym's {options.task} ({sizes}): per cent of {options.held_out} held-out instances, mean +- half of "
-        f"the 95 % interval over seeds. {options.updates} updates of {options.batch_size} solutions; {options.instances} training "
+        f"the 95 % interval over seeds. {options.updates} updates of {options.batch_size} solutions{layers}; {options.instances} training "
         f"instances and {options.draws} draws of each a seed; {options.tries} samples of an evaluated instance at temperature "
         f"{options.temperature:g}. Learning rates {', '.join(f'{r:g}' for r in options.learning_rates)} tried by every method on seed 0 "
         f"and chosen on {options.validation} validation instances."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -49,8 +50,18 @@ def _complete(
     device, width = generator.device, max(map(len, prompts))
     ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-    read = model(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=True, logits_to_keep=1)
-    cache = read.past_key_values
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"  # of older transformers
+    read = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        use_cache=True,
+        logits_to_keep=1,
+        **{name: cache},
+    )
     cache.batch_repeat_interleave(draws)
     logits, mask = (x.repeat_interleave(draws, 0) for x in (read.logits[:, -1], mask))
     stops = torch.tensor(sorted(ends), device=device)
@@ -68,9 +79,7 @@ def _complete(
             cache.batch_select_indices(going)
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         position = mask.sum(1, keepdim=True) - 1
-        logits = model(input_ids=token[:, None], attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True).logits[
-            :, -1
-        ]
+        logits = model(input_ids=token[:, None], attention_mask=mask, position_ids=position, use_cache=True, **{name: cache}).logits[:, -1]
     return found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bench.errors import RunError, first_line
-from bench.language.finetuning import finetune
+from bench.language.finetuning import finetune, last_layers
 from bench.language.models import load_language_model
 from bench.language.options import METHODS, Options
 from bench.language.solutions import Solution, Words, draw, solutions
@@ -54,8 +54,12 @@ class Bench:
         self.task = Task(self.options.task, self.options.settings)
         self.model, self.tokenizer = load_language_model(self.options.model)
         self.words = Words(self.tokenizer, self.options.prompt)
-        protocol = self.options.protocol() | {"settings": self.task.settings}
-        self.digest = digest_of((FORMAT, protocol, model_digest(self.model)))
+        last_layers(self.model, self.options.layers)
+        self._identity = FORMAT, self.task.name, self.task.settings, model_digest(self.model)
+
+    def digest(self, *parts: str) -> str:
+        """A digest of the model, the task and the options of `parts` (bench.language.options.PARTS)."""
+        return digest_of((*self._identity, self.options.protocol(*parts)))
 
     @cached_property
     def held_out(self) -> list[Instance]:
@@ -66,9 +70,12 @@ class Bench:
         return self.task.instances("validation", self.options.validation)
 
     def path(self, shard: Shard) -> Path:
-        """The file of `shard`; that of the model as it is does not depend on data."""
+        """The file of `shard`; that of the model as it is depends on no data."""
         kind = "base" if shard.method == BASE else f"{shard.data}-{shard.method}-{shard.learning_rate:g}"
-        return self.options.out / "shards" / f"{self.task.name}-{kind}-{shard.seed}-{self.digest}.json"
+        return self.options.out / "shards" / f"{self.task.name}-{kind}-{shard.seed}-{self._digest_of(shard)}.json"
+
+    def _digest_of(self, shard: Shard) -> str:
+        return self.digest("evaluation") if shard.method == BASE else self.digest("data", "training", "evaluation")
 
     def result(self, shard: Shard) -> Row:
         """The result of `shard`: read if it is finished, else computed and written."""
@@ -99,12 +106,12 @@ class Bench:
         for k, (name, instances, draws) in enumerate(evaluations):
             found[name] = draw(playing, self.words, self.task, instances, draws, 10 * shard.seed + k, options)[1]
         device = str(next(playing.parameters()).device.type)
-        return found | {"digest": self.digest, "updates": options.updates if shard.method != BASE else 0, "device": device,
+        return found | {"digest": self._digest_of(shard), "updates": options.updates if shard.method != BASE else 0, "device": device,
                         "precision": options.precision, "code_revision": code_revision()}  # fmt: skip
 
     def solutions(self, data: str, seed: int) -> tuple[list[Solution], Row]:
         """The solutions of `seed`, and facts about them: their number, the share of draws that were right, a digest."""
-        path = self.options.out / "data" / f"{self.task.name}-{data}-{seed}-{self.digest}.json"
+        path = self.options.out / "data" / f"{self.task.name}-{data}-{seed}-{self.digest('data')}.json"
         if (found := _read(path)) is None:
             playing = for_sampling(self.model, self.options.precision, shared=True)
             known, share = solutions(playing, self.words, self.task, data, seed, self.options)

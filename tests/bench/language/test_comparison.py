@@ -22,6 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 from bench import cli  # noqa: E402
 from bench.errors import RunError  # noqa: E402
 from bench.language.comparison import compare, find  # noqa: E402
+from bench.language.finetuning import finetune  # noqa: E402
+from bench.language.models import load_language_model  # noqa: E402
 from bench.language.options import Options  # noqa: E402
 from bench.language.results import pass_at  # noqa: E402
 from bench.language.solutions import STRATA, Solution, multiset  # noqa: E402
@@ -35,6 +37,7 @@ TOY = Options(
     instances=12, draws=60, held_out=5, validation=3, tries=3, length=4, prompt="plain", precision="float32",
     examples=1, task="letter_counting", settings={"min_words": 3, "max_words": 3},
 )  # fmt: skip
+LONG = {"min_terms": 2, "max_terms": 2, "min_digits": 9, "max_digits": 9}  # no random text is such a sum
 FLAGS = (
     "--task", "letter_counting", "--methods", "base,sft,iw_sft", "--examples", "1", "--seeds", "2",
     "--updates", "2", "--batch-size", "4", "--learning-rates", "1e-3", "--instances", "12",
@@ -55,7 +58,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokens, pad_token="<pad>", eos_token="<end>")
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+        vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
         max_position_embeddings=256, pad_token_id=0, eos_token_id=1,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
@@ -90,6 +93,17 @@ def test_every_method_has_rows_and_the_tables_read_them(tiny: Path, tmp_path: Pa
     assert (weighted["weight_ess"] > 0.5).all()
     assert board[board["algo"] == "dft"]["weight_ess"].isna().all()
     assert "| letter_counting, samples: pass@3 |" in text
+
+
+def test_the_last_layers_alone_are_trained(tiny: Path) -> None:
+    start, tokenizer = load_language_model(tiny)
+    found = [Solution([4, 5, 6], [7, 12], 0.5)] * 4
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    trained = finetune(start, tokenizer, found, "sft", 1e-2, 0, replace(TOY, layers=1)).model.state_dict()
+    changed = {name for name, value in trained.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("model.layers.1.") for name in changed)
+    assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
 
 
 def test_a_killed_run_continues_and_gives_the_same_rows(tiny: Path, tmp_path: Path) -> None:
@@ -185,9 +199,11 @@ def test_mistakes_of_model_and_data_are_one_line(tiny: Path, tmp_path: Path) -> 
     with pytest.raises(RunError, match="no chat template; use --prompt plain"):
         compare(replace(options, prompt="chat"), "", lambda line: None)
     with pytest.raises(RunError, match="none of 720 samples is right: nothing to train on; use --data worked"):
-        compare(replace(options, settings={"min_words": 60, "max_words": 60}, methods=("sft",)), "", lambda line: None)
+        compare(replace(options, task="chain_sum", settings=LONG, methods=("sft",)), "", lambda line: None)
     with pytest.raises(RunError, match=r"only \d+ different instances of split held_out, 5000 expected; ask for fewer"):
         compare(replace(options, task="products", settings={"max_digits": 1}, held_out=5000, methods=("base",)), "", lambda line: None)
+    with pytest.raises(RunError, match="--layers 3: expected at most 2, the layers of the model, or 0 for all parameters"):
+        compare(replace(options, layers=3), "", lambda line: None)
     done = replace(options, methods=("base",), seeds=1)
     compare(done, "", lambda line: None)
     path = next((done.out / "shards").glob("*.json"))
