@@ -127,8 +127,10 @@ def _spelled_seeds(override: Override) -> str:
     if override.is_sweep_override() and not isinstance(override.value(), ChoiceSweep):
         raise ConfigError(f"{line}: list the seeds of each run, as in -m 'seeds=[0],[1]'")
     spelled = [_seeds(v) for v in values]
-    if any(s is None for s in spelled) or not spelled:
-        return line  # of another type, which the schema refuses
+    if any(s is None and not (isinstance(v, str) and "${" in v) for s, v in zip(spelled, values, strict=True)):
+        raise ConfigError(f"{line}: expected a number of seeds, a range such as 0-2, or a list such as 'seeds=[4,7]'")
+    if None in spelled or not spelled:
+        return line  # refers to another key
     head = line.partition("=")[0]
     return f"{head}={','.join('[' + ','.join(map(str, s or ())) + ']' for s in spelled)}"
 

@@ -32,7 +32,7 @@ def refusal(*arguments: str) -> str:
     [
         ("3", "[0,1,2]"), ("1", "[0]"), ("0-2", "[0,1,2]"), ("7-7", "[7]"), ("'4-5'", "[4,5]"), ("'2'", "[0,1]"),
         ("[0,1,2]", "[0,1,2]"), ("[5]", "[5]"), ("[0-2,7]", "[0,1,2,7]"), ("0-1,4-5", "[0,1],[4,5]"), ("[0],3-4", "[0],[3,4]"),
-        ("[]", "[]"), ("[1,1]", "[1,1]"), ("[-1]", "[-1]"), ("[abc]", None), ("abc", None), ("null", None),
+        ("[]", "[]"), ("[1,1]", "[1,1]"), ("[-1]", "[-1]"), ("'${algo.seeds}'", None),
     ],
 )  # fmt: skip
 def test_seeds_are_a_number_a_range_or_a_list(given: str, seeds: str | None) -> None:
@@ -48,6 +48,8 @@ def test_the_configuration_has_the_seeds() -> None:
     ("arguments", "line"),
     [
         ("seeds=0", "seeds=0: expected a number of seeds of at least 1; the seed 0 alone is 'seeds=[0]'"),
+        ("seeds=abc", "seeds=abc: expected a number of seeds, a range such as 0-2, or a list such as 'seeds=[4,7]'"),
+        ("seeds=[a]", "seeds=[a]: expected a number of seeds"), ("seeds=1.5", "seeds=1.5: expected a number of seeds"),
         ("seeds=-2", "seeds=-2: expected a number of seeds of at least 1"),
         ("seeds=12345", "seeds=12345 stands for the 12345 seeds 0 to 12344, more than 1000; the one seed is 'seeds=[12345]'"),
         ("seeds=5-3", "seeds=5-3: expected a range from the first to the last seed, such as 0-2, of at most 1000 seeds"),
