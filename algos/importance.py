@@ -89,7 +89,7 @@ class Weighting:
     ema_rate: float = batchable(0.1)  # at which q follows the policy
     refresh_every: int = 100  # updates between refreshes of the table of trajectory weights, or of pi_old
     rule: Rule = Rule.tempered  # tempered | pareto | authors
-    min_ess: float = batchable(0.2)  # effective sample size at least, as a share of the curated data; 0: no limit
+    min_ess: float = batchable(0.8)  # effective sample size at least, as a share of the curated data; 0: no limit
     min_trajectories: float = batchable(0.0)  # the same as a number of distinct trajectories, for trajectory weights; 0: no limit
     defensive: float = batchable(0.0)  # share d of the uniform weight in the weights, (1 - d) w + d
     discount: float = batchable(1.0)  # of each later step's ratio in the weight of kind suffix

@@ -42,7 +42,7 @@ def settings() -> dict[str, tuple[str, ...]]:
     pareto = ("algo.weighting.rule=pareto", "algo.weighting.min_trajectories=0")
     found: dict[str, tuple[str, ...]] = {DEFAULT: (), "tempered, floor 0.5": ("algo.weighting.min_ess=0.5",)}
     found["tempered, no floor, temperature 10"] = free
-    found["tempered, floor 0.8"] = ("algo.weighting.min_ess=0.8",)
+    found["tempered, floor 0.2"] = ("algo.weighting.min_ess=0.2",)
     found |= {f"tempered, no floor, temperature {t}": (f"algo.weighting.temperature={t}", *free) for t in (2, 1)}
     found |= {f"authors, temperature {t}": (authors, f"algo.weighting.temperature={t}") for t in (10, 4, 2)}
     found["tempered, no floor, temperature 4"] = ("algo.weighting.temperature=4", *free)
