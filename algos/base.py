@@ -54,6 +54,7 @@ class Episodes(Protocol):
 class MethodConfig:
     """Settings that every method has. The configuration of a method derives from it, in the method's file (algos/methods/NAME.py)."""
 
+    fewest_updates: ClassVar[int] = 1  # 0: a method that may learn online alone
     evaluation_settings: ClassVar[tuple[str, ...]] = ()  # names of settings that training does not use
     name: str = "method"  # as shown in tables
     updates: int = 1_000_000  # gradient steps
@@ -72,7 +73,8 @@ class MethodConfig:
 
     def check(self, key: str = "algo") -> None:
         """Raise ConfigError for a value that cannot be used; `key` is the configuration key of `self`."""
-        require_positive(self, key, "updates", "batch_size")
+        require_positive(self, key, *(["updates"] if self.fewest_updates else []), "batch_size")
+        require(self.updates >= 0, f"{key}.updates", self.updates, "a number of at least 0")
         require(bool(self.hidden) and min(self.hidden) > 0, f"{key}.hidden", list(self.hidden), "positive layer widths")
 
     def determinants(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -150,6 +150,7 @@ class Learner(GradientLearner):
     """P members of a method that learns from transitions."""
 
     config: LearnerConfig
+    own_columns: ClassVar[tuple[str, ...]] = ()  # numbers that `end_episode` adds to own steps, -inf before
     penalty_share: float = 1.0  # of a penalty on the distance to the data's actions; it falls while the method goes on online
 
     def __init__(self, config: LearnerConfig, data: Episodes, seeds: Sequence[int]) -> None:
@@ -170,6 +171,9 @@ class Learner(GradientLearner):
         assert isinstance(self.stream, TransitionStream)
         self.stream = MixedStream(self.stream, replay, share, self.reward_factor, self.config.reward_shift)
         self.schedule, self.warmup = Schedule.constant, 0
+
+    def end_episode(self, replay: Replay, member: int, slots: Tensor) -> None:
+        """Fill the `own_columns` of the steps in `slots` of `replay`, an episode of `member` that has ended."""
 
     def noise(self) -> dict[str, Noise]:
         """The random numbers of an update of one member, by name."""

@@ -6,7 +6,7 @@ Both kinds come from one stream of random numbers, a function of (seed, update).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -26,10 +26,12 @@ class Replay:
         self.size = state["rewards"].shape[1]
 
     @staticmethod
-    def empty(members: int, size: int, observation_width: int, action_width: int, device: torch.device) -> State:
-        """The state of a buffer without steps."""
+    def empty(
+        members: int, size: int, observation_width: int, action_width: int, device: torch.device, columns: Sequence[str] = ()
+    ) -> State:
+        """The state of a buffer without steps; `columns`: names of further numbers of a step."""
         shapes: dict[str, tuple[int, ...]] = {"observations": (observation_width,), "actions": (action_width,), "rewards": ()}
-        shapes["next_observations"] = (observation_width,)
+        shapes |= {"next_observations": (observation_width,), **dict.fromkeys(columns, ())}
         found = {name: torch.zeros(members, size, *shape, device=device) for name, shape in shapes.items()}
         flags = {name: torch.zeros(members, size, dtype=torch.bool, device=device) for name in ("terminated", "ended")}
         return found | flags

@@ -30,3 +30,15 @@ def lambda_returns(data: Episodes, rewards: Tensor, values: Tensor, last: Tensor
         value = values[:, step]
         result[:, step] = next_return
     return result
+
+
+def deviation_of_returns(data: Episodes, discount: float) -> float:
+    """The standard deviation of the discounted returns to go of all steps; 1 where they are equal."""
+    return moments_of_returns(data, discount)[1]
+
+
+def moments_of_returns(data: Episodes, discount: float) -> tuple[float, float]:
+    """Mean and deviation of the discounted returns to go of all steps; a deviation of 1 where they are equal."""
+    one, zero = torch.ones(1, device=data.rewards.device), torch.zeros(1, len(data.lengths), device=data.rewards.device)
+    found = lambda_returns(data, data.rewards, torch.zeros_like(data.rewards)[None], zero, discount * one, one).double()
+    return float(found.mean()), float(found.std(correction=0)) or 1.0

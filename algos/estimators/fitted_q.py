@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from algos.base import Episodes
-from algos.batches.returns import lambda_returns
+from algos.batches.returns import moments_of_returns
 from algos.batches.sampling import BatchStream, LengthWeighting, Sampler
 from algos.errors import require
 from algos.estimators.policies import Choices, encoded
@@ -62,7 +62,7 @@ class FittedQ:
         random = torch.Generator().manual_seed(config.seed + INITIAL_STREAM)
         self.flat = self.critic.init([random]).to(device).repeat(self.members, 1)
         self.target = self.flat.clone()
-        self.centre, self.width = _moments(data, config.discount)
+        self.centre, self.width = moments_of_returns(data, config.discount)
         self.low, self.high = _attainable(data.rewards, config.discount)
         everything = torch.arange(len(data.lengths), device=device)
         self.stream = BatchStream(data, everything, [config.seed], config.batch_size, Sampler.transitions, LengthWeighting.per_step)
@@ -120,13 +120,6 @@ class FittedQ:
     def _raw(self, output: Tensor) -> Tensor:
         """Network outputs in units of returns."""
         return self.centre + self.width * output
-
-
-def _moments(data: Episodes, discount: float) -> tuple[float, float]:
-    """Mean and deviation of the discounted returns to go of all steps; a deviation of 1 where they are equal."""
-    one, zero = torch.ones(1, device=data.rewards.device), torch.zeros(1, len(data.lengths), device=data.rewards.device)
-    found = lambda_returns(data, data.rewards, torch.zeros_like(data.rewards)[None], zero, discount * one, one).double()
-    return float(found.mean()), float(found.std(correction=0)) or 1.0
 
 
 def _attainable(rewards: Tensor, discount: float) -> tuple[float, float]:

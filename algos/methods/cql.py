@@ -47,6 +47,7 @@ class CQLConfig(SACConfig):
 
 class CQL(SAC):
     config: CQLConfig
+    goes_online = True
 
     def __init__(self, config: CQLConfig, data: Episodes, seeds: Sequence[int]) -> None:
         super().__init__(config, data, seeds)
@@ -66,10 +67,15 @@ class CQL(SAC):
             densities.append(log_prob.view(random.shape[:-1]))
         return torch.cat(actions, 1), torch.cat(densities, 1).to(random.dtype)
 
+    def calibrated(self, many: Tensor, batch: Transitions) -> Tensor:
+        """Q [P, K, 3n, B] of the proposals as the conservative term takes it; Cal-QL (cal_ql.py) bounds it from below."""
+        return many
+
     def critic_losses(self, flat: Tensor, batch: Transitions, target: Tensor, actions: Tensor, densities: Tensor) -> Tensor:
         q = self.critic(flat, batch.observations, batch.actions)  # [P, K, B]
         many = self.critic(flat, batch.observations.repeat(1, actions.shape[1], 1), actions.flatten(1, 2))
-        spread = (many.unflatten(2, (actions.shape[1], -1)) - densities.unsqueeze(1)).logsumexp(2)
+        many = self.calibrated(many.unflatten(2, (actions.shape[1], -1)), batch)
+        spread = (many - densities.unsqueeze(1)).logsumexp(2)
         return td_losses(q, target) + self.alpha * (spread - q).mean(-1).sum(1)
 
     def update(self, state: State, batch: Transitions) -> Metrics:

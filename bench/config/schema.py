@@ -166,7 +166,7 @@ class OnlineConfig:
     penalty: float = 0.5  # share of the penalties of td3_bc and rebrac that is left at the end; it falls linearly from 1
     every: int | None = None  # environment steps between evaluations; null: eval.every
     batch_size: int = 256  # of actor_critic
-    critic_learning_rate: float = 3e-4  # of actor_critic
+    critic_learning_rate: float = 1e-3  # of actor_critic
 
     @property
     def buffer_size(self) -> int:
@@ -180,6 +180,8 @@ class OnlineConfig:
         require_positive(self, "online", "updates", "batch_size", "critic_learning_rate")
         for name in ("offline_share", "penalty"):
             require(0 <= getattr(self, name) <= 1, f"online.{name}", getattr(self, name), "a number from 0 to 1")
+        alone = self.stage == "actor_critic" and self.offline_share == 1
+        require(not alone, "online.offline_share", self.offline_share, "below 1: actor_critic moves the policy to its own steps")
         require(0 <= self.noise < float("inf"), "online.noise", self.noise, "a number of at least 0")
         for name in ("buffer", "every"):
             value = getattr(self, name)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from algos.base import Algo, Draws, Metrics, State
 from algos.batches.replay import Replay
-from algos.continuation import actor_critic, joined_state, load_state, own_stage
+from algos.continuation import ActorCritic, actor_critic, joined_state, load_state, own_stage
 from algos.engines import InBfloat16
 from algos.methods.awac import AWAC
 from algos.networks.policies import standard_normal
@@ -41,8 +41,10 @@ EVALUATION_RATE = (
 
 def check_online(config: Config, data: LoggedData, members: int) -> None:
     """Raise RunError for an online phase without an environment, or with a buffer that is too small or larger than the memory."""
-    online = config.online
+    online, name = config.online, config.algo.name
     if not online.steps:
+        if not config.algo.updates:
+            raise RunError(f"algo.updates = 0: {name} learns from its own steps, beside the logged ones; say how many with online.steps")
         return
     if not data.env_spec:
         raise RunError(f"online.steps = {online.steps}: {config.dataset} names no environment to act in; add env=ID, or leave it out")
@@ -69,7 +71,8 @@ class Online(Algo):
         self.stage = own_stage(algo) if config.stage == "own" else actor_critic(algo, config.batch_size, config.critic_learning_rate)
         self.stride = max(config.updates, config.critic_updates, 1)  # numbers of updates that belong to a step
         size, widths = config.buffer_size, (logged.observation_width, logged.action_width)
-        self.replay = Replay(Replay.empty(self.members, size, *widths, self.device))
+        self.replay = Replay(Replay.empty(self.members, size, *widths, self.device, self.stage.own_columns))
+        self.unknown = {name: torch.full((self.members,), -torch.inf, device=self.device) for name in self.stage.own_columns}
         self.own = self._beginning()
         self.environments: Collector | None = None
         self.at = 0  # the number of the environments' next step
@@ -151,15 +154,15 @@ class Online(Algo):
         rewards, terminated, last = (torch.from_numpy(x).to(self.device) for x in (found.rewards, found.terminated, ended))
         observations = torch.from_numpy(found.observations).to(self.device)
         self.replay.taken = self.at
-        self.replay.add(
-            {"observations": own["observation"], "actions": actions, "rewards": rewards, "next_observations": observations,
-             "terminated": terminated, "ended": last}
-        )  # fmt: skip
+        step = {"observations": own["observation"], "actions": actions, "rewards": rewards, "next_observations": observations}
+        self.replay.add({**step, "terminated": terminated, "ended": last, **self.unknown})
         self.at += 1
         own["observation"].copy_(torch.where(running.unsqueeze(1), observations, own["observation"]))
         own["length"] += running
         own["return"] += rewards
         for i in np.flatnonzero(ended).tolist():
+            if self.unknown:
+                self.stage.end_episode(self.replay, i, torch.arange(self.at - int(own["length"][i]), self.at) % self.replay.size)
             own["episode"][i] += 1
             own["returns"][i] += own["return"][i]
             own["return"][i], own["length"][i] = 0, 0
@@ -187,6 +190,8 @@ class Online(Algo):
         """Bring the environments to step number `k`. Raises DataError if they do not repeat the present episodes."""
         if self.environments is not None and self.at == k:
             return
+        if k == 0 and isinstance(self.stage, ActorCritic):
+            self.stage.begin()
         self._close()
         self.environments, self.at = Collector(self.logged.env_spec, self.members), k
         for i in range(self.members):

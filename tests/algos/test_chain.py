@@ -42,6 +42,8 @@ BUDGET = {
         "algo.steps=8",
     ),
     "cql": ("algo.updates=400", "algo.alpha=0.1", "algo.samples=4", *SOFT),
+    "cal_ql": ("algo.updates=400", "algo.alpha=0.1", "algo.samples=4", *SOFT),
+    "rlpd": ("algo.updates=700", "algo.critics=4", *SOFT),
     "edac": ("algo.updates=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
     "sac_n": ("algo.updates=700", "algo.critics=4", *SOFT),
 }

@@ -35,7 +35,7 @@ def test_the_stage_trains_the_policy_of_the_method(name: str) -> None:
     load_state(algo, stage, {k: v.clone() for k, v in joined_state(algo, stage).items()})
     before = algo.act(torch.ones(2, 4, 3))
     assert torch.equal(stage.act(torch.ones(2, 4, 3)), before)
-    stage.go_online(Replay(Replay.empty(2, 5, 3, 2, algo.device)), 1.0)
+    stage.go_online(Replay(Replay.empty(2, 5, 3, 2, algo.device), taken=5), 0.5)
     stage.train(0, 3)
     assert not torch.equal(algo.act(torch.ones(2, 4, 3)), before)
     assert torch.equal(stage.act(torch.ones(2, 4, 3)), algo.act(torch.ones(2, 4, 3)))
@@ -45,6 +45,29 @@ def test_the_stage_trains_the_policy_of_the_method(name: str) -> None:
 def test_a_policy_that_is_no_gaussian_is_one_line(name: str) -> None:
     with pytest.raises(ConfigError, match=r"online.stage = actor_critic: it needs a Gaussian policy of continuous actions"):
         actor_critic(small(name, episodes_of()), 16, 1e-3)
+
+
+def test_the_policy_learns_from_its_own_steps_alone() -> None:
+    """Logged actions do not enter the loss of the policy; its own do."""
+    data = episodes_of()
+    stage = actor_critic(build(configured("bc", "algo.hidden=[7,6]"), data, (3, 8)), 16, 1e-3)
+    state = {k: torch.randn(v.shape) if v.is_floating_point() else v for k, v in Replay.empty(2, 5, 3, 2, stage.device).items()}
+    stage.go_online(Replay(state, taken=5), 0.25)
+    batch, weights = stage.stream.from_draws(stage.stream.draws(1)), torch.rand(2, 16)
+    losses = stage.likelihood_losses(stage.state["policy"], batch, weights)
+    for columns, same in ((slice(0, 4), True), (slice(4, 16), False)):
+        actions = batch.actions.clone()
+        actions[:, columns] += 0.3
+        changed = stage.likelihood_losses(stage.state["policy"], batch._replace(actions=actions), weights)
+        assert torch.equal(changed, losses) == same
+    log_prob = stage.policy_net.log_prob(stage.params(stage.state["policy"]), batch.observations, batch.actions)
+    torch.testing.assert_close(losses, -(weights * log_prob)[:, 4:].mean(-1))
+    stage.begin()
+    moved = stage.state["policy"] + 0.1
+    own = stage.likelihood_losses(moved, batch, torch.zeros(2, 16))
+    expected = stage.policy_net.kl(stage.params(moved), stage.params(stage.state["policy"]), batch.observations[:, 4:])
+    torch.testing.assert_close(own, 3 * expected.mean(-1))
+    assert (own > 0).all()
 
 
 def test_the_critic_of_a_fixed_policy_is_its_value() -> None:
@@ -72,4 +95,4 @@ def test_the_critic_of_a_fixed_policy_is_its_value() -> None:
                 exact[s, a] = reward + DISCOUNT * (not terminated) * value[following]
     for a, action in enumerate((-0.8, 0.8)):
         found = stage.critic(stage.state["critic"], eye, torch.full((1, STATES, 1), action))[0].mean(0).numpy()
-        np.testing.assert_allclose(found, exact[:, a], atol=0.08)
+        np.testing.assert_allclose(found / stage.reward_factor, exact[:, a], atol=0.08)

@@ -166,6 +166,8 @@ WRONG = {
     "td3_bc": "critics=1 alpha=-1 policy_noise=-1 policy_delay=0",
     "rebrac": "critics=1 critic_penalty=-1",
     "cql": "critics=1 alpha=-1 samples=0",
+    "cal_ql": "alpha=-1 samples=0",
+    "rlpd": "subset=0 subset=11 policy_delay=0 updates=-1",
     "cfgrl": "unconditional=0 steps=0 guidance=-1 expectile=1",
     "edac": "critics=1 eta=-1",
     "sac_n": "critics=1 log_std_min=3",

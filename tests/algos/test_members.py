@@ -22,8 +22,10 @@ TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
 UPDATES = 12
 SEED = 3
 IDLE: dict[str, set[str]] = {
-    "awac": set(), "awr": {"norm_rate"}, "cfgrl": {"guidance", "temperature", "max_weight"}, "cql": set(), "crr": set(), "edac": set(),
-    "iql": set(), "marwil": set(), "rebrac": set(), "rwr": {"critic_learning_rate", "norm_rate"}, "sac_n": set(), "td3_bc": set(),
+    "awac": set(), "awr": {"norm_rate"}, "cal_ql": set(), "cfgrl": {"guidance", "temperature", "max_weight"}, "cql": set(),
+    "crr": set(), "edac": set(),
+    "iql": set(), "marwil": set(), "rebrac": set(), "rlpd": set(), "rwr": {"critic_learning_rate", "norm_rate"},
+    "sac_n": set(), "td3_bc": set(),
 }  # fmt: skip
 """Settings without effect on training: of parts that the method does not have, or of evaluation. Methods not listed are not checked."""
 

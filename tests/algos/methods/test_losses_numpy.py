@@ -150,8 +150,9 @@ def test_awr_rwr_and_marwil(name: str, k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [0, 1])
-def test_cql(k: int) -> None:
-    algo, batch, old = case("cql")
+@pytest.mark.parametrize("name", ["cql", "cal_ql"])
+def test_cql(name: str, k: int) -> None:
+    algo, batch, old = case(name)
     b, e = view(batch, k), math.exp(float(algo.state["log_entropy_weight"][k, 0]))
     found = algo.update(algo.state, batch)
     policy = old["policy"][k]
@@ -162,10 +163,44 @@ def test_cql(k: int) -> None:
     terms = [(x, np.full(len(b.s), ACT * math.log(0.5))) for x in b.noise["random"]]
     terms += [squashed(algo, policy, s, x) for s, name in ((b.s, "many_own"), (b.s2, "many_next")) for x in b.noise[name]]
     assert len(terms) == 30
-    total = sum(np.exp(q_values(algo, old["critic"][k], b.s, x) - density) for x, density in terms)
-    near(found["critic_loss"], k, (((q - y) ** 2) + 10 * (np.log(total) - q)).mean(1).sum())
+    values = [q_values(algo, old["critic"][k], b.s, x) for x, _ in terms]
+    if name == "cal_ql":
+        bounds = returns_to_go(algo)[b.step]
+        assert any((v < bounds).any() for v in values[10:])
+        values[10:] = [np.maximum(v, bounds) for v in values[10:]]
+    total = sum(np.exp(v - density) for v, (_, density) in zip(values, terms, strict=True))
+    near(found["critic_loss"], k, (((q - y) ** 2) + (10 if name == "cql" else 5) * (np.log(total) - q)).mean(1).sum())
     loss = algo.entropy_losses(old["log_entropy_weight"], torch.from_numpy(np.stack([log_p, log_p])))
     near(loss, k, -math.log(e) * np.mean(log_p - ACT))
+
+
+def returns_to_go(algo: Any) -> np.ndarray:
+    """Discounted sums of rewards to the end of each step's episode."""
+    found = np.zeros(len(algo.stream.rewards))
+    for first, end in zip(algo.data.offsets[:-1].tolist(), algo.data.offsets[1:].tolist(), strict=True):
+        for t in range(first, end):
+            found[t] = sum(0.99 ** (i - t) * float(algo.stream.rewards[i]) for i in range(t, end))
+    return found
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_rlpd(k: int) -> None:
+    algo, batch, old = case("rlpd")
+    b, e = view(batch, k), math.exp(float(algo.state["log_entropy_weight"][k, 0]))
+    found = algo.update(algo.state, batch)
+    a2, log_p2 = squashed(algo, old["policy"][k], b.s2, b.noise["next"])
+    chosen = np.argsort(-b.noise["subset"])[:2]
+    y = b.r + 0.99 * b.live * (q_values(algo, old["target_critic"][k], b.s2, a2)[chosen].min(0) - e * log_p2)
+    near(found["critic_loss"], k, ((q_values(algo, old["critic"][k], b.s, b.a) - y) ** 2).mean(1).sum())
+    after = algo.state["critic"][k]
+    a, log_p = squashed(algo, old["policy"][k], b.s, b.noise["own"])
+    loss = algo.policy_losses(old["policy"], algo.state, batch, algo.entropy_weight(old))
+    near(loss, k, np.mean(e * log_p - q_values(algo, after, b.s, a).mean(0)))
+    entropy = algo.entropy_losses(old["log_entropy_weight"], torch.from_numpy(np.stack([log_p, log_p])))
+    near(entropy, k, -math.log(e) * np.mean(log_p - ACT / 2))
+    algo.delayed(algo.state, batch)
+    assert not torch.equal(algo.state["policy"][k], old["policy"][k])
+    assert not torch.equal(algo.state["log_entropy_weight"][k], old["log_entropy_weight"][k])
 
 
 @pytest.mark.parametrize("k", [0, 1])
@@ -268,7 +303,7 @@ def test_the_cosine_schedule_applies_to_the_policy_alone() -> None:
     assert moved["cosine"]["critic"] > 0.3 * moved["constant"]["critic"]
 
 
-VALUE_METHODS = ("iql", "td3_bc", "rebrac", "awac", "crr", "cql", "edac", "sac_n", "cfgrl")
+VALUE_METHODS = ("iql", "td3_bc", "rebrac", "awac", "crr", "cql", "cal_ql", "edac", "sac_n", "cfgrl", "rlpd")
 
 
 @pytest.mark.parametrize("name", VALUE_METHODS)

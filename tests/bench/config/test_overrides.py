@@ -71,7 +71,7 @@ def test_the_configuration_has_the_seeds() -> None:
         ("+algo.foo=1", "unknown key 'algo.foo'; "), ("+eval.epsiodes=1", "unknown key 'eval.epsiodes'; near names: eval.episodes"),
         ("~seeds", "~seeds: no key can be removed; KEY=VALUE gives it another value"), ("~logger", "~logger: no key can be removed"),
         ("+logger@backup=jsonl", "+logger@backup=jsonl: '@' has no meaning here; give KEY=VALUE"),
-        ("algo=iw_sft algo.critics=3", "algo.critics: not a key of iw_sft (awac, cfgrl, cql, crr, edac, "),
+        ("algo=iw_sft algo.critics=3", "algo.critics: not a key of iw_sft (awac, cal_ql, cfgrl, cql, crr, edac, "),
         ("algo=iql algo.temprature=3", "unknown key 'algo.temprature'; near names: algo.temperature"),
         ("algo=iw_sft algo.temprature=3", "unknown key 'algo.temprature'; near names: algo.weighting.temperature"),
         ("algo=iql temperature=3", "unknown key 'temperature'; near names: algo.temperature; "),

@@ -91,6 +91,6 @@ def test_a_method_without_a_budget_is_named() -> None:
 def test_a_key_of_another_method_is_distinguished_from_an_unknown_key() -> None:
     with pytest.raises(OmegaConfBaseException) as error:
         OmegaConf.merge(OmegaConf.structured(Config), {"algo": OmegaConf.structured(WeightedBCConfig)}).algo.critics  # noqa: B018
-    assert explain(error.value).startswith("algo.critics: not a key of this method (awac, cfgrl, cql, ")
+    assert explain(error.value).startswith("algo.critics: not a key of this method (awac, cal_ql, cfgrl, cql, ")
     line = "unknown key 'algo.critcs'; near names: algo.critics; python -m bench --help lists all"
     assert explain(ConfigKeyError("Key 'algo.critcs' is not in struct")) == line

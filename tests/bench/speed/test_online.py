@@ -1,0 +1,32 @@
+"""`python -m bench speed online`: a row for the loop and for each number of members, each with its rates; one line for mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cli import run
+from bench.errors import EXIT_MISTAKE
+from bench.speed.online import COLUMNS, measure_online, table
+from bench.speed.options import OnlineOptions, parse
+
+TINY = ["dataset=iwsft/fork-v0", "hidden=[8]", "batch=16", "members=[1,2]", "rounds=1", "seconds=0.05", "threads=1", "updates=2"]
+
+
+@pytest.mark.parametrize("method", ["iql", "td3_bc"])
+def test_rates_of_the_loop_and_of_members(method: str) -> None:
+    rows = measure_online(parse(OnlineOptions, [*TINY, f"methods=[{method}]"]), lambda line: None)
+    assert [(r["kind"], r["members"]) for r in rows] == [("loop", 1), ("suite", 1), ("suite", 2)]
+    assert all(set(r) == set(COLUMNS) for r in rows)
+    for row in rows:
+        assert row["steps_per_s_member"] > 0
+        assert row["updates_per_s_member"] == pytest.approx(2 * row["steps_per_s_member"])
+        assert row["member_steps_per_s"] == pytest.approx(row["members"] * row["steps_per_s_member"])
+    assert rows[0]["x_loop"] == 1
+    assert len(table(rows).splitlines()) == 5
+
+
+def test_a_wrong_method_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["speed", "online", "methods=[bc]", f"out={tmp_path}"]) == EXIT_MISTAKE
+    assert capsys.readouterr().err == "error: methods = ['bc']: expected some of iql, td3_bc\n"
