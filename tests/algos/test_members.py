@@ -93,7 +93,7 @@ def test_every_setting_of_the_family(small_data: Trajectories, kind: Kind, rule:
     config = family(kind, sampler, rule)
     clips, floors = {"weighting.minimum", "weighting.maximum"}, {"weighting.min_ess", "weighting.min_trajectories"}
     members = changed(config, skip="" if kind is Kind.trajectory else "weighting.min_trajectories")
-    idle = {"weighting.minimum"} if kind is Kind.trajectory else set()
+    idle = {"weighting.clip", "weighting.discount"} | ({"weighting.minimum"} if kind is Kind.trajectory else set())
     idle |= {Rule.tempered: clips, Rule.pareto: clips | floors, Rule.authors: {*floors, "weighting.defensive"}}[rule]
     idle |= {"weighting.ema_rate", "weighting.defensive", *clips, *floors} if kind is Kind.probability else set()
     reference = WeightedBC(WeightedBCConfig(hidden=config.hidden), small_data, [SEED])
