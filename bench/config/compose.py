@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -29,11 +29,6 @@ from bench.config.overrides import prepare
 from bench.config.schema import Config
 from bench.config.tree import flat
 
-RUN_KEYS = (
-    "results_dir", "force", "logger.", "device", "trainer.engine", "suite", "dataset", "env", "seeds", "eval.workers", "population",
-    "trainer.max_members", "report.", "objective",
-)  # fmt: skip
-"""Keys of the place and the data of a run, which a report shows elsewhere."""
 HYDRA_VERSION = "1.3"  # the defaults of Hydra that conf/ is written for
 
 
@@ -91,16 +86,6 @@ def defaults(algo: str) -> dict[str, Any]:
     except (HydraException, OmegaConfBaseException):
         return {}
     return flat(OmegaConf.to_container(composed, resolve=True, enum_to_str=True))  # type: ignore[arg-type]
-
-
-def difference(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(key, value in `base`, value in `config`) of every setting that differs, "-" for none; RUN_KEYS are left out.
-
-    config: nested, as saved. base: by dotted name, as `defaults` returns it.
-    """
-    own = flat(config)
-    keys = [k for k in {**base, **own} if not k.startswith(RUN_KEYS)]
-    return [(k, str(base.get(k, "-")), str(own.get(k, "-"))) for k in keys if base.get(k, "-") != own.get(k, "-")]
 
 
 def _extra_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from algos.base import Algo, Metrics, State
 from algos.batches.curation import Curation, Kept, kept
-from bench.config.compose import defaults, difference
+from bench.config.compose import defaults
 from bench.config.domains import tuned_settings
 from bench.config.redact import redact_tree
 from bench.config.schema import Config
+from bench.config.tree import difference
 from bench.loggers import Logger, make_logger
 from bench.storage.hashes import FORMAT, settings_hash
 from bench.storage.identity import identity, modes

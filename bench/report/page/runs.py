@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.config.tree import difference
 from bench.numbers import spell_return
 from bench.report.page.films import LIMITS, Limits, embedded_films
+from bench.report.page.method_defaults import defaults_of
 from bench.report.tables import ACTIONS, NOT_PLAYED
 from bench.results.episodes import learning_curve, reference_of, selected
 from bench.results.levelling import levelled_off
@@ -24,11 +28,13 @@ def run_details(runs: Runs, limits: Limits = LIMITS) -> list[Row]:
     """Title, facts, settings, raw returns, learning curve and films of each run."""
     films = embedded_films([Path(record["folder"]) for record, _ in runs], limits)
     names = method_names([record for record, _ in runs])
-    return [_details(*run, name) | {"films": own} for run, name, own in zip(runs, names, films, strict=True)]
+    defaults = defaults_of({record["algo"] for record, _ in runs})
+    details = (_details(*run, name, defaults[run[0]["algo"]]) for run, name in zip(runs, names, strict=True))
+    return [own | {"films": found} for own, found in zip(details, films, strict=True)]
 
 
-def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
-    differing = _differing(record)
+def _details(record: Row, episodes: pd.DataFrame, method: str, defaults: Mapping[str, Any]) -> Row:
+    differing = _differing(record, defaults)
     curve = learning_curve(record, episodes)
     reference = reference_of(record)
     used = selected(record, episodes)
@@ -58,14 +64,11 @@ def _details(record: Row, episodes: pd.DataFrame, method: str) -> Row:
     }  # fmt: skip
 
 
-def _differing(record: Row) -> list[tuple[str, str, str]] | None:
+def _differing(record: Row, defaults: Mapping[str, Any]) -> list[tuple[str, str, str]] | None:
     """(key, the method's default, the run's value) of every setting that differs; None for a method without defaults here."""
     if not record["config"]:
         return []
-    from bench.config.compose import defaults, difference  # loads torch
-
-    base = defaults(record["algo"])
-    return difference(record["config"], base) if base else None
+    return difference(record["config"], defaults) if defaults else None
 
 
 def finished_at(record: Row) -> str:
