@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.config.compose import defaults, difference
+from bench.config.compose import defaults
+from bench.config.tree import difference
 
 
 def test_settings_are_compared_with_the_methods_defaults() -> None:
