@@ -10,7 +10,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv bench paper reference selection speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies \
+.PHONY: help venv bench paper reference selection language speed scale data tables test test-slow test-browser launcher-test slurm-test ray-test d4rl studies \
 	gpu chaos fuzz load lint format behaviour docs wheel docker audit clean
 
 help: ## list these targets
@@ -62,6 +62,9 @@ d4rl: .venv/.ready-dev ## compare our D4RL tables with those of the package d4rl
 selection: .venv/.ready ## how well estimates from logged data choose among policies: results/selected, a quarter of an hour
 	@$(BIN)/python -m bench suite=selection
 	@$(BIN)/python -m bench select results/selection
+
+language: .venv/.ready .venv/.ready-language ## objectives on SmolLM2-135M: results/language, an hour or two on a core, resumable
+	@$(BIN)/python -m bench language --layers 10 --learning-rates 3e-4
 
 studies: .venv/.ready .venv/.ready-robotics ## test the claims of the paper: results/studies, most of a day on two cores, resumable
 	@$(BIN)/python -m bench study all

@@ -39,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--find", nargs="?", const="", metavar="A,B", help="only show what the model solves of tasks A and B, or of easy ones"
     )
+    parser.add_argument("--no-runs", action="store_true", help="train nothing; tables of the shards that are finished")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -76,16 +77,16 @@ def run(arguments: Namespace) -> None:
     if arguments.find is not None:
         find(options, _names(arguments.find), say)
         return
-    print(aligned(compare(options, _command(options), say)))
+    print(aligned(compare(options, _command(options), say, not arguments.no_runs)))
     print(f"written to {options.out}")
 
 
 def _command(options: Any) -> str:
-    """The command line of `options`, without values that are the default."""
+    """The command line of `options`, without values that are the default and without the folder."""
     default, words = type(options)(), ["python -m bench language"]
     for field in fields(options):
         value = getattr(options, field.name)
-        if value != getattr(default, field.name):
+        if field.name != "out" and value != getattr(default, field.name):
             pairs = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
             text = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in pairs) if isinstance(pairs, list | tuple) else str(pairs)
             words.append(f"--{field.name.replace('_', '-')} {text}")

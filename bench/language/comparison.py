@@ -21,10 +21,11 @@ from bench.storage.layout import Row
 from bench.storage.locks import Lock
 
 
-def compare(options: Options, command: str, say: Callable[[str], None] = print) -> str:
+def compare(options: Options, command: str, say: Callable[[str], None] = print, train: bool = True) -> str:
     """Do every shard that is missing, writing the tables after each; returns the text of table.md.
 
-    Raises RunError for a mistake, and if another process works in the folder.
+    Without `train`, the tables are those of the finished shards. Raises RunError for a mistake, if another process works in the folder, and
+    if there is no shard.
     """
     options.check()
     bench = Bench(options, say)
@@ -35,26 +36,38 @@ def compare(options: Options, command: str, say: Callable[[str], None] = print) 
         rows: list[Row] = []
         text = ""
         for data in options.data:
-            for shard, chosen in _shards(bench, data):
+            for shard, chosen in _shards(bench, data, train):
                 rows.append(bench.result(shard) | {"chosen": chosen})
-                text = write(options, bench.task.settings, rows, command)
-        return text
+                if train:
+                    text = write(options, bench.task.settings, rows, command)
+        if not rows:
+            raise RunError(f"--out {options.out}: no finished shard of this model, task and options in it; run it without --no-runs")
+        return text or write(options, bench.task.settings, rows, command)
     finally:
         lock.release()
 
 
-def _shards(bench: Bench, data: str) -> Iterator[tuple[Shard, bool]]:
-    """Every shard on `data`, and whether its learning rate is the chosen one, in the order in which they are done."""
+def _shards(bench: Bench, data: str, train: bool) -> Iterator[tuple[Shard, bool]]:
+    """Every shard on `data`, and whether its learning rate is the chosen one, in the order in which they are done.
+
+    Without `train`, the finished ones.
+    """
     options = bench.options
-    rates = dict.fromkeys(trained(options), options.learning_rates[0])
+    rates: dict[str, float] = {}
+
+    def wanted(shards: list[Shard]) -> list[Shard]:
+        return [shard for shard in shards if train or bench.path(shard).exists()]
+
     if BASE in options.methods:
-        yield from ((Shard(data, BASE, 0.0, seed), True) for seed in range(options.seeds))
-    for method in rates:
-        results = {rate: bench.result(Shard(data, method, rate, 0)) for rate in options.learning_rates}
-        rates[method] = max(results, key=lambda rate: float(np.mean(results[rate]["validation"])))
-        yield from ((Shard(data, method, rate, 0), rate == rates[method]) for rate in options.learning_rates)
+        yield from ((shard, True) for shard in wanted([Shard(data, BASE, 0.0, seed) for seed in range(options.seeds)]))
+    for method in trained(options):
+        tried = wanted([Shard(data, method, rate, 0) for rate in options.learning_rates])
+        if tried:
+            best = max(tried, key=lambda shard: float(np.mean(bench.result(shard)["validation"])))
+            rates[method] = best.learning_rate
+            yield from ((shard, shard == best) for shard in tried)
     for seed in range(1, options.seeds):
-        yield from ((Shard(data, method, rate, seed), True) for method, rate in rates.items())
+        yield from ((shard, True) for shard in wanted([Shard(data, method, rate, seed) for method, rate in rates.items()]))
 
 
 def find(options: Options, tasks: Sequence[str], say: Callable[[str], None] = print) -> list[str]:

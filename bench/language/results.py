@@ -6,8 +6,8 @@ arXiv 2107.03374): the expected best of k of them. A seed's value is the mean ov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,22 +25,31 @@ if TYPE_CHECKING:
     from bench.language.options import Options
 
 REFERENCE = "sft"  # the method that the others are compared with
+DIFFERENCES = (
+    "Differences with 95 % intervals (Student's t): over seeds, which differ in training data and their order, and over held-out instances "
+    "for the models of these seeds, which says nothing of another training."
+)
 ROW = (
     "task", "data", "method", "learning_rate", "chosen", "seed", "updates", "solutions", "draws_right", "validation", "greedy", "pass@1",
     "weight_ess", "weight_clipped", "weight_mean", "seconds", "device", "precision", "digest", "dataset_digest", "code_revision",
 )  # fmt: skip
 
 
-def pass_at(right: Sequence[Sequence[bool]], k: int) -> float:
-    """Per cent of instances solved by at least one of k samples, estimated from N >= k samples of each: `right` [instances, N]."""
-    return 100 * float(np.mean([expected_best([float(x) for x in own])[k - 1] for own in right]))
+def solved(right: Sequence[Sequence[bool]], k: int) -> np.ndarray:
+    """Per cent by which each instance is solved by at least one of k samples, from N >= k samples of it: `right` [instances, N]."""
+    return 100 * np.array([expected_best([float(x) for x in own])[k - 1] for own in right])
+
+
+def by_instance(result: Row, tries: int) -> dict[str, np.ndarray]:
+    """The score of every held-out instance, by measure."""
+    return {"greedy": solved(result["greedy"], 1)} | {f"pass@{k}": solved(result["held_out"], k) for k in dict.fromkeys((1, tries))}
 
 
 def row_of(result: Row, tries: int) -> Row:
     """The row of a shard's result."""
     found = {name: result[name] for name in ROW if name in result and result[name] is not None}
-    scores = {"validation": pass_at(result["validation"], 1), "greedy": pass_at(result["greedy"], 1)}
-    found |= scores | {f"pass@{k}": pass_at(result["held_out"], k) for k in dict.fromkeys((1, tries))}
+    found |= {"validation": float(solved(result["validation"], 1).mean())}
+    found |= {measure: float(values.mean()) for measure, values in by_instance(result, tries).items()}
     return found | {"chosen": int(result["chosen"]), "seconds": round(result["seconds"], 1)}
 
 
@@ -52,7 +61,10 @@ def write(options: Options, settings: Row, results: Sequence[Row], command: str)
     chosen = [row for row in rows if row["chosen"]]
     board = pd.DataFrame(_board(options, chosen), columns=COLUMNS)
     write_atomic(options.out / "leaderboard.csv", board_csv(board))
-    table = _table_md(options, settings, chosen, command)
+    instances = {
+        (result["data"], result["method"], result["seed"]): by_instance(result, options.tries) for result in results if result["chosen"]
+    }
+    table = _table_md(options, settings, chosen, instances, command)
     write_atomic(options.out / "table.md", table)
     return table
 
@@ -104,27 +116,34 @@ def _mean(rows: Sequence[Row], name: str) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _table_md(options: Options, settings: Row, rows: Sequence[Row], command: str) -> str:
-    """table.md: scores with intervals, then each method's difference to SFT, paired by seed."""
+Instances = Mapping[tuple[str, str, int], Mapping[str, np.ndarray]]
+"""Scores of held-out instances by (data, method, seed) and measure."""
+
+
+def _table_md(options: Options, settings: Row, rows: Sequence[Row], instances: Instances, command: str) -> str:
+    """table.md: scores with intervals, then each method's difference to SFT, paired by seed and by instance."""
     sizes = ", ".join(f"{key}={value}" for key, value in settings.items())
     layers = f" on the last {options.layers} layers" if options.layers else ""
+    rates = ", ".join(f"{rate:g}" for rate in options.learning_rates)
+    tuning = f"Learning rates {rates}: every method tried each on seed 0, {options.validation} validation instances chose."
+    if len(options.learning_rates) == 1:
+        tuning = f"Learning rate {rates} for every method, tuned for none."
     caption = (
         f"{options.model} on reasoning-gym's {options.task} ({sizes}): per cent of {options.held_out} held-out instances, mean +- half of "
         f"the 95 % interval over seeds. {options.updates} updates of {options.batch_size} solutions{layers}; {options.instances} training "
         f"instances and {options.draws} draws of each a seed; {options.tries} samples of an evaluated instance at temperature "
-        f"{options.temperature:g}. Learning rates {', '.join(f'{r:g}' for r in options.learning_rates)} tried by every method on seed 0 "
-        f"and chosen on {options.validation} validation instances."
+        f"{options.temperature:g}. {tuning}"
     )
-    lines, differences = [], [["data, measure", "method", "learning rate", "seeds", "difference to sft", "95 % interval"]]
+    lines, differences = [], [["data, measure", "method", "learning rate", "seeds", "difference to sft", "over seeds", "over instances"]]
     for (task, data), by_method in _groups(rows).items():
         for measure in measures(options.tries):
             values = {m: np.array([row[measure] for row in own]) for m, own in by_method.items()}
             lines.append(_line(f"{task}, {data}: {measure}", values))
-            differences += _differences(f"{data}, {measure}", values, by_method)
+            differences += _differences(data, measure, by_method, instances)
     table = Table(caption, [m for m in options.methods if any(m in line.cells for line in lines)], lines, [MARKS_RULE])
     parts = [f"`{command}`", markdown(table).rstrip()]
     if len(differences) > 1:
-        parts.append("Differences, paired by seed (Student's t):\n\n" + "\n".join(markdown_rows(differences, "---")))
+        parts.append(f"{DIFFERENCES}\n\n" + "\n".join(markdown_rows(differences, "---")))
     return "\n\n".join(parts) + "\n"
 
 
@@ -138,15 +157,14 @@ def _line(name: str, values: dict[str, np.ndarray]) -> Line:
     return Line("data set", name, "mean", cells)
 
 
-def _differences(name: str, values: dict[str, np.ndarray], rows: dict[str, list[Row]]) -> list[list[Any]]:
+def _differences(data: str, measure: str, rows: dict[str, list[Row]], instances: Instances) -> list[list[str]]:
     """Lines of a table: the difference of every method to SFT, on the seeds that both have."""
     found = []
-    reference = values.get(REFERENCE)
-    for method, own in values.items():
-        if reference is None or method == REFERENCE:
-            continue
-        size = min(len(own), len(reference))
-        d = paired([reference[:size]], [own[:size]])
-        interval = "" if np.isnan(d.low) else f"{d.low:+.1f} to {d.high:+.1f}"
-        found.append([name, method, f"{rows[method][0]['learning_rate']:g}", str(size), f"{d.difference:+.1f}", interval])
+    for method in (m for m in rows if m != REFERENCE and REFERENCE in rows):
+        seeds = sorted({row["seed"] for row in rows[REFERENCE]} & {row["seed"] for row in rows[method]})
+        reference, own = (np.stack([instances[data, m, seed][measure] for seed in seeds]) for m in (REFERENCE, method))
+        over_seeds, over_instances = (paired([reference.mean(axis)], [own.mean(axis)]) for axis in (1, 0))
+        intervals = ("" if np.isnan(d.low) else f"{d.low:+.1f} to {d.high:+.1f}" for d in (over_seeds, over_instances))
+        rate = f"{rows[method][0]['learning_rate']:g}"
+        found.append([f"{data}, {measure}", method, rate, str(len(seeds)), f"{over_seeds.difference:+.1f}", *intervals])
     return found

@@ -25,7 +25,7 @@ from bench.language.comparison import compare, find  # noqa: E402
 from bench.language.finetuning import finetune  # noqa: E402
 from bench.language.models import load_language_model  # noqa: E402
 from bench.language.options import Options  # noqa: E402
-from bench.language.results import pass_at  # noqa: E402
+from bench.language.results import solved  # noqa: E402
 from bench.language.solutions import STRATA, Solution, multiset  # noqa: E402
 from bench.language.tasks import Task, answer_in, worked  # noqa: E402
 from bench.results.leaderboard import read_board  # noqa: E402
@@ -122,6 +122,9 @@ def test_a_killed_run_continues_and_gives_the_same_rows(tiny: Path, tmp_path: Pa
     assert cli.run(command[3:]) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert rows_of(killed) == rows_of(tmp_path / "whole")
+    next(killed.glob("shards/*-iw_sft-*-1-*.json")).unlink()
+    assert cli.run([*command[3:], "--no-runs"]) == 0
+    assert rows_of(killed) == [row for row in rows_of(tmp_path / "whole") if (row["method"], row["seed"]) != ("iw_sft", "1")]
 
 
 def test_find_lists_what_the_model_solves(tiny: Path) -> None:
@@ -158,9 +161,9 @@ def test_an_answer_is_the_last_number_or_the_last_line() -> None:
 
 def test_pass_at_k_is_the_unbiased_estimate() -> None:
     right = [[True, False, False, False], [False] * 4]
-    assert pass_at(right, 1) == pytest.approx(100 * (1 / 4) / 2)
-    assert pass_at(right, 2) == pytest.approx(100 * (1 - (3 * 2) / (4 * 3)) / 2)
-    assert pass_at(right, 4) == pytest.approx(50)
+    assert solved(right, 1) == pytest.approx([100 / 4, 0])
+    assert solved(right, 2) == pytest.approx([100 * (1 - (3 * 2) / (4 * 3)), 0])
+    assert solved(right, 4) == pytest.approx([100, 0])
 
 
 def test_the_multiset_has_the_best_thrice() -> None:
@@ -205,6 +208,8 @@ def test_mistakes_of_model_and_data_are_one_line(tiny: Path, tmp_path: Path) -> 
     with pytest.raises(RunError, match="--layers 3: expected at most 2, the layers of the model, or 0 for all parameters"):
         compare(replace(options, layers=3), "", lambda line: None)
     done = replace(options, methods=("base",), seeds=1)
+    with pytest.raises(RunError, match="no finished shard of this model, task and options in it; run it without --no-runs"):
+        compare(done, "", lambda line: None, train=False)
     compare(done, "", lambda line: None)
     path = next((done.out / "shards").glob("*.json"))
     assert np.shape(json.loads(path.read_text())["held_out"]) == (5, 3)
