@@ -7,7 +7,9 @@ The weights are those of algos/importance.py with a token as the step and a sequ
     rho_t = log pi_q(y_t | y_<t) - log pi_ref(y_t | y_<t)
     trajectory   w(tau) = clip(exp(temperature * mean of rho_t over the sequence's target tokens), 0, maximum), one for all its tokens
     step         w_t    = clip(exp(temperature * rho_t), minimum, maximum)
+    suffix       w_t    = clip(exp(temperature * sum over later tokens k of (rho_k + log discount)), minimum, maximum), PEAR (2602.01058)
     probability  w_t    = pi_theta(y_t | y_<t) ^ temperature, DFT at temperature 1 (arXiv 2508.05629, eq. 9)
+    clipped      w_t    = r_t = pi_theta / pi_q where r_t <= 1 + clip, else 0, PSFT with an earlier policy as q (arXiv 2508.17784)
     none         w      = 1, SFT
 
 The mean over tokens is the length-normalised ratio of GSPO (arXiv 2507.18071): it does not grow with the length of a sequence. Rules
@@ -27,8 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.errors import ConfigError
-from algos.importance import Kind, Rule, Weighting, ratio_weights
-from algos.weights import mean_one, probability_weights
+from algos.importance import Kind, Rule, Weighting, ratio_weights, suffix_sums
+from algos.weights import clipped_ratio_weights, mean_one, probability_weights
 
 __all__ = ["IGNORED", "OBJECTIVES", "Kind", "Rule", "Weighting", "language_loss", "target_mask", "token_logprobs", "token_weights"]
 
@@ -76,12 +78,17 @@ def token_weights(
 ) -> Tensor:
     """The weight [B, T] of every token, 0 where it is no target, from log pi_theta [B, T].
 
-    ref_logprobs: log pi_ref [B, T], which ratios need. q_logprobs: log pi_q [B, T]; without it q is the policy itself.
-    Raises ConfigError for a missing or misshapen tensor.
+    ref_logprobs: log pi_ref [B, T], which ratios need. q_logprobs: log pi_q [B, T]; without it q is the policy itself. sequence_ids rise
+    along a row. Raises ConfigError for a missing or misshapen tensor.
     """
     targets = target_mask(labels, sequence_ids)
     if weighting.kind is Kind.none:
         return targets.to(logprobs.dtype)
+    if weighting.kind is Kind.clipped:
+        if q_logprobs is None:
+            raise ConfigError("weighting.kind = clipped needs q_logprobs, the log-probabilities of the policy of some updates ago")
+        _check_shape("q_logprobs", q_logprobs, labels)
+        return torch.where(targets, clipped_ratio_weights(logprobs - q_logprobs, logprobs.new_tensor(weighting.clip)), 0.0)
     if weighting.kind is Kind.probability:
         found, share = probability_weights(logprobs.flatten(), logprobs.new_tensor(weighting.temperature)), targets.flatten()
     else:
@@ -131,7 +138,10 @@ def _of_ratios(ratio: Tensor, targets: Tensor, weighting: Weighting, sequence_id
     temperature, minimum, maximum, floor, defensive = (
         ratio.new_tensor([v]) for v in (weighting.temperature, weighting.minimum, weighting.maximum, weighting.min_ess, weighting.defensive)
     )
-    if weighting.kind is Kind.step:
+    if weighting.kind is Kind.suffix:
+        log_discount = ratio.new_tensor([weighting.discount]).log()
+        flat = suffix_sums(flat[None], _sequences(targets, sequence_ids), base > 0, len(flat), log_discount)[0]
+    if weighting.kind is not Kind.trajectory:
         return ratio_weights(weighting, flat[None], base[None], temperature, minimum, maximum, floor, defensive)[0][0]
     slot = _sequences(targets, sequence_ids)
     sums, tokens = (ratio.new_zeros(len(flat)).scatter_add(0, slot, value) for value in (flat, base))

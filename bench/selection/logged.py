@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algos.batches.returns import lambda_returns
-from algos.likelihood import StepLikelihood
+from algos.likelihood import likelihood_for
 from algos.methods.weighted_bc import WeightedBC
 from bench.config.estimates import ESTIMATES
 from bench.config.schema import Config
@@ -109,4 +109,4 @@ def _fitted(config: Config, data: Trajectories) -> Tensor:
     algo = WeightedBC(config.pi_ref_algo, data, [0])
     algo.train(0, algo.updates)
     everything = torch.arange(data.num_steps, device=data.rewards.device)
-    return StepLikelihood(algo.policy_net, data).all_of(algo.state["policy"], everything)[0].double()
+    return likelihood_for(algo.policy_net, data, 1).all_of(algo.state["policy"], everything)[0].double()

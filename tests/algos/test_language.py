@@ -18,7 +18,8 @@ from tests.helpers.paths import FIXTURES
 VOCABULARY = 11
 TRAJECTORY, STEP = OBJECTIVES["iw_sft"], OBJECTIVES["iw_sft_step"]
 TEMPERED = Weighting(Kind.trajectory, temperature=5.0, rule=Rule.tempered, min_ess=0.5)
-EVERY = [*OBJECTIVES.values(), TEMPERED, replace(TEMPERED, kind=Kind.step), replace(TRAJECTORY, normalize=True)]
+SUFFIX = replace(STEP, kind=Kind.suffix, discount=0.9)
+EVERY = [*OBJECTIVES.values(), TEMPERED, replace(TEMPERED, kind=Kind.step), replace(TRAJECTORY, normalize=True), SUFFIX]
 
 Example = tuple[Tensor, Tensor, Tensor]
 """Logits [T, V], labels [T] and log pi_ref [T] of one sequence."""
@@ -225,3 +226,24 @@ def test_mistakes_are_one_line() -> None:
         language_loss(logits, labels, ref, sequence_ids=torch.zeros(4, 3))
     with pytest.raises(ConfigError, match=r"^logits have shape \(4, 13, 11\)"):
         language_loss(logits[:, 1:], labels, ref)
+
+
+def test_suffix_weights_are_products_over_later_tokens() -> None:
+    logits, labels, ref = sequence(3)
+    logprobs = token_logprobs(logits[None], labels[None])[0]
+    found = token_weights(logprobs[None], labels[None], ref[None], SUFFIX)[0]
+    ratio = 0.9 * (logprobs - ref).exp().numpy()
+    for t in range(len(labels)):
+        assert float(found[t]) == pytest.approx(0.0 if t < 3 else np.clip(np.prod(ratio[t + 1 :]), 0.2, 1.8), rel=1e-4)
+
+
+def test_clipped_weights_compare_with_an_earlier_policy() -> None:
+    logits, labels, _ = sequence(4)
+    logprobs = token_logprobs(logits[None], labels[None])
+    old = logprobs + 0.5 * torch.randn(logprobs.shape, generator=torch.Generator().manual_seed(0))
+    found = token_weights(logprobs, labels[None], None, Weighting(Kind.clipped, clip=0.2), q_logprobs=old)
+    ratio = np.exp((logprobs - old)[0, 3:].numpy())
+    np.testing.assert_allclose(found[0, 3:].numpy(), np.where(ratio <= 1.2, ratio, 0), rtol=1e-5)
+    assert (found[0, :3] == 0).all()
+    with pytest.raises(ConfigError, match=r"^weighting.kind = clipped needs q_logprobs, the log-probabilities of the policy of"):
+        token_weights(logprobs, labels[None], None, Weighting(Kind.clipped))

@@ -95,7 +95,7 @@ def test_noise_does_not_depend_on_the_number_of_environments(monkeypatch: pytest
     class Noise:
         """A policy that acts by noise alone."""
 
-        seeds, members, device, noise_width = (5, 5), 2, torch.device("cpu"), 1
+        seeds, members, device, noise_width, writes = (5, 5), 2, torch.device("cpu"), 1, False
 
         def act_sampled(self, observations: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
             return (2 * uniform - 1).float()
