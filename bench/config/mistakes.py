@@ -26,11 +26,16 @@ REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose anot
 def report(error: Exception, wants_traceback: bool = False) -> int:
     """Print a mistake in one line, or the traceback of a defect (or if `wants_traceback`); returns the exit code."""
     sys.stdout.flush()  # the error comes last, also where both go to one file
-    if isinstance(error, MISTAKES) and not wants_traceback:
+    if is_mistake(error) and not wants_traceback:
         print(clean(redact(f"error: {explain(error)}"), LINE), file=sys.stderr)
         return EXIT_MISTAKE
     print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     return 1
+
+
+def is_mistake(error: Exception) -> bool:
+    """True for an error that a user can correct: one of MISTAKES, but for an OSError of no system call, which code raised by hand."""
+    return isinstance(error, MISTAKES) and not (type(error) is OSError and error.errno is None)
 
 
 @contextmanager

@@ -178,8 +178,9 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert command(KeyboardInterrupt()) == 130
     assert command(Terminated(signal.SIGTERM)) == 75
     capsys.readouterr()
-    assert command(ZeroDivisionError("a defect")) == 1
-    assert "Traceback" in capsys.readouterr().err
+    for defect in (ZeroDivisionError("a defect"), OSError("raised by hand in a method")):
+        assert command(defect) == 1
+        assert "Traceback" in capsys.readouterr().err
 
 
 def test_wandb_writes_an_offline_run_into_the_run_directory(folder: Path) -> None:
