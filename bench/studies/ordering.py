@@ -1,7 +1,8 @@
 """Ordering: BC, 10 % BC, SFT, SFT(Q), iw-SFT, iw-SFT(Q) and DFT at the paper's numbers of updates; every claim with its probability.
 
 pi_ref, BC and 10 % BC: 10,000 updates at 1e-3; fine-tuning: 4,500 at 4e-4, ten times the paper's rate, because batches hold 256
-transitions and not 256 whole trajectories (arXiv 2507.12856, section 5 and appendix). On every built-in data set.
+transitions and not 256 whole trajectories (arXiv 2507.12856, section 5 and appendix). On every built-in data set. The weights of iw-SFT are
+those of its default, which keeps four fifths of the effective sample size, and more concentrated ones, which keep a fifth.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from bench.studies.study import Found, Options
 from envs.recorded.recipes import recipes
 
 METHODS = ("bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "filtered_bc", "dft")  # bc first: its policy is the pi_ref of the others
+CONCENTRATED = "min_ess=0.2"
 PAPER, BOUND = "stated", "by the bounds"
 CLAIMS = (
     Claim("sft", "filtered_bc", True, PAPER), Claim("sft_q", "bc", False, PAPER), Claim("sft_q", "filtered_bc", False, PAPER),
     Claim("sft_q", "sft", False, PAPER), Claim("iw_sft_q", "sft_q", False, PAPER),
     Claim("filtered_bc", "bc", False, BOUND), Claim("sft", "bc", False, BOUND), Claim("iw_sft", "sft", False, BOUND),
     Claim("iw_sft_q", "iw_sft", False, BOUND), Claim("iw_sft_q", "bc", False, BOUND), Claim("dft", "sft", False, "DFT's paper"),
+    Claim(f"iw_sft {CONCENTRATED}", "sft", False, BOUND), Claim(f"iw_sft_q {CONCENTRATED}", "sft_q", False, PAPER),
 )  # fmt: skip
 """The claims that the paper states about its control tasks, those that its argument (a tighter bound, a finer reward) leads one to expect,
 and that of DFT's paper (arXiv 2508.05629), whose data are text."""
@@ -39,8 +42,11 @@ def datasets() -> list[str]:
 
 
 def cases(toy: bool = False) -> list[Case]:
-    """Every method on every data set."""
-    return on([FORK] if toy else datasets(), [Case(configured(f"algo={name}"), {"method": name}) for name in METHODS])
+    """Every method on every data set, then the weighted ones with concentrated weights."""
+    found = [Case(configured(f"algo={name}"), {"method": name}) for name in METHODS]
+    for name in ("iw_sft", "iw_sft_q"):
+        found.append(Case(configured(f"algo={name}", f"algo.weighting.{CONCENTRATED}"), {"method": f"{name} {CONCENTRATED}"}))
+    return on([FORK] if toy else datasets(), found)
 
 
 def study(options: Options) -> Found:
