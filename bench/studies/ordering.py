@@ -88,7 +88,7 @@ def _claims(tested: Sequence[Tested], total: int) -> str:
 
 
 def _words(scores: dict[str, dict[str, np.ndarray]], tested: Sequence[Tested]) -> list[str]:
-    """Each claim in a sentence: on how many data sets it holds, and on which the opposite is seen."""
+    """Each claim in a sentence: on how many data sets it holds, and on which the opposite is seen, with the differences of mean scores."""
     stated = [t for t in tested if t.claim.source == PAPER]
     hold = [str(t.claim) for t in stated if t.supported]
     against = [f"{t.claim} ({t.finding})" for t in stated if t.contradicted]
@@ -98,7 +98,8 @@ def _words(scores: dict[str, dict[str, np.ndarray]], tested: Sequence[Tested]) -
     ]  # fmt: skip
     for overall in tested:
         own = {d: t for d in overall.datasets if (t := judge(overall.claim, scores, [d])) is not None}
-        by = {finding: [short(d) for d, t in own.items() if t.finding == finding] for finding in {t.finding for t in own.values()}}
+        found_on = dict.fromkeys(t.finding for t in own.values())
+        by = {finding: [f"{short(d)} {t.cells[1]}" for d, t in own.items() if t.finding == finding] for finding in found_on}
         listed = "; ".join(f"{finding} on {len(names)} ({', '.join(names)})" for finding, names in sorted(by.items()))
         found.append(f"* {overall.claim}: {overall.finding} over all. By data set: {listed}.")
     return ["\n".join(found)]
