@@ -151,8 +151,9 @@ def figure(rows: Rows) -> Figure:
         for name in _methods(here):
             x, y = (_values(here, name, column).mean() for column in ("score", "rl_score"))
             own.plot([x], [y], linestyle="none", marker=style[name].marker, color=style[name].colour, markersize=5, label=NAMES[name])
+        limits = {"xlim": own.get_xlim(), "ylim": own.get_ylim()}
         own.axline((0, 0), slope=1, color="0.7", linewidth=0.8)
-        own.set(title=f"{short(dataset)}, pi_ref {prior:,}", xlabel="exact match before", ylabel="after REINFORCE")
+        own.set(**limits, title=f"{short(dataset)}, pi_ref {prior:,}", xlabel="exact match before", ylabel="after REINFORCE")
     for own in axes[len(panels) :]:
         own.set_visible(False)
     drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="x-small")
