@@ -90,7 +90,7 @@ def test_mistakes(folder: Path, command: Callable[..., None], arguments: list[st
     assert lines == [
         "error: population.alpha: members of bc cannot differ in it; they can in learning_rate, "
         "weighting.temperature, weighting.minimum, weighting.maximum, weighting.ema_rate, weighting.min_ess, "
-        "weighting.min_trajectories, weighting.defensive"
+        "weighting.min_trajectories, weighting.defensive, weighting.discount, weighting.clip"
     ]
     assert not (folder / "results" / "single" / "runs").exists()
 

@@ -113,7 +113,7 @@ def test_arrays_larger_than_the_machines_memory_are_opened_and_trained_on(minari
     np.save(folder / "offsets.npy", np.arange(0, steps + 1, steps // episodes))
     index = minari_root / ".cache" / "index"
     index.mkdir()
-    about = {"digest": digest, "num_actions": 0}
+    about = {"digest": digest, "num_actions": 0, "partial": False}
     (index / "k.json").write_text(json.dumps(about | {"check": checksum(about)}))
 
     kept = Cache(minari_root).find("k")
