@@ -162,7 +162,7 @@ class Algo(ABC):
         return self.act(observations)
 
     def checkpoint(self, done: int) -> State:
-        """What training resumes from after `done` updates: the state, or less where the rest follows from it."""
+        """The state after `done` updates that training resumes from, or less of it where the rest follows."""
         return self.state
 
     @property
@@ -173,7 +173,7 @@ class Algo(ABC):
     def write(self, prompts: Tensor, lengths: Tensor, end: int, noise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Prompts with their answers [P, B, context], token by token as with `act`, or with `act_sampled` if there is `noise`
         (algos/networks/token_policy.py)."""
-        raise NotImplementedError(f"{type(self).__name__} writes no token sequences")
+        raise TypeError(f"{type(self).__name__} writes no token sequences")
 
     def frozen(self) -> Algo:
         """A copy with the present policy, which training does not change, to act with."""

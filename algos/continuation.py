@@ -1,4 +1,4 @@
-"""What goes on online after a method's offline updates: the method itself, or actor-critic updates of the policy that it has trained.
+"""The stage after a method's offline updates, online: the method itself, or actor-critic updates of the policy that it has trained.
 
 `ActorCritic` takes any Gaussian policy as it is, so that all policies go on by the same updates: those of AWAC (algos/methods/awac.py), but
 

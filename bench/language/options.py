@@ -27,7 +27,7 @@ PROMPTS, PRECISIONS = ("plain", "chat"), ("bf16", "float32")
 
 @dataclass(frozen=True)
 class Options:
-    """What is trained, on which data, and how it is measured; `meaning` in the metadata of a field is its line in --help."""
+    """The training, its data and its measurement; `meaning` in the metadata of a field is its line in --help."""
 
     model: str = field(default="smollm2", metadata={"meaning": "folder, .gguf file, id of the Hub, or smollm2"})
     task: str = field(default="chain_sum", metadata={"meaning": "task of reasoning-gym"})

@@ -35,7 +35,7 @@ BASE = "base"
 
 
 class Shard(NamedTuple):
-    """What is trained; `base` is the model as it is, with learning rate 0."""
+    """A method on a kind of data, with a learning rate and a seed; `base` is the model as it is, with learning rate 0."""
 
     data: str
     method: str

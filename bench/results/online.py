@@ -1,4 +1,4 @@
-"""What an online phase brought, seed by seed: the score before and after it, the area under its curve, and the regret of collecting.
+"""The gain of an online phase, seed by seed: the score before and after it, the area under its curve, and the regret of collecting.
 
 before, after   mean over the final episodes of the offline policy, and of the last iterate
 area            mean score over the phase: the area under the curve of its evaluations (trapezoids, their first `eval_episodes` episodes),

@@ -1,4 +1,4 @@
-"""What goes on online: the method, or AWAC's updates of its policy after a critic has been trained for it."""
+"""The stage that goes on online: the method, or AWAC's updates of its policy after a critic has been trained for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a population's policies do on held-out instances of a token task: exact match, pass@k, likelihood, entropy, divergence."""
+"""Measurements of a population's policies on held-out instances of a token task: exact match, pass@k, likelihood, entropy, divergence."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_run_that_ends_adds_itself(suite: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_tables_and_page_of_known_runs_load_no_torch(suite: Path) -> None:
-    """It would take a second and 200 MB; the page shows the methods' defaults all the same."""
+    """Torch would take a second and 200 MB; the page shows the methods' defaults all the same."""
     imports = "import sys; from pathlib import Path; from bench.report.figures import draw; from bench.report.suite import rebuild"
     code = f"{imports}; draw.draw = lambda *_: {{}}; rebuild(Path(sys.argv[1])); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, str(suite)], capture_output=True, text=True, check=True)
