@@ -13,7 +13,10 @@ from bench.studies import study
 from bench.studies.bandit import cases, learn
 
 
-@pytest.mark.parametrize("name", study.names())
+LONG = ("kitchen", "pi_ref", "precision", "quality")  # of the same kind as the others; make test-slow runs them
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in study.names()])
 def test_a_miniature_of_every_study(name: str, tmp_path: Path) -> None:
     options = study.Options(True, tmp_path)
     folder = study.run(name, options)

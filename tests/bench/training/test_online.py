@@ -293,7 +293,7 @@ def test_a_method_without_offline_updates_needs_online_ones(tmp_path: Path, shar
         train_run(small(tmp_path, algo=RLPDConfig(updates=0), online=OnlineConfig()), shared)
 
 
-@pytest.mark.parametrize("name", ["iql", "awac", "td3_bc", "rebrac", "rlpd"])
+@pytest.mark.parametrize("name", ["iql", "td3_bc", *(pytest.param(n, marks=pytest.mark.slow) for n in ("awac", "rebrac", "rlpd"))])
 def test_what_no_logged_step_shows_is_found_online(name: str, tmp_path: Path, shared: Shared) -> None:
     """The logged policy of the corridor goes left everywhere and never sees a reward; after the online phase the policy goes right
     from most of them."""
