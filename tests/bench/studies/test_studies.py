@@ -12,7 +12,6 @@ from bench.errors import EXIT_MISTAKE
 from bench.studies import study
 from bench.studies.bandit import cases, learn
 
-
 LONG = ("kitchen", "pi_ref", "precision", "quality")  # of the same kind as the others; make test-slow runs them
 
 
