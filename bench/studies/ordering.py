@@ -2,7 +2,8 @@
 
 pi_ref, BC and 10 % BC: 10,000 updates at 1e-3; fine-tuning: 4,500 at 4e-4, ten times the paper's rate, because batches hold 256
 transitions and not 256 whole trajectories (arXiv 2507.12856, section 5 and appendix). On every built-in data set. The weights of iw-SFT are
-those of its default, which keeps four fifths of the effective sample size, and more concentrated ones, which keep a fifth.
+those of its default, which keeps four fifths of the effective sample size, and more concentrated ones, which keep a fifth. The runs are
+those of suite=paper, evaluations on the way included.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CLAIMS = (
 """The claims that the paper states about its control tasks, those that its argument (a tighter bound, a finer reward) leads one to expect,
 and that of DFT's paper (arXiv 2508.05629), whose data are text."""
 FORK = "iwsft/fork-v0"
+AS_IN_PAPER = ("eval.every=${evenly:10}", "eval.episodes=3")
 
 
 def datasets() -> list[str]:
@@ -43,9 +45,9 @@ def datasets() -> list[str]:
 
 def cases(toy: bool = False) -> list[Case]:
     """Every method on every data set, then the weighted ones with concentrated weights."""
-    found = [Case(configured(f"algo={name}"), {"method": name}) for name in METHODS]
+    found = [Case(configured(f"algo={name}", *AS_IN_PAPER), {"method": name}) for name in METHODS]
     for name in ("iw_sft", "iw_sft_q"):
-        found.append(Case(configured(f"algo={name}", f"algo.weighting.{CONCENTRATED}"), {"method": f"{name} {CONCENTRATED}"}))
+        found.append(Case(configured(f"algo={name}", f"algo.weighting.{CONCENTRATED}", *AS_IN_PAPER), {"method": f"{name} {CONCENTRATED}"}))
     return on([FORK] if toy else datasets(), found)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,10 +123,12 @@ def results(study: str, cases: Sequence[Case], options: Options, columns: Sequen
 def protocol(case: Case) -> str:
     """A digest of all that determines a seed's result but the number of its episodes.
 
-    Method, pi_ref, data set, evaluation, format; precision and engine if they are not those of PROTOCOL.
+    Method, pi_ref, data set, format, limit of an episode; precision and engine if they are not those of PROTOCOL. Evaluations on the way
+    count in an online phase alone, whose area they give: they change no parameter and no final episode.
     """
     config, own = case.config, case.own and case.own.__name__
-    evaluation = {k: v for k, v in asdict(config.eval).items() if k in ("every", "episodes", "max_episode_steps")}
+    counted = ("max_episode_steps", *(("every", "episodes") if config.online.steps else ()))
+    evaluation = {name: getattr(config.eval, name) for name in counted}
     arithmetic = [config.trainer.precision] * (config.trainer.precision != "float32") + [config.trainer.engine] * (
         config.trainer.engine == "compiled"
     )

@@ -64,9 +64,9 @@ def test_more_episodes_and_seeds_are_computed_and_fewer_are_there(done: Path, tm
 
 def test_a_protocol_is_of_all_settings_but_seeds_and_episodes() -> None:
     config = configured("algo=iw_sft")
-    same = replace(config, seeds=[7], eval=replace(config.eval, final_episodes=3), results_dir="x")
+    same = replace(config, seeds=[7], eval=replace(config.eval, every=10, episodes=2, final_episodes=3), results_dir="x")
     others = [
-        config, replace(config, dataset=FORK), replace(config, eval=replace(config.eval, every=10)),
+        config, replace(config, dataset=FORK), replace(config, eval=replace(config.eval, max_episode_steps=10)),
         replace(config, pi_ref=replace(config.pi_ref, updates=5)), configured("algo=iw_sft", "algo.weighting.min_ess=0.3"),
     ]  # fmt: skip
     found = {protocol(Case(c, {})) for c in others}

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench.cli import run
+from bench.config.compose import compose
 from bench.errors import EXIT_MISTAKE
-from bench.studies import study
+from bench.storage.hashes import config_hash
+from bench.studies import ordering, study
 from bench.studies.bandit import cases, learn
 
 LONG = ("kitchen", "pi_ref", "precision", "quality")  # of the same kind as the others; make test-slow runs them
@@ -38,3 +40,12 @@ def test_studies_are_listed_and_a_wrong_name_is_one_line(capsys: pytest.CaptureF
 def test_the_bandit_reaches_its_theory(name: str) -> None:
     case = next(c for c in cases() if c.name == name)
     assert learn(case.weighting, 800)[-1][1] == pytest.approx(case.theory, abs=2e-2)
+
+
+@pytest.mark.parametrize("method", ordering.METHODS)
+def test_ordering_has_the_runs_of_suite_paper(method: str) -> None:
+    dataset = "iwsft/hopper/mixed-v0"
+    own = next(c.config for c in ordering.cases() if c.labels["method"] == method and c.config.dataset == dataset)
+    suites = compose(["suite=paper", f"algo={method}", f"dataset={dataset}"])
+    hashes = [config_hash(config, "data", "cpu float32", None) for config in (own, suites)]
+    assert hashes[0] == hashes[1]
