@@ -16,7 +16,7 @@ export PIP_ROOT_USER_ACTION := ignore
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-bench: .venv/.ready ## train and score eight methods on three tasks, print the table
+bench: .venv/.ready ## train and score eight methods on one task, print the table
 	@$(BIN)/python -m bench suite=quick
 
 paper: .venv/.ready ## the family with the paper's updates, ten seeds, twelve tasks: an evening on two cores; continues where it stopped

@@ -1,4 +1,4 @@
-"""Resolvers of a suite whose methods have budgets of their own: ${updates_of:{METHOD:NUMBER,...}} and ${evenly:EVALUATIONS}."""
+"""Resolvers of a suite whose methods have budgets of their own: ${updates_of:{METHOD:NUMBER,...,other:NUMBER}} and ${evenly:EVALUATIONS}."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from bench.errors import RunError
 
 
 def updates_of(numbers: Mapping[str, int], *, _root_: DictConfig) -> int:
-    """The number of updates of the run's method. Raises RunError for a method that `numbers` does not have."""
-    if (name := _root_.algo.name) not in numbers:
+    """The number of updates of the run's method, else that of `other`. Raises RunError if `numbers` has neither."""
+    name = _root_.algo.name
+    if (found := numbers.get(name, numbers.get("other"))) is None:
         raise RunError(f"suite = {_root_.suite}: it has no number of updates for algo={name}; give one with algo.updates=NUMBER")
-    return numbers[name]
+    return found
 
 
 def evenly(evaluations: int, *, _root_: DictConfig) -> int:
