@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,6 +36,7 @@ PLACES = (
 )  # fmt: skip
 """Methods with a look of their own, the first ones in different colours. A new method is added at the end: no other changes its look."""
 LOOKS = len(LINES) * len(MARKERS)
+POINTS = math.lcm(len(COLOURS), len(MARKERS))  # places that differ in colour or marker, as points without lines must
 
 
 class Look(NamedTuple):
@@ -49,14 +51,15 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
     """A look for each method: by its place in PLACES, else by a digest of its name.
 
     Colour, line style and marker repeat with different periods, so that no two of LOOKS places share all three. If two methods meet at a
-    place, the later one has the next free place.
+    place, or in colour and marker, the later one has the next free place: of up to POINTS methods, no two share both.
     """
     places: dict[str, int] = {m: PLACES.index(m) for m in methods if m in PLACES}
     taken = set(places.values())
     for method in sorted(set(methods) - set(places)):
         first = len(PLACES) + int(hashlib.sha256(method.encode()).hexdigest(), 16) % (LOOKS - len(PLACES))
-        free = (k for step in range(LOOKS) if (k := (first + step) % LOOKS) not in taken)
-        places[method] = next(free, first)
+        free = [k for step in range(LOOKS) if (k := (first + step) % LOOKS) not in taken]
+        points = {k % POINTS for k in taken}
+        places[method] = next((k for k in free if k % POINTS not in points), next(iter(free), first))
         taken.add(places[method])
     return {m: _look(places[m]) for m in methods}
 

@@ -18,7 +18,7 @@ from bench.report.figures.aggregates import profile
 from bench.report.figures.cost import tuning
 from bench.report.figures.curves import learning_curves
 from bench.report.figures.draw import CAPTIONS, draw, drawn_grid, figures, svg_of
-from bench.report.figures.style import COLOURS, PLACES, RC, canvas, legend, looks
+from bench.report.figures.style import COLOURS, PLACES, POINTS, RC, canvas, legend, looks
 from bench.results.grid import grids
 from bench.results.pooling import pooled
 from bench.results.runs import suite_runs
@@ -107,6 +107,14 @@ def test_of_many_methods_the_best_are_drawn(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(draw_module, "MOST", 2)
     make_suite(tmp_path, ["a", "b", "c", "d"])  # later ones are better
     assert drawn_grid(suite_runs(tmp_path)).methods == ["c", "d"]
+
+
+def test_no_two_methods_share_colour_and_marker() -> None:
+    own = looks(["iw_sft_q_step", "pear"])  # their digests give both the same
+    assert own["pear"] != looks(["pear"])["pear"]
+    for methods in (own, looks([*PLACES, *(f"m{i}" for i in range(POINTS - len(PLACES)))])):
+        points = {(look.colour, look.marker) for look in methods.values()}
+        assert len(points) == len(methods)
 
 
 def test_a_method_looks_the_same_beside_others() -> None:
