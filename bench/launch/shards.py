@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -14,28 +16,39 @@ from bench.config.schema import Config
 from bench.launch.sweep import split
 from bench.speed.child import Stopwatch
 from bench.speed.measure import check_quiet
+from bench.speed.online import WARM, rate, suite
 from bench.speed.workload import Work, rhythm
 from bench.storage.identity import evaluations
 from bench.storage.layout import digest_of
 from bench.training.device import apply_engine, device_of
 from bench.training.evaluate import play
+from bench.training.online import check_online
 from bench.training.parallel import build_population, processes_for
 from bench.training.shared import Shared
 from envs.data.logged_data import LoggedData
 from envs.readers.obtain import ensure
 
-SECONDS = 1.5  # of measured updates, for each method
+SECONDS = 1.5  # of measured updates, for each method; of measured steps, for each kind of step of an online phase
 EPISODE_STEPS = 1_000  # of an episode, at most
 HOUR = 3600.0
 
 
 class Shard(NamedTuple):
-    """One job of a suite: member-updates per second, and hours of training and, at most, of evaluation."""
+    """One job of a suite: member-updates per second, and hours of training, of its online phase and, at most, of evaluation.
+
+    rate: NaN for a method without offline updates.
+    """
 
     config: Config
     rate: float
     training: float
     evaluation: float
+    online: float = 0.0
+
+    @property
+    def together(self) -> float:
+        """Hours of all parts."""
+        return self.training + self.online + self.evaluation
 
 
 def jobs_of(arguments: Sequence[str]) -> list[Config]:
@@ -47,31 +60,56 @@ def shards(arguments: Sequence[str], say: Callable[[str], None]) -> list[Shard]:
     """The shards of `python -m bench ARGUMENTS`, timed on its first data set.
 
     Each method is trained for SECONDS; methods whose settings differ between data sets are timed with each. Wider observations than those
-    of the first data set cost a few per cent more. Training of pi_ref is BC's. Raises the errors of the run.
+    of the first data set cost a few per cent more. So are steps of an online phase, with their updates, in that data set's environment.
+    Training of pi_ref is BC's. Raises the errors of the run.
     """
     configs = jobs_of(arguments)
     ensure(configs[0].dataset)
     rates: dict[str, float] = {}
+    phases: dict[str, float] = {}
     with Shared() as shared:
         data = shared.run_data(configs[0])
         check_quiet(say)
         say(f"measuring on {configs[0].dataset}: an evaluation, then each method for {SECONDS:g} s")
         steps = steps_per_second(configs[0], data, shared)
         for config in configs:
-            if (key := digest_of((config.algo.determinants(), len(config.seeds)))) not in rates:
-                rates[key] = member_updates_per_second(config, data, say)
-    return [_shard(config, rates[digest_of((config.algo.determinants(), len(config.seeds)))], steps) for config in configs]
+            if (key := _settings(config)) not in rates:
+                rates[key] = member_updates_per_second(config, data, say) if config.algo.updates else math.nan
+            if (phase := _settings(config, config.online.determinants())) not in phases:
+                phases[phase] = online_hours(config, data)
+    return [_shard(c, rates[_settings(c)], steps, phases[_settings(c, c.online.determinants())]) for c in configs]
 
 
-def _shard(config: Config, rate: float, steps: float) -> Shard:
+def _settings(config: Config, *more: object) -> str:
+    """A digest of what the speed of a job depends on."""
+    return digest_of((config.algo.determinants(), len(config.seeds), *more))
+
+
+def _shard(config: Config, rate: float, steps: float, online: float = 0.0) -> Shard:
     protocol = {
-        "updates": config.algo.updates, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
-        "final_episodes": config.eval.final_episodes,
+        "updates": config.algo.updates + config.online.steps, "eval_every": config.eval.every, "eval_episodes": config.eval.episodes,
+        "final_episodes": config.eval.final_episodes, "actions": config.eval.actions, "online_steps": config.online.steps,
+        "online_every": config.online.every or config.eval.every,
     }  # fmt: skip
     episodes = 0 if config.env_choice.without else sum(own for _, own, _ in evaluations(protocol))
     longest = config.eval.max_episode_steps or EPISODE_STEPS
     members = len(config.seeds)
-    return Shard(config, rate, members * config.algo.updates / rate / HOUR, members * episodes * longest / steps / HOUR)
+    training = members * config.algo.updates / rate / HOUR if config.algo.updates else 0.0
+    return Shard(config, rate, training, members * episodes * longest / steps / HOUR, online)
+
+
+def online_hours(config: Config, data: LoggedData) -> float:
+    """Hours of the online phase of `config`: steps of all members, with their updates, timed apart in the warm-up and behind it."""
+    online, members = config.online, len(config.seeds)
+    check_online(config, data, members)
+    warm = min(online.warmup, online.steps)
+    hours = 0.0
+    for count, warmup in ((warm, online.steps), (online.steps - warm, 0)):
+        if count:
+            train, _ = suite(replace(config, online=replace(online, warmup=warmup)), data, members)
+            train(WARM)
+            hours += count / rate(train, SECONDS) / HOUR
+    return hours
 
 
 def member_updates_per_second(config: Config, data: LoggedData, say: Callable[[str], None]) -> float:
@@ -102,11 +140,26 @@ def steps_per_second(config: Config, data: LoggedData, shared: Shared) -> float:
 
 
 def table(found: Sequence[Shard]) -> list[list[str]]:
-    """Head and rows of the table of shards, and their sum."""
-    rows = [["dataset=", "algo=", "seeds", "updates", "member-updates/s", "hours, training", "evaluation, at most", "together, at most"]]
+    """Head and rows of the table of shards, and their sum; with columns of the online phase if a shard has one."""
+    online = any(s.config.online.steps for s in found)
+    head = [
+        "dataset=",
+        "algo=",
+        "seeds",
+        "updates",
+        "member-updates/s",
+        *["online steps"] * online,
+        "hours, training",
+        *["online"] * online,
+    ]
+    rows = [[*head, "evaluation, at most", "together, at most"]]
     for shard in found:
-        config, hours = shard.config, (shard.training, shard.evaluation, shard.training + shard.evaluation)
-        numbers = [str(len(config.seeds)), f"{config.algo.updates:,}", f"{shard.rate:.4g}"]
-        rows.append([config.dataset, config.algo.name, *numbers, *(f"{h:.2f}" for h in hours)])
-    sums = [sum(s.training for s in found), sum(s.evaluation for s in found)]
-    return [*rows, ["all", "", "", "", "", *(f"{h:.1f}" for h in (*sums, sum(sums)))]]
+        config, speed = shard.config, "-" if math.isnan(shard.rate) else f"{shard.rate:.4g}"
+        numbers = [str(len(config.seeds)), f"{config.algo.updates:,}", speed, *[f"{config.online.steps:,}"] * online]
+        rows.append([config.dataset, config.algo.name, *numbers, *(f"{h:.2f}" for h in _hours(shard, online))])
+    sums = (sum(column) for column in zip(*(_hours(shard, online) for shard in found), strict=True))
+    return [*rows, ["all", *[""] * (5 if online else 4), *(f"{h:.1f}" for h in sums)]]
+
+
+def _hours(shard: Shard, online: bool) -> list[float]:
+    return [shard.training, *[shard.online] * online, shard.evaluation, shard.together]

@@ -1,12 +1,11 @@
-"""The table of runs with an online phase: before, after, area and regret (bench/results/online.py)."""
+"""The tables of runs with an online phase: before, after, area and regret (bench/results/online.py)."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from bench.report.render import markdown_rows
-from bench.results.names import method_names
+from bench.report.tables import Cell, Line, Table
+from bench.results.names import in_order, method_names
 from bench.results.online import COLUMNS, online_results
 from bench.results.runs import Runs
 from bench.results.statistics import summarise
@@ -26,22 +25,24 @@ def online_table(runs: Runs) -> pd.DataFrame:
             rows.append({"dataset": record["dataset"], "method": name, "steps": record["online_steps"], "seeds": len(found)})
             for column in COLUMNS:
                 s = summarise(found[column].to_numpy())
-                rows[-1] |= {f"{column}_mean": s.mean, f"{column}_ci_low": s.low, f"{column}_ci_high": s.high}
+                rows[-1] |= {f"{column}_mean": s.mean, f"{column}_std": s.std, f"{column}_ci_low": s.low, f"{column}_ci_high": s.high}
     return pd.DataFrame(rows)
 
 
-def online_md(table: pd.DataFrame) -> str:
-    """`online_table` as a section of table.md; empty without rows."""
-    if table.empty:
-        return ""
-    body = [
-        [row["dataset"], row["method"], f"{row['steps']:,}", *(_cell(row, column) for column in COLUMNS)] for _, row in table.iterrows()
-    ]
-    return "\n".join(["## Online", "", CAPTION, "", *markdown_rows([["data set", "method", "steps", *COLUMNS], *body]), ""])
+def online_tables(numbers: pd.DataFrame) -> list[Table]:
+    """`online_table` as a table with a line for each data set and statistic; none without rows. A statistic that is unknown has no cell."""
+    if numbers.empty:
+        return []
+    lines = []
+    for dataset, rows in numbers.groupby("dataset"):
+        for column in COLUMNS:
+            known = rows[rows[f"{column}_mean"].notna()]
+            cells = {row["method"]: _cell(row, column) for _, row in known.iterrows()}
+            lines.append(Line("online", str(dataset), column, cells))
+    steps = ", ".join(f"{n:,}" for n in sorted(set(numbers["steps"])))
+    return [Table(f"{CAPTION} Environment steps: {steps}.", in_order(numbers["method"]), lines, selection="last")]
 
 
-def _cell(row: pd.Series, column: str) -> str:
+def _cell(row: pd.Series, column: str) -> Cell:
     mean, low, high = (float(row[f"{column}_{part}"]) for part in ("mean", "ci_low", "ci_high"))
-    if np.isnan(mean):
-        return "-"
-    return f"{mean:.1f}" + ("" if np.isnan(low) else f" +- {(high - low) / 2:.1f}")
+    return Cell(mean, (high - low) / 2, low, high, float(row[f"{column}_std"]), int(row["seeds"]))

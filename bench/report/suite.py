@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.config.extras import REPORT, missing_package
 from bench.report.costs import costs_md, kept_yardstick
-from bench.report.online import online_md, online_table
+from bench.report.online import online_table, online_tables
 from bench.report.render import latex, long_csv, markdown
 from bench.report.tables import PUBLISHED_WARNING, Table, published_tables, score_tables
 from bench.results import published
@@ -50,19 +50,21 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True, yar
         tables, board = _marked(score_tables(results, options.mix_marked), left_out), board_of(suite, results, options.root)
         from_papers = published.rows(sorted({r["dataset"] for r in records})) if options.published else []
         papers = published_tables(from_papers)
-        online = online_table(results)
-        text = "\n".join(filter(None, [_markdown(tables, papers), online_md(online)]))
+        numbers = online_table(results)
+        online = online_tables(numbers)
+        text = _markdown(tables, papers, online)
+        every = [*tables, *online]
         files = {
-            "table.md": text, "table.tex": latex(tables), "table.csv": long_csv(tables), "scores.csv": scores_csv(runs),
+            "table.md": text, "table.tex": latex(every), "table.csv": long_csv(every), "scores.csv": scores_csv(runs),
             "leaderboard.csv": board_csv(pd.DataFrame([*board.to_dict("records"), *from_papers], columns=COLUMNS)),
         }  # fmt: skip
-        if len(online):
-            files["online.csv"] = to_csv(online)
+        if online:
+            files["online.csv"] = to_csv(numbers)
         for name, content in files.items():
             write_atomic(suite / name, content)
         seconds = {"tables": time.perf_counter() - started}
         if page:
-            seconds |= _write_page(suite, runs, results, board, tables, papers, options)
+            seconds |= _write_page(suite, runs, results, board, tables, papers, online, options)
         write_atomic(suite / "costs.md", costs_md(results, seconds, yardstick or kept_yardstick(suite)))
         return text
 
@@ -74,7 +76,14 @@ def _marked(tables: list[Table], left_out: Sequence[LeftOut]) -> list[Table]:
 
 
 def _write_page(
-    suite: Path, runs: Runs, results: Runs, board: pd.DataFrame, tables: list[Table], papers: list[Table], options: TableOptions
+    suite: Path,
+    runs: Runs,
+    results: Runs,
+    board: pd.DataFrame,
+    tables: list[Table],
+    papers: list[Table],
+    online: list[Table],
+    options: TableOptions,
 ) -> dict[str, float]:
     """Write figures/ and report.html; returns the seconds of both. Without the packages that draw them, say so in a line instead."""
     started = time.perf_counter()
@@ -87,12 +96,13 @@ def _write_page(
     figures = draw(suite, results, options.methods, options.mix_marked)
     drawn = time.perf_counter()
     methods = drawn_grid(results, options.methods, options.mix_marked).methods
-    write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, methods))
+    write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, methods, online=online))
     return {"figures": drawn - started, "page": time.perf_counter() - drawn}
 
 
-def _markdown(tables: list[Table], papers: list[Table]) -> str:
-    """table.md: a table for each protocol, then those of papers under a warning. A note stands below the first table that has it."""
+def _markdown(tables: list[Table], papers: list[Table], online: list[Table]) -> str:
+    """table.md: a table for each protocol, then those of papers under a warning, then those of online phases. A note stands below the
+    first table that has it."""
     seen: set[str] = set()
     parts = []
     for table in tables:
@@ -100,4 +110,6 @@ def _markdown(tables: list[Table], papers: list[Table]) -> str:
         seen.update(table.notes)
     if papers:
         parts += [f"## Published\n\n{PUBLISHED_WARNING}\n", *(markdown(table) for table in papers)]
+    if online:
+        parts += ["## Online\n", *(markdown(table) for table in online)]
     return "\n".join(parts)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algos.registry import build
+from algos.registry import build_untrained
 from bench.config.compose import compose
 from bench.config.schema import Config
 from bench.report.render import markdown_row
@@ -93,7 +93,7 @@ def suite(config: Config, data: LoggedData, members: int) -> tuple[Callable[[int
     processes = processes_for(config, torch.device("cpu"), members)
 
     def part(own: slice) -> Online:
-        return Online(build(config.algo, trajectories, range(members)[own]), config.online, data)
+        return Online(build_untrained(config.algo, trajectories, range(members)[own]), config.online, data)
 
     algo, at = build_population(part, members, 1, processes), [config.algo.updates]
 

@@ -47,11 +47,19 @@ def make_run(
     settings = {name: record.get(key, value) for name, key, value in EVALUATION}
     report = {key: record.get(key, False) for key in ("mixed", "published", "mix_marked")}
     report["configs_tried"] = {algo: record["configs_tried"]} if "configs_tried" in record else {}
-    algo_config = WeightedBCConfig(algo, record.get("updates", 200), weighting=Weighting(temperature=record.pop("temperature", 10.0)))
+    online = {"steps": record.get("online_steps", 0), "every": record.get("online_every")}
+    algo_config = WeightedBCConfig(
+        algo, record.get("updates", 200) - online["steps"], weighting=Weighting(temperature=record.pop("temperature", 10.0))
+    )
     config = Config(algo_config, dataset, seeds=list(seeds))
     tree = OmegaConf.to_container(OmegaConf.structured(config))
     assert isinstance(tree, dict)
-    tree |= {"eval": tree["eval"] | settings, "report": report, "env": None if settings["final_episodes"] else "none"}
+    tree |= {
+        "online": tree["online"] | online,
+        "eval": tree["eval"] | settings,
+        "report": report,
+        "env": None if settings["final_episodes"] else "none",
+    }
     name = digest_of([algo, dataset, list(seeds), record, tree])
     method = digest_of([algo, dataset, record, {k: v for k, v in tree.items() if k != "seeds"}])
     tree["suite"] = suite.name

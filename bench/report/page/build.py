@@ -42,11 +42,12 @@ def page_of(
     figures: Mapping[str, str] | None = None,
     drawn: Sequence[str] = (),
     limits: Limits = LIMITS,
+    online: Sequence[Table] = (),
 ) -> str:
     """The page as HTML.
 
     `runs`: the finished runs of folder `suite`; `board`: their leaderboard; `tables`: one for each protocol, the largest first;
-    `published`: tables of scores from papers; `figures`: SVGs by name, which show the methods `drawn`.
+    `published`: tables of scores from papers; `figures`: SVGs by name, which show the methods `drawn`; `online`: tables of online phases.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -55,6 +56,7 @@ def page_of(
     return environment.get_template("page.html").render(
         suite=suite.name, protocol=protocol(runs), warnings=warnings(suite, runs),
         tables=[Markup(html(table)) for table in tables], published=[Markup(html(table)) for table in published],
+        online=[Markup(html(table)) for table in online],
         published_warning=PUBLISHED_WARNING, references=[table.reference for table in tables], columns=SHOWN, board=_board(board, runs),
         opening=figure_groups({first: figures[first]} if figures and first else {}),
         figures=figure_groups({name: svg for name, svg in (figures or {}).items() if name != first}), films=_films(details),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
 from algos.errors import ConfigError
 from bench.cli import run
 from bench.config.compose import compose
+from bench.config.schema import Config
 from bench.launch import shards
-from bench.launch.shards import Shard, _shard, jobs_of, table
+from bench.launch.shards import Shard, _shard, jobs_of, online_hours, table
 
 
 def test_jobs_are_those_of_the_sweep() -> None:
@@ -33,6 +37,41 @@ def test_the_table_ends_with_the_sum() -> None:
     rows = table([Shard(config, 1000.0, 1.0, 0.5), Shard(config, 1000.0, 2.0, 0.25)])
     assert rows[1] == ["iwsft/hopper/medium-replay-v0", "iql", "4", "1,000,000", "1000", "1.00", "0.50", "1.50"]
     assert rows[-1] == ["all", "", "", "", "", "3.0", "0.8", "3.8"]
+
+
+def test_steps_of_an_online_phase_are_timed_in_the_warm_up_and_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warm-up of other updates, and the updates behind it, at the rate of each; no rate of updates where no update is offline."""
+    made = []
+
+    def stand_in(config: Config, data: object, members: int) -> tuple[object, int]:
+        made.append((config.online.warmup, members))
+        return (lambda steps: None), 1
+
+    monkeypatch.setattr(shards, "suite", stand_in)
+    monkeypatch.setattr(shards, "rate", lambda train, seconds: 50.0 if made[-1][0] else 20.0)
+    monkeypatch.setattr(shards, "check_online", lambda config, data, members: None)
+    config = compose(["algo=bc", "seeds=4", "online.stage=actor_critic", "online.steps=6000", "online.warmup=2000"])
+    data: Any = None
+    assert online_hours(config, data) == pytest.approx((2000 / 50 + 4000 / 20) / 3600)
+    assert made == [(6000, 4), (0, 4)]
+    made.clear()
+    assert online_hours(compose(["algo=bc"]), data) == 0
+    assert not made
+
+
+def test_evaluations_of_an_online_phase_are_counted() -> None:
+    arguments = ["algo=iql", "seeds=2", "algo.updates=600", "eval.every=600", "eval.episodes=5", "eval.final_episodes=20"]
+    plain, online = (_shard(compose([*arguments, *more]), 10.0, 100.0, 0.5) for more in ([], ["online.steps=400", "online.every=100"]))
+    assert plain.evaluation == pytest.approx(2 * 20 * 1000 / 100 / 3600)
+    assert online.evaluation == pytest.approx(2 * (20 + 3 * 5 + 20) * 1000 / 100 / 3600)
+    assert online.training == plain.training == pytest.approx(2 * 600 / 10 / 3600)
+    assert online.together == pytest.approx(online.training + online.evaluation + 0.5)
+    rows = table([online, _shard(compose(["algo=rlpd", "online.steps=400"]), math.nan, 100.0, 0.25)])
+    assert rows[0][4:8] == ["member-updates/s", "online steps", "hours, training", "online"]
+    assert rows[1][3:8] == ["600", "10", "400", "0.03", "0.50"]
+    assert rows[2][3:8] == ["0", "-", "400", "0.00", "0.25"]
+    assert rows[3][5:8] == ["", "0.0", "0.8"]
+    assert {len(row) for row in rows} == {10}
 
 
 @pytest.mark.parametrize(

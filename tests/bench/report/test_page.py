@@ -10,9 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bench.numbers import spell_seeds
+from bench.report.online import CAPTION
 from bench.report.page.build import page_of
 from bench.report.page.films import Limits
 from bench.report.page.overview import warnings
@@ -68,6 +70,26 @@ def test_one_figure_stands_beside_the_results(tmp_path: Path) -> None:
         opening = text[text.index('id="results"') : text.index('id="table"')]
         assert re.findall(r'aria-label="(\w+)-x"', opening) == [first]
         assert text.count("<figure") == len(drawn)
+
+
+def test_gains_of_online_phases_stand_below_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path, "bc")
+    assert 'id="online"' not in text_of(tmp_path)
+    for name in ("sft", "iw_sft"):
+        make_run(tmp_path, name, online_steps=100, online_every=50)
+    monkeypatch.setattr("bench.report.figures.draw.draw", lambda *arguments: {})
+    table = rebuild(tmp_path, TableOptions(mixed=True))
+    text = html.unescape((tmp_path / "report.html").read_text())
+    section = text[text.index('<h3 id="online">Online</h3>') : text.index('<details id="protocol">')]
+    caption = f"{CAPTION} Environment steps: 100."
+    assert caption in section
+    assert caption in table
+    assert re.findall(r'<th><span class="id">(\w+)</span>', section) == ["sft", "iw_sft"]
+    assert re.findall(r"medium-v0 \((\w+)\)", section) == ["before", "after", "area", "regret"]
+    assert len(re.findall(r"\d\.\d <small>± \d+\.\d</small>", section)) == 6  # no returns of collected episodes, and no regret
+    numbers = pd.read_csv(tmp_path / "table.csv").query("scope == 'online'")
+    assert list(numbers["statistic"].unique()) == ["before", "after", "area"]
+    assert (tmp_path / "table.tex").read_text().count("(before)") == 1
 
 
 def test_ids_and_seeds_stay_on_one_line(tmp_path: Path) -> None:
