@@ -41,15 +41,20 @@ def find_spec(env_id: str) -> Any:
 
 
 def make(env_spec: str, **kwargs: Any) -> Any:
-    """The environment of `env_spec` (Gymnasium's JSON), made with `kwargs`. Raises DataError for one that is absent or not trusted."""
+    """The environment of `env_spec` (Gymnasium's JSON), made with `kwargs`, which alone say whether it draws.
+
+    Raises DataError for one that is absent or not trusted.
+    """
     import gymnasium
     from gymnasium.envs.registration import EnvSpec
 
     check_spec("environment", env_spec)
     check_renderer()
     import_packages(env_spec)
+    spec = EnvSpec.from_json(env_spec)
+    spec.kwargs = {key: value for key, value in (spec.kwargs or {}).items() if key != "render_mode"}
     with quiet():
-        return gymnasium.make(EnvSpec.from_json(env_spec), disable_env_checker=True, **kwargs)
+        return gymnasium.make(spec, disable_env_checker=True, **kwargs)
 
 
 @contextlib.contextmanager

@@ -84,12 +84,15 @@ def _check_arguments(where: str, spec: dict[str, Any]) -> None:
         module, _, name = str(wrapper["entry_point"] if isinstance(wrapper, dict) else wrapper).partition(":")
         arguments = wrapper.get("kwargs") or {} if isinstance(wrapper, dict) else {}
         writes = name.startswith(WRITERS) or any(WRITTEN.search(str(key)) for key in arguments)
-        if writes or (_of(module, "gymnasium.wrappers") and name not in HARMLESS):
+        known = _of(module, "gymnasium.wrappers") and name in HARMLESS
+        if writes or (not known and any(_of(module, trusted) for trusted in TRUSTED)):
             raise DataError(
                 f"{where}: wrapper {clean(name, 60) or clean(module, 60)} may write files or open a window, and is never run; "
                 "write the data set again without it"
             )
     module = str(spec.get("entry_point")).partition(":")[0]
+    if _of(module, "gymnasium.wrappers"):
+        raise DataError(f"{where}: '{clean(str(spec['entry_point']), 60)}' is a wrapper; expected an environment")
     if not any(_of(module, name) for name in own_packages()) and (path := _outside(spec.get("kwargs"))) is not None:
         raise DataError(f"{where}: an argument names the file '{clean(path, 60)}', which lies outside the environment's package")
 

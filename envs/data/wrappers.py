@@ -32,7 +32,7 @@ class Stripped(NamedTuple):
 
 
 def stripped(dataset: str, spec: Any, trusted: bool = True) -> Stripped:
-    """`spec` (Gymnasium's EnvSpec) as policies of data set `dataset` are evaluated in it.
+    """`spec` (Gymnasium's EnvSpec) as policies of data set `dataset` are evaluated in it: nothing is drawn.
 
     trusted: wrappers of packages other than Gymnasium may be imported; else they stay as they are. Raises DataError for a wrapper that
     cannot be imported, and for observations with a running mean.
@@ -53,7 +53,8 @@ def stripped(dataset: str, spec: Any, trusted: bool = True) -> Stripped:
             rewards.append(f"{wrapper.name}" + (f"({wrapper.kwargs})" if wrapper.kwargs else ""))
         elif not issubclass(kind, silent):
             kept.append(wrapper)
-    return Stripped(replace(spec, additional_wrappers=tuple(kept)), tuple(rewards))
+    kwargs = {key: value for key, value in (spec.kwargs or {}).items() if key != "render_mode"}  # "human" opens a window
+    return Stripped(replace(spec, kwargs=kwargs, additional_wrappers=tuple(kept)), tuple(rewards))
 
 
 def _imported(dataset: str, wrapper: Any) -> type:

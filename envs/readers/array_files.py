@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ import numpy as np
 
 from envs.errors import DataError, first_line
 from envs.readers.arrays import data_from_dict, write_arrays
+from envs.readers.episode_files import machine_memory
 from envs.readers.steps import REQUIRED, Source
 from envs.untrusted import check_file
 
 SINGLE = {"action": "actions", "reward": "rewards", "terminated": "terminations", "truncated": "truncations"}
 SEVERAL = {"obs": "observations", "action": "actions", "next_obs": "next_observations"}
+UNREADABLE = (OSError, ValueError, EOFError, AttributeError, TypeError, MemoryError, OverflowError, zlib.error, NotImplementedError, RuntimeError)
+"""Errors of zipfile and NumPy for damaged, encrypted or otherwise compressed files."""
 EXPECTED = "obs_0, obs_1, ..., action_0, ... (or action), reward, terminated, truncated, next_obs_0, ... and episode"
 
 
@@ -45,12 +49,20 @@ def data_from_npz(path: Path | str, dataset: str, env: Any = None, **options: An
     """Write `dataset` from the arrays of file `path` and return its folder; `options` and errors are those of `data_from_arrays`."""
     try:
         with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
+            _check_size(path, file)
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be read ({first_line(error)}); expected a .npz file of arrays of numbers") from error
     return data_from_dict(dataset, arrays, env, source=str(path), **options)
+
+
+def _check_size(path: Path | str, file: Any) -> None:
+    """Raise DataError if the arrays in .npz `file`, which may be compressed a thousand times, need more than the memory."""
+    needed = sum(entry.file_size for entry in file.zip.infolist())
+    if needed > (memory := machine_memory()):
+        raise DataError(f"{path}: its arrays need {needed:,} bytes, more than the memory has ({memory:,}); write it in parts")
 
 
 def data_from_csv(path: Path | str, dataset: str, env: Any = None, **options: Any) -> Path:

@@ -62,7 +62,7 @@ def read_metadata(dataset: str, folder: Path) -> dict[str, Any]:
     return metadata
 
 
-def _memory() -> int:
+def machine_memory() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -93,7 +93,7 @@ class EpisodeFiles(ABC):
         if claimed != found:
             raise self._damaged("data/metadata.json", f"it says total_steps = {claimed}, the episodes have {found}")
         needed = 4 * (found + len(self.lengths)) * self.observation_width
-        if needed > (most := max(_memory(), shutil.disk_usage(self.folder).free)):
+        if needed > (most := max(machine_memory(), shutil.disk_usage(self.folder).free)):
             raise DataError(f"{self.dataset}: its observations need {needed:,} bytes, more than memory and free disk have ({most:,})")
         return self
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from envs.data.minari_root import datasets_root, publish
 from envs.errors import DataError
-from envs.recorded.episodes import SCRIPTED, SEED, Episode, run_episodes, spec_of
+from envs.recorded.episodes import SEED, Episode, run_episodes, spec_of
 from envs.recorded.recipes import STEPS, Recipe, provenance, recipes
 from envs.recorded.tokens.sets import record_tokens, token_sets
 from envs.revision import code_revision
@@ -74,6 +74,13 @@ def _episodes(recipe: Recipe, progress: Progress, workers: int | None) -> Genera
                     break
 
 
+def packages_of(entry_point: str) -> tuple[str, ...]:
+    """The packages that the environment at import path `entry_point` needs, as PyPI calls them."""
+    if entry_point.startswith("gymnasium_robotics"):
+        return "mujoco", "gymnasium", "gymnasium-robotics"
+    return ("mujoco", "gymnasium") if entry_point.startswith("gymnasium") else ("gymnasium",)
+
+
 def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     """Write `episodes` as a Minari data set into Minari's root."""
     import minari
@@ -90,13 +97,12 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asks for an e-mail address and a link
         spec = spec_of(recipe.env_id)
-        packages = ("mujoco", "gymnasium", "gymnasium-robotics") if recipe.env_id.startswith(tuple(SCRIPTED)) else ("mujoco", "gymnasium")
         data = minari.create_dataset_from_buffers(
             recipe.dataset, buffers, env=spec, eval_env=spec, author="iwsft-bench",
             algorithm_name=f"{origin.algorithm}, stochastic, tanh-squashed Gaussian",
             description=f"{len(episodes)} episodes of {recipe.env_id} by {origin.by}. infos/log_prob is the behaviour's exact log-density "
             f"of each action.",
-            requirements=[f"{p}=={version(p)}" for p in packages],
+            requirements=[f"{p}=={version(p)}" for p in packages_of(str(spec.entry_point))],
         )  # fmt: skip
     data.storage.update_episode_metadata([{"snapshot": e.job.snapshot, "episode": e.job.episode, "noise": e.job.noise} for e in episodes])
     # Set after creation, which drops reference scores silently in some cases.

@@ -11,6 +11,7 @@ import gymnasium
 import pytest
 
 from envs.data.environments import find_spec, import_packages, make
+from envs.data.wrappers import stripped
 from envs.errors import DataError
 from envs.readers.load import load
 from tests.helpers.logged import ragged, record_random, write
@@ -78,3 +79,14 @@ def test_a_data_set_in_arrow_format_names_the_extra(minari_root: Path, hide: Cal
     hide("pyarrow")
     with pytest.raises(DataError, match=r"test/arrow-v0: its files are in arrow format; run: pip install 'iwsft-bench\[arrow\]'"):
         load("test/arrow-v0")
+
+
+def test_no_window_opens_unless_the_caller_asks_for_it() -> None:
+    """Gymnasium keeps the render_mode of recording in the specification."""
+    found = find_spec("InvertedPendulum-v5")
+    found.kwargs["render_mode"] = "human"
+    with make(found.to_json()) as env:
+        assert env.render_mode is None
+    assert stripped("a/b-v0", found).spec.kwargs == {}
+    with make(found.to_json(), render_mode="rgb_array") as env:
+        assert env.render_mode == "rgb_array"

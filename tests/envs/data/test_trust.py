@@ -29,6 +29,8 @@ def spec(*wrappers: tuple[str, dict[str, Any] | None], **changes: Any) -> str:
         ("gymnasium.wrappers.vector.rendering:RecordVideo", {"video_folder": "videos"}),
         ("gymnasium.wrappers:HumanRendering", {}),
         ("gymnasium.wrappers:NewWrapper", {}),
+        ("gymnasium.envs.mujoco.mujoco_rendering:WindowViewer", {}),
+        ("gymnasium_robotics.core:GoalEnv", {}),
         ("toys.wrappers:RecordVideo", {}),
         ("toys.wrappers:Own", {"log_dir": "logs"}),
         ("toys.wrappers:Own", {"video_folder": "videos"}),
@@ -44,6 +46,11 @@ def test_wrappers_that_write_are_refused_whatever_is_trusted(entry: str, kwargs:
 def test_other_wrappers_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IWSFT_TRUSTED_PACKAGES", "toys")
     check_spec("there", spec(("gymnasium.wrappers:TimeLimit", {"max_episode_steps": 5}), ("toys.wrappers:Own", {"gain": 2})))
+
+
+def test_a_wrapper_is_no_environment() -> None:
+    with pytest.raises(DataError, match="there: 'gymnasium.wrappers:RecordVideo' is a wrapper; expected an environment"):
+        check_spec("there", spec(entry_point="gymnasium.wrappers:RecordVideo", kwargs={"video_folder": "videos"}))
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "~/x.xml", "../../x.xml"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from envs.errors import DataError
 from envs.evaluation.rollout import Evaluator
+from envs.readers import array_files
 from envs.readers.array_files import data_from_csv, data_from_file, data_from_npz
 from envs.readers.arrays import data_from_arrays, data_from_dict
 from envs.readers.load import load
@@ -347,6 +350,18 @@ def test_files_that_are_absent_damaged_or_of_another_kind(tmp_path: Path) -> Non
     (tmp_path / "z.npy").rename(tmp_path / "z.npz")
     refused("cannot be read", write=lambda: data_from_npz(tmp_path / "z.npz", ID))
     refused("unknown kind of file; expected .npz or .csv", write=lambda: data_from_file(tmp_path / "mine.parquet", ID))
+
+
+def test_a_small_npz_whose_arrays_no_memory_holds_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first claims 32 TB in its header, the second has zeros, compressed a thousand times."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 4)})
+    with zipfile.ZipFile(tmp_path / "claim.npz", "w") as file:
+        file.writestr("observations.npy", header.getvalue())
+    refused("claim.npz: cannot be read", "Unable to allocate", write=lambda: data_from_npz(tmp_path / "claim.npz", ID))
+    np.savez_compressed(tmp_path / "zeros.npz", observations=np.zeros((10**6, 4)))
+    monkeypatch.setattr(array_files, "machine_memory", lambda: 10**6)
+    refused("zeros.npz: its arrays need 32,000,128 bytes, more than the memory", write=lambda: data_from_npz(tmp_path / "zeros.npz", ID))
 
 
 def test_an_interrupted_import_leaves_no_file(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from gymnasium.utils.env_checker import check_env
 from envs.evaluation.fork import Fork
 from envs.recorded import fork
 from envs.recorded.episodes import Job, run_episode
+from envs.recorded.record import packages_of
 
 
 def walk(env: Fork, *steps: tuple[float, float]) -> list[tuple[float, bool]]:
@@ -60,3 +61,10 @@ def test_log_prob_is_the_density_of_the_action() -> None:
         mean, _ = controller.act(episode.observations[t], None)
         density = stats.norm.logpdf(np.arctanh(a), np.arctanh(mean), np.exp(controller.log_std)) - np.log1p(-(a**2))
         np.testing.assert_allclose(episode.log_prob[t], density.sum(), rtol=1e-3, atol=1e-2)
+
+
+def test_only_tasks_of_gymnasium_robotics_need_it() -> None:
+    """The suite's own tasks are recorded with Gymnasium alone."""
+    assert packages_of("envs.evaluation.fork:Fork") == ("gymnasium",)
+    assert packages_of("gymnasium.envs.mujoco.hopper_v5:HopperEnv") == ("mujoco", "gymnasium")
+    assert packages_of("gymnasium_robotics.envs.maze.point_maze:PointMazeEnv") == ("mujoco", "gymnasium", "gymnasium-robotics")
