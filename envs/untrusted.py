@@ -136,6 +136,12 @@ def _refuse_link(folder: Path, name: str) -> None:
             raise DataError(f"{path}: is no regular file; expected one")
 
 
+def refuse_link(path: Path) -> None:
+    """Raise DataError if `path` is a link: what is written there would change files outside its folder."""
+    if path.is_symlink():
+        raise DataError(f"{path}: is a link; expected a file or folder in its place; remove it")
+
+
 def check_tree(folder: Path) -> None:
     """Raise DataError if anything below `folder` is neither a regular file nor a folder, or if folders are nested more than DEPTH deep."""
     waiting = [(folder, 0)]

@@ -265,6 +265,15 @@ def test_a_run_directory_stays_in_the_results_folder(dataset: str, tmp_path: Pat
     path.mkdir(parents=True)
 
 
+def test_no_run_is_trained_through_a_link(tmp_path: Path) -> None:
+    config = Config(WeightedBCConfig(), results_dir=str(tmp_path))
+    path = RunDir(config, "0", "cpu").path
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"is a link; expected a file or folder in its place; remove it"):
+        RunDir(config, "0", "cpu")
+
+
 def test_a_report_reads_no_metadata_outside_the_data_sets(minari_root: Path) -> None:
     for folder in (minari_root.parent / "elsewhere" / "x-v0", minari_root / "inside" / "x-v0"):
         (folder / "data").mkdir(parents=True)

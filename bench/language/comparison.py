@@ -29,7 +29,7 @@ def compare(options: Options, command: str, say: Callable[[str], None] = print, 
     """
     options.check()
     bench = Bench(options, say)
-    lock = Lock(options.out / ".lock")
+    lock = Lock(options.out / ".locks" / "comparison.lock")
     if not lock.take():
         raise RunError(f"--out {options.out}: {lock.holder()} works in it; wait, or use another folder")
     try:

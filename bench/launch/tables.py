@@ -21,7 +21,7 @@ def write_partial_tables() -> None:
 
 
 def write_tables(config: DictConfig) -> None:
-    """Write the tables of the suite, and print table.md; in a folder that is read only, print the one that is there."""
+    """Write the tables of the suite, and print table.md; in a folder that is read only, print the one that is there, if any."""
     from bench.report.render import aligned
     from bench.report.suite import TABLES, rebuild  # imports pandas, which delays the start of a command
     from bench.results.protocol import TableOptions
@@ -32,10 +32,12 @@ def write_tables(config: DictConfig) -> None:
         options = TableOptions(config.report.mixed, config.report.published, mix_marked=config.report.mix_marked)
         text = rebuild(folder, options, page, _yardstick() if config.report.yardstick else "")
     except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES) or not (folder / "table.md").is_file():
+        if error.errno not in (errno.EROFS, errno.EACCES):
             raise
-        print(aligned((folder / "table.md").read_text()), end="")
-        print(f"\n{folder} cannot be written ({error.strerror}): the table is the one that was there")
+        found = (folder / "table.md").is_file()
+        if found:
+            print(aligned((folder / "table.md").read_text()))
+        print(f"{folder} cannot be written ({error.strerror}): {'the table is the one that was there' if found else 'it has no table'}")
         return
     print(aligned(text), end="")
     files = [name for name in ("report.html", *TABLES, "figures/") if (folder / name).exists()]

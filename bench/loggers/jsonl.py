@@ -29,7 +29,7 @@ class Jsonl:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines(keepends=True) if path.exists() else []
+    return path.read_text().splitlines(keepends=True) if path.is_file() and not path.is_symlink() else []
 
 
 def _is_older(line: str, update: int) -> bool:

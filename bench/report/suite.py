@@ -21,8 +21,10 @@ from bench.results.pooling import pooled
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
 from bench.results.runs import LeftOut, Runs, no_runs, read_suite, report_left_out, tables_lock
 from envs.files import remove_scratch, write_atomic
+from envs.untrusted import refuse_link
 
 DEFAULT = TableOptions()
+FOLDERS = (".cache", "figures")  # of a suite, beside its runs and locks
 TABLES = ("table.md", "table.tex", "table.csv", "leaderboard.csv", "scores.csv", "costs.md")
 
 
@@ -36,6 +38,8 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True, yar
     """
     if not (suite / "runs").is_dir():  # else the lock would make the folder
         raise no_runs(suite)
+    for name in FOLDERS:
+        refuse_link(suite / name)
     with tables_lock(suite).held():
         started = time.perf_counter()
         remove_scratch(suite)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import RunError
+from envs.untrusted import refuse_link
 
 POLL = 0.1  # seconds between two attempts to take a lock
 HELD = (errno.EAGAIN, errno.EACCES)
@@ -31,9 +32,15 @@ class Lock:
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Take the lock; False if another holder has it. Raises RunError on a file system without locks, OSError for other failures."""
+        """Take the lock; False if another holder has it.
+
+        Raises DataError for a link in the place of the file or of its folder, which would lead the holder's name into another file;
+        RunError on a file system without locks, OSError for other failures.
+        """
+        refuse_link(self.path.parent)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        refuse_link(self.path)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             holder = f"process {os.getpid()} on {socket.gethostname()}\n".encode()

@@ -40,7 +40,7 @@ from bench.storage.locks import Lock
 from bench.storage.record import read_record, read_status
 from bench.storage.tensors import pack
 from envs.files import remove_scratch, to_json, write_atomic, write_json
-from envs.untrusted import read_bytes, read_text
+from envs.untrusted import read_bytes, read_text, refuse_link
 
 CSV_BYTES = 1 << 30
 METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
@@ -82,6 +82,7 @@ class RunDir:
         folder = f"{self.prefix}{self.hash}"
         suite = Path(config.results_dir) / config.suite
         self.path = suite / "runs" / folder
+        refuse_link(self.path)
         self.lock = Lock(suite / ".locks" / f"{folder}.lock")
         self.checkpoints = Checkpoints(self.path, "checkpoint")
 

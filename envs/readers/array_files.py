@@ -29,8 +29,8 @@ from envs.untrusted import check_file
 
 SINGLE = {"action": "actions", "reward": "rewards", "terminated": "terminations", "truncated": "truncations"}
 SEVERAL = {"obs": "observations", "action": "actions", "next_obs": "next_observations"}
-UNREADABLE = (OSError, ValueError, EOFError, AttributeError, TypeError, MemoryError, OverflowError, zlib.error, NotImplementedError, RuntimeError)
-"""Errors of zipfile and NumPy for damaged, encrypted or otherwise compressed files."""
+UNREADABLE = (OSError, ValueError, EOFError, AttributeError, TypeError, MemoryError, OverflowError, RuntimeError, zlib.error)
+"""Errors of zipfile and NumPy for files that are damaged, encrypted or compressed in an unknown way."""
 EXPECTED = "obs_0, obs_1, ..., action_0, ... (or action), reward, terminated, truncated, next_obs_0, ... and episode"
 
 

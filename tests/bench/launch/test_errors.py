@@ -104,5 +104,8 @@ def test_a_finished_run_on_a_read_only_disk(folder: Path, monkeypatch: pytest.Mo
         assert out.startswith(aligned(table))
         assert "cannot be written (Read-only file system)" in out
     assert {p: p.stat().st_mtime_ns for p in (folder / "results").rglob("*")} == before
+    (folder / "results/single/table.md").unlink()
+    assert cli.run([*BC, "seeds=[0]"]) == 0
+    assert "cannot be written (Read-only file system): it has no table" in capfd.readouterr().out
     assert cli.run([*BC, "results_dir=results/new"]) == 2
     assert "results is not writable" in capfd.readouterr().err

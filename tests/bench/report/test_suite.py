@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.errors import RunError
+from bench.errors import DataError, RunError
 from bench.report.suite import TABLES, rebuild
 from bench.report.tables import PUBLISHED_WARNING
 from bench.results import csv_files
@@ -128,3 +129,14 @@ def test_a_single_run_has_all_files(tmp_path: Path, arguments: dict) -> None:
     assert "| data set | bc |" in table
     assert "nan" not in table
     assert r"\toprule" in (tmp_path / "table.tex").read_text()
+
+
+@pytest.mark.parametrize("name", ["figures", ".cache", ".locks"])
+def test_a_link_in_a_suite_leads_no_table_or_figure_elsewhere(name: str, tmp_path: Path) -> None:
+    """Figures of another suite would be replaced, and those that its drawn.json names removed."""
+    make_suite(tmp_path / "suite", ["bc"])
+    (tmp_path / "own").mkdir()
+    (tmp_path / "suite" / name).symlink_to(tmp_path / "own")
+    with pytest.raises(DataError, match=rf"suite/{re.escape(name)}: is a link"):
+        rebuild(tmp_path / "suite")
+    assert not list((tmp_path / "own").iterdir())

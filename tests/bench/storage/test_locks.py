@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import RunError
+from bench.errors import DataError, RunError
 from bench.storage import locks
 from bench.storage.locks import Lock
 
@@ -106,3 +106,16 @@ def test_a_file_in_place_of_the_lock_folder_is_an_error(tmp_path: Path, monkeypa
     (tmp_path / ".locks").write_text("no folder")
     with pytest.raises(OSError, match=r"\.locks"):
         Lock(tmp_path / ".locks" / "run.lock").take()
+
+
+@pytest.mark.parametrize("name", [".locks", ".locks/run.lock"])
+def test_a_link_in_place_of_a_lock_leads_into_no_other_file(name: str, tmp_path: Path) -> None:
+    """The holder's name would replace the content of the file that the link shows."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "run.lock").write_text("a file of yours")
+    path = tmp_path / "suite" / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "own" / ("" if name == ".locks" else "run.lock"))
+    with pytest.raises(DataError, match=r"\.locks(/run\.lock)?: is a link; expected a file or folder in its place; remove it"):
+        Lock(tmp_path / "suite" / ".locks" / "run.lock").take()
+    assert (tmp_path / "own" / "run.lock").read_text() == "a file of yours"

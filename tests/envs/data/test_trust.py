@@ -49,7 +49,7 @@ def test_other_wrappers_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrapper_is_no_environment() -> None:
-    with pytest.raises(DataError, match="there: 'gymnasium.wrappers:RecordVideo' is a wrapper; expected an environment"):
+    with pytest.raises(DataError, match=r"there: 'gymnasium\.wrappers:RecordVideo' is a wrapper; expected an environment"):
         check_spec("there", spec(entry_point="gymnasium.wrappers:RecordVideo", kwargs={"video_folder": "videos"}))
 
 
