@@ -5,6 +5,7 @@ Only the loss of training differs: data preparation, packing, PEFT, checkpoints 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from algos.errors import ConfigError, require
 from algos.language import OBJECTIVES, Weighting, language_loss, target_mask, token_logprobs, token_weights
 from bench.config.extras import require_extra
 from bench.errors import RunError
+from bench.language.moving import MovingAverage
 from bench.language.tokens import Tokens, check_targets, logprobs_of_all, model_digest, stored_logprobs
+from bench.storage.tensors import DamagedError, pack, unpack
+from envs.files import write_atomic
 
 ROW = "row"  # the column with a row's number, by which its log-probabilities are found
 TABLE = "q_logprobs.safetensors"  # in a checkpoint
+AVERAGE = "q_parameters.safetensors"  # in a checkpoint
 
 
 class RowCollator:
@@ -42,6 +47,8 @@ class WeightedTraining:
             and data. Without it they are computed at every start and kept in memory.
         refresh_q: q is the policy as it was at the last multiple of `weighting.refresh_every` updates. By default q is the present policy.
             Rules whose weights are normalised over all data (tempered, pareto) always refresh.
+        ema_rate: with a refreshed q, take a moving average of the policy in its place: q <- (1 - ema_rate) q + ema_rate theta before every
+            update. A second copy of the trained parameters is in memory.
 
     Raises ConfigError or RunError for settings that do not fit together, and for data that cannot be weighted.
     """
@@ -49,6 +56,8 @@ class WeightedTraining:
     accelerator: Any
     args: Any
     data_collator: Any
+    is_deepspeed_enabled: bool
+    is_fsdp_enabled: bool
     model: Any
     state: Any
     train_dataset: Any
@@ -60,12 +69,14 @@ class WeightedTraining:
         weighting: str | Weighting = "iw_sft",
         reference: str | Path | None = None,
         refresh_q: bool = False,
+        ema_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
         if isinstance(weighting, str):
             require(weighting in OBJECTIVES, "weighting", weighting, f"{', '.join(OBJECTIVES)}, or a Weighting")
             weighting = OBJECTIVES[weighting]
         weighting.check("weighting")
+        require(0 < ema_rate <= 1, "ema_rate", ema_rate, "a number above 0, at most 1")
         self.weighting = weighting
         self.q_logprobs: Tensor | None = None
         self.weights: Tensor | None = None
@@ -74,7 +85,12 @@ class WeightedTraining:
         self.refreshed = weighting.kind.is_ratio and (refresh_q or weighting.rule.self_normalised)
         if weighting.kind.is_ratio:
             self._use_reference(None if reference is None else Path(reference))
+        require(self.refreshed or ema_rate == 1, "ema_rate", ema_rate, "1 without a refreshed q (refresh_q=True)")
+        self.ema_rate = ema_rate
+        self.average: MovingAverage | None = None
         if self.refreshed:
+            if ema_rate < 1 and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+                raise ConfigError(f"ema_rate = {ema_rate}: expected 1 with sharded parameters, of which no average is kept")
             self.add_callback(_refresher(self))  # type: ignore[attr-defined]
 
     def _use_reference(self, path: Path | None) -> None:
@@ -102,6 +118,15 @@ class WeightedTraining:
         self.q_logprobs = q_logprobs
         ref, labels, ids = (t[None] for t in (self.ref_logprobs, self.tokens.labels, self.tokens.sequence))
         self.weights = token_weights(q_logprobs[None], labels, ref, self.weighting, sequence_ids=ids)[0]
+
+    def follow(self) -> None:
+        """Move q before an update, and refresh the log-probabilities if they are due."""
+        if self.ema_rate < 1:
+            self.average = self.average or MovingAverage(self.model, self.ema_rate)
+            self.average.follow()
+        if self.state.global_step % self.weighting.refresh_every == 0:
+            with nullcontext() if self.average is None else self.average.used():
+                self.use_q(self.logprobs())
 
     def _set_signature_columns_if_needed(self) -> None:
         """Keep the column of row numbers when the Trainer removes columns that the model does not use."""
@@ -141,6 +166,8 @@ class WeightedTraining:
         if self.q_logprobs is not None:
             q, folder = self.q_logprobs, Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             stored_logprobs(folder / TABLE, {"data": self.tokens.digest}, lambda: q, write=self.args.should_save)
+            if self.average is not None and self.args.should_save:
+                write_atomic(folder / AVERAGE, pack(self.average.values))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
@@ -149,16 +176,22 @@ class WeightedTraining:
             if not path.exists():
                 raise RunError(f"{path}: not found; the checkpoint is of a run that did not refresh q")
             self.use_q(stored_logprobs(path, {"data": self.tokens.digest}, self.logprobs))
+        if self.ema_rate < 1:
+            path = Path(resume_from_checkpoint) / AVERAGE
+            self.average = MovingAverage(self.model, self.ema_rate)
+            try:
+                self.average.load(unpack(path)[0])
+            except (DamagedError, OSError, KeyError, RuntimeError):
+                raise RunError(f"{path}: holds no average of these parameters; the checkpoint is of a run with another ema_rate") from None
 
 
 def _refresher(trainer: WeightedTraining) -> Any:
-    """A callback that refreshes q before the updates at which it is due."""
+    """A callback that moves q before every update."""
     from transformers import TrainerCallback
 
     class Refresher(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step % trainer.weighting.refresh_every == 0:
-                trainer.use_q(trainer.logprobs())
+            trainer.follow()
 
     return Refresher()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,38 @@ def test_refreshed_q_and_tempered_weights_are_of_all_data_and_resume(tmp_path: P
         )
 
 
+def test_q_is_a_moving_average_of_the_policy_and_resumes(tmp_path: Path) -> None:
+    """q <- (1 - ema_rate) q + ema_rate theta before every update; its log-probabilities are refreshed when they are due."""
+    weighting = replace(OBJECTIVES["iw_sft_step"], refresh_every=2)
+    given = {"weighting": weighting, "refresh_q": True, "ema_rate": 0.25}
+    settings = {"max_steps": 5, "save_strategy": "steps", "save_steps": 3, "learning_rate": 1.0}
+    whole = trainer(tmp_path / "a", given=given, **settings)
+    seen: list[list[torch.Tensor]] = []
+    follow = whole.follow
+
+    def recorded() -> None:
+        seen.append([p.detach().clone() for p in whole.model.parameters()])
+        follow()
+
+    whole.follow = recorded
+    whole.train()
+    q = seen[0]
+    for theta in seen[1:]:
+        q = [0.75 * a + 0.25 * b for a, b in zip(q, theta, strict=True)]
+    for one, other in zip(whole.average.values.values(), q, strict=True):
+        torch.testing.assert_close(one, other)
+    for p, value in zip(whole.model.parameters(), q, strict=True):  # the last update, number 4, refreshed
+        p.data = value
+    torch.testing.assert_close(whole.q_logprobs, whole.logprobs())
+    resumed = trainer(tmp_path / "b", given=given, **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
+    for name, value in whole.average.values.items():
+        torch.testing.assert_close(resumed.average.values[name], value)
+    (tmp_path / "a" / "checkpoint-3" / module.AVERAGE).unlink()
+    with pytest.raises(RunError, match=r"q_parameters.safetensors: holds no average of these parameters"):
+        trainer(tmp_path / "c", given=given, **settings).train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
+
+
 def test_evaluation_has_no_weights(tmp_path: Path) -> None:
     found = trainer(tmp_path)
     moved(found.model)
@@ -148,5 +181,9 @@ def test_evaluation_has_no_weights(tmp_path: Path) -> None:
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^weighting = iwsft: expected sft, iw_sft, iw_sft_step, dft"):
         trainer(tmp_path, given={"weighting": "iwsft"})
+    with pytest.raises(ConfigError, match=r"^ema_rate = 1.5: expected a number above 0, at most 1"):
+        trainer(tmp_path, given={"refresh_q": True, "ema_rate": 1.5})
+    with pytest.raises(ConfigError, match=r"^ema_rate = 0.5: expected 1 without a refreshed q"):
+        trainer(tmp_path, given={"ema_rate": 0.5})
     with pytest.raises(ConfigError, match=r"^args.packing_strategy = wrapped: expected bfd"):
         trainer(tmp_path, packing=True, packing_strategy="wrapped")
