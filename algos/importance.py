@@ -79,9 +79,7 @@ class Weighting:
     the kind `suffix`, `clip` and `refresh_every` to the kind `clipped`.
     """
 
-    kind: Kind = (
-        Kind.none
-    )  # of the ratio q / pi_ref: none (weight 1) | trajectory | step | suffix; of the policy itself: probability | clipped
+    kind: Kind = Kind.none  # of the ratio q / pi_ref: none (weight 1) | trajectory | step | suffix; of the policy: probability | clipped
     temperature: float = batchable(10.0)  # the factor of the log-ratios; an upper limit with rule tempered
     minimum: float = batchable(0.0)  # of a step's weight; a trajectory's has no lower clip
     maximum: float = batchable(1000.0)  # of a weight, a clip

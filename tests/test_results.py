@@ -45,10 +45,10 @@ def test_every_reference_folder_has_its_command() -> None:
         assert f"| `{folder.name}` | `make " in readme
 
 
-@pytest.mark.parametrize("suite", ["quick", "baselines"])
+@pytest.mark.parametrize("suite", ["quick", "paper"])
 def test_the_page_shows_the_committed_table(suite: str) -> None:
     rows = (REFERENCE / suite / "table.md").read_text().partition("## Published")[0].splitlines()
     page = (ROOT / "docs" / "results.md").read_text().splitlines()
     table = [row for row in rows if row.startswith("|")]
-    assert len(table) > 5
+    assert len(table) > 2
     assert [row for row in table if row not in page] == []
