@@ -40,7 +40,7 @@ scale: .venv/.ready ## cost of an update against members, batch, width, data and
 test: .venv/.ready-dev ## the fast tests, a few minutes; make test JOBS=2 runs them in two processes
 	@$(BIN)/python -m pytest -m "not slow and not browser"$(if $(JOBS), -n $(JOBS) --dist loadfile)
 
-test-slow: .venv/.ready-dev ## the tests that take more than a minute each
+test-slow: .venv/.ready-dev ## long tests, and more cases of fast ones
 	@$(BIN)/python -m pytest -m slow
 
 test-browser: .venv/.ready-dev ## the report page in headless Chromium, where installed

@@ -14,7 +14,7 @@ from bench.storage.hashes import config_hash
 from bench.studies import ordering, study
 from bench.studies.bandit import cases, learn
 
-LONG = ("kitchen", "pi_ref", "precision", "quality")  # of the same kind as the others; make test-slow runs them
+LONG = ("bound", "kitchen", "pi_ref", "precision", "prepare", "quality", "weights")  # as the others are made; make test-slow runs them
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in study.names()])

@@ -125,7 +125,7 @@ def after_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[Onli
     return arrange
 
 
-@pytest.mark.parametrize("k", [0, 4, 17, 29])
+@pytest.mark.parametrize("k", [17, *(pytest.param(k, marks=pytest.mark.slow) for k in (0, 4, 29))])
 def test_a_signal_while_collecting(k: int, whole: tuple[str, dict[str, Any]], tmp_path: Path, after_step: Any, shared: Shared) -> None:
     name, expected = whole
     config = small(tmp_path, **METHODS[name])
@@ -138,7 +138,7 @@ def test_a_signal_while_collecting(k: int, whole: tuple[str, dict[str, Any]], tm
     assert content_of(train_run(config, shared)) == expected
 
 
-@pytest.mark.parametrize("k", [3, 23])
+@pytest.mark.parametrize("k", [23, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_crash_in_the_middle_of_collecting(
     k: int, whole: tuple[str, dict[str, Any]], tmp_path: Path, after_step: Any, shared: Shared
 ) -> None:
@@ -293,7 +293,7 @@ def test_a_method_without_offline_updates_needs_online_ones(tmp_path: Path, shar
         train_run(small(tmp_path, algo=RLPDConfig(updates=0), online=OnlineConfig()), shared)
 
 
-@pytest.mark.parametrize("name", ["iql", "td3_bc", *(pytest.param(n, marks=pytest.mark.slow) for n in ("awac", "rebrac", "rlpd"))])
+@pytest.mark.parametrize("name", ["td3_bc", *(pytest.param(n, marks=pytest.mark.slow) for n in ("iql", "awac", "rebrac", "rlpd"))])
 def test_what_no_logged_step_shows_is_found_online(name: str, tmp_path: Path, shared: Shared) -> None:
     """The logged policy of the corridor goes left everywhere and never sees a reward; after the online phase the policy goes right
     from most of them."""
