@@ -72,8 +72,8 @@ studies: .venv/.ready .venv/.ready-robotics ## test the claims of the paper: res
 gpu: .venv/.ready-dev ## check, measure and use a GPU for SECONDS (600): results in build/gpu
 	@$(BIN)/python -m tests.clusters.gpu --seconds $(or $(SECONDS),600)
 
-chaos: .venv/.ready-dev ## inject kills, full disks and damaged files into real runs and compare the results
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.chaos
+chaos: .venv/.ready-dev ## inject kills, full disks and damaged files into real runs and compare the results; SHARE=0.1: a tenth of them
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.chaos$(if $(SHARE), --share $(SHARE))
 
 load: .venv/.ready-dev ## time and memory of tables and report for 300 runs, in build/load
 	@rm -rf build/load

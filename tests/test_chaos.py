@@ -40,8 +40,11 @@ def test_faults_lose_and_change_no_result(whole: RunDir, tmp_path: Path) -> None
         chaos.failing_writes(tmp_path / "d", whole, 4, errno.ENOSPC, "disk full"),
         chaos.file_too_large(tmp_path / "e", whole, 2),
         chaos.read_only(tmp_path / "f", whole),
-        chaos.damaged_checkpoints(tmp_path / "g", whole, 3),
-        chaos.damaged_cache(tmp_path / "h", whole, 2),
+        chaos.failing_member(tmp_path / "g", whole, 1),
+        chaos.out_of_memory(tmp_path / "h", whole, 1),
+        chaos.jumping_clock(tmp_path / "i", whole, 1),
+        chaos.damaged_checkpoints(tmp_path / "j", whole, 3),
+        chaos.damaged_cache(tmp_path / "k", whole, 2),
     ]
     assert [(o.lost, o.changed) for o in outcomes] == [(0, 0)] * len(outcomes), outcomes
     assert all(o.times for o in outcomes), outcomes

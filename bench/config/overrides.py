@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import is_dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, QuotedString
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from algos.errors import ConfigError
-from bench.config.keys import common_keys, method_keys, near, schemas, unknown_key
+from bench.config.keys import common_keys, method_keys, near, near_names, schemas, unknown_key
 from bench.config.schema import PLAIN_NAME
 
 DEFAULT_ALGO = "iw_sft_q"  # of conf/config.yaml
@@ -80,6 +83,8 @@ def _check(override: Override, algos: Sequence[str]) -> None:
     """Raise ConfigError for a key that there is not, and for a list given to a key of one value."""
     key = override.key_or_group
     if key.partition(".")[0].partition("/")[0] == "hydra":
+        if override.is_add() or override.is_force_add():
+            _check_added(key)
         return
     if override.type == OverrideType.DEL:
         raise ConfigError(f"~{key}: no key can be removed; KEY=VALUE gives it another value")
@@ -98,6 +103,17 @@ def _check(override: Override, algos: Sequence[str]) -> None:
             raise ConfigError(f"{key}={value}: no such {key}; python -m bench --help lists the choices")
     if key == "suite" and override.is_sweep_override():
         raise ConfigError(f"{override.input_line}: {_one_suite(values_of(override))}")
+
+
+def _check_added(key: str) -> None:
+    """Raise ConfigError for a key of Hydra's own that there is not, which Hydra would add. Launchers and sweepers have keys of any name."""
+    node: Any = OmegaConf.structured(HydraConf)
+    for part in key.split(".")[1:]:
+        if not is_dataclass(OmegaConf.get_type(node)):
+            return
+        if part not in (names := [str(name) for name in node]):  # `in node` leaves out those without a value
+            raise ConfigError(f"unknown key '{key}' of Hydra{near_names(part, names)}")
+        node = node[part] if not OmegaConf.is_missing(node, part) else None
 
 
 def _one_value(key: str, given: Sequence[Any]) -> str:

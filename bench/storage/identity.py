@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from bench.config.estimates import NONE
@@ -36,7 +37,7 @@ def env_choice(config: Mapping[str, Any]) -> EnvChoice:
 def evaluations(record: Mapping[str, Any]) -> Iterator[tuple[int, int, bool]]:
     """(update, episodes a seed, sampled actions) of every evaluation of a run, in order; the last ones are those of the final policies."""
     actions = record.get("actions", "mean")
-    for update in (*on_the_way(record), record["updates"]):
+    for update in chain(on_the_way(record), [record["updates"]]):  # no tuple: a configuration may ask for any number of them
         last = update in ends(record)
         for sampled in modes(actions, last):
             yield update, record["final_episodes" if last else "eval_episodes"], sampled

@@ -363,7 +363,7 @@ def failing_member(folder: Path, whole: RunDir, times: int) -> Outcome:
 
         with replaced(WeightedBC, "train", poisoned):
             train_runs([config], shared)
-        found = run_dir(config, shared)[0]
+        found = run_dir(config, shared)
         rows = read_csv(found.path / "episodes.csv")
         lost += len(before) != len(rows)
         changed += [r for r in rows if r["seed"] == "1"] != [r for r in before if r["seed"] == "1"]

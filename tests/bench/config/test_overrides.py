@@ -67,6 +67,8 @@ def test_the_configuration_has_the_seeds() -> None:
         ("-m suite=quick,paper", "suite=quick,paper: a command runs one suite: python -m bench suite=quick && python"),
         ("suite=[quick,paper]", "suite=[quick,paper]: a command runs one suite: python -m bench suite=quick && python"),
         ("+seedz=[5]", "unknown key 'seedz'; near names: seeds; "), ("++seedz=[5]", "unknown key 'seedz'; near names: seeds; "),
+        ("+hydra.foo=1", "unknown key 'hydra.foo' of Hydra"),
+        ("++hydra.job.chdirr=1", "unknown key 'hydra.job.chdirr' of Hydra; near names: chdir"),
         ("seedz=[5]", "unknown key 'seedz'; near names: seeds; "), ("+password=hunter2", "unknown key 'password'; python"),
         ("+algo.foo=1", "unknown key 'algo.foo'; "), ("+eval.epsiodes=1", "unknown key 'eval.epsiodes'; near names: eval.episodes"),
         ("~seeds", "~seeds: no key can be removed; KEY=VALUE gives it another value"), ("~logger", "~logger: no key can be removed"),
@@ -90,8 +92,8 @@ def test_one_line_says_what_to_do(arguments: str, line: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["logger=[jsonl,wandb]"], ["algo.hidden=[8,8]"], ["population.temperature=[1,3]"], ["hydra.foo=3"], ["+hydra.foo=[1]"],
-        ["++seeds=[5]"],
+        ["logger=[jsonl,wandb]"], ["algo.hidden=[8,8]"], ["population.temperature=[1,3]"], ["hydra.foo=3"],
+        ["+hydra.launcher.x=[1]"], ["+hydra.job.env_set.X=1"], ["++seeds=[5]"],
         ["hydra/launcher=joblib"], ["algo=bc,iql", "algo.expectile=0.8"], ["suite=quick", "algo.expectile=0.8"],
         ["algo=nonsense", "algo.x=1"],
         ["foo"], ["seeds=[0"], ["suite=quick"], ["algo.curation={percentiles: [90]}"],

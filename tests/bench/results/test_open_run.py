@@ -46,6 +46,14 @@ def impostor(name: str, kind: str) -> Callable[[Path], None]:
     return change
 
 
+def endless(folder: Path) -> None:
+    """A run of 10^13 evaluations in both of its files."""
+    edit(folder, updates=10**15)
+    tree = yaml.safe_load((folder / "config.yaml").read_text())
+    tree["algo"]["updates"] = 10**15
+    (folder / "config.yaml").write_text(json.dumps(tree))
+
+
 BROKEN: dict[str, Callable[[Path], None]] = {
     **{f"{name} is a {kind}": impostor(name, kind) for name in ("run.json", "config.yaml", "episodes.csv") for kind in ("link", "pipe")},
     **{f"{key} = {value!r:.20}": lambda folder, key=key, value=value: edit(folder, **{key: value}) for key, value in (
@@ -57,6 +65,7 @@ BROKEN: dict[str, Callable[[Path], None]] = {
         ("wall_time_s", -1), ("parameters", 1.5), ("data_return_mean", float("nan")), ("clipped_actions", 2), ("note", 3),
         ("environment", "x"), ("environment", {"spec": "{}"}), ("device", None), ("status", "done"), ("method_hash", 3),
     )},
+    "evaluations that no memory holds": endless,
     "a name of 10 MB": lambda folder: edit(folder, algo="x" * 10_000_000),
     "nested JSON": write("run.json", b"[" * 100_000),
     "a list": write("run.json", b"[]"),
