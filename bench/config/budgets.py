@@ -1,4 +1,4 @@
-"""Resolvers of a suite whose methods have budgets of their own: ${updates_of:{METHOD:NUMBER,...,other:NUMBER}} and ${evenly:EVALUATIONS}."""
+"""Resolvers of suites whose methods have budgets of their own: ${updates_of:{METHOD:NUMBER,...,other:NUMBER}} and ${evenly:EVALUATIONS}."""
 
 from __future__ import annotations
 
