@@ -1,4 +1,4 @@
-"""Resolvers of suites whose methods have budgets of their own: ${updates_of:{METHOD:NUMBER,...,other:NUMBER}} and ${evenly:EVALUATIONS}."""
+"""Resolvers of a suite whose methods have their own budgets: ${updates_of:{METHOD:NUMBER,...,other:NUMBER}}, ${evenly:EVALUATIONS}."""
 
 from __future__ import annotations
 
