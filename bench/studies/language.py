@@ -4,6 +4,9 @@ Small transformers (two blocks of width 64) on the four token tasks (envs/evalua
 answers of all solvers, or of the weak ones. Every method has the same numbers of updates and sequences, and one learning rate. What each
 policy does on held-out instances is measured, then every policy gets the same stage of REINFORCE, then it is measured again: does what is
 seen before tell what comes after (arXiv 2602.01058, 2510.01624)? On one set pi_ref is also trained for 0 and for 10,000 updates.
+
+Forgetting: on that set the methods also start from a pi_ref that has learned a second task as well, with twice the updates. Fine-tuning
+sees the first task alone. Exact match on held-out instances of the second one, beside that of pi_ref, is what is left of it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from algos.registry import build
 from bench.config.schema import Config
 from bench.studies.runs import Case, configured, results
 from bench.studies.study import Found, Options
-from bench.studies.tokens.measure import LIKELIHOOD, SOLVED, Instances, likelihoods, solved
+from bench.studies.tokens.measure import LIKELIHOOD, SOLVED, Instances, exact_match, joined, likelihoods, solved
 from bench.studies.tokens.reinforce import Reinforce, reinforce
 from bench.studies.tokens.report import figure, verdict
 from bench.training import signals
@@ -28,12 +31,14 @@ from bench.training.device import device_of
 from bench.training.pi_ref import find_or_train
 from bench.training.progress import Reporter
 from bench.training.shared import Shared
+from envs.data.trajectories import Trajectories
 from envs.evaluation.tokens.environment import TASKS
 
 DATASETS = tuple(f"iwsft/{task}/{quality}-v0" for quality in ("mixed", "weak") for task in TASKS)
 AXIS = "iwsft/maze/mixed-v0"  # where the strength of pi_ref varies
 PRIORS = (0, 1_000, 10_000)  # updates of pi_ref on AXIS
 PRIOR = 1_000  # updates of pi_ref on the others
+SECOND = "iwsft/addition/mixed-v0"  # what pi_ref has learned as well where forgetting is measured
 COMMON = (
     "policy=transformer", f"pi_ref.updates={PRIOR}", "finetune.learning_rate=3e-4", "finetune.warmup=0.1", "eval.final_episodes=32",
     "trainer.processes=1",
@@ -61,8 +66,8 @@ METHODS: dict[str, tuple[str, ...]] = {
 UPDATES = 300  # of fine-tuning
 ON_AXIS = ("bc", "sft", "iw_sft", "dft")
 STAGE, TOY_STAGE = Reinforce(), Reinforce(updates=2, prompts=2, answers=2)
-VALUES = (*SOLVED, *LIKELIHOOD, "weight_ess", *(f"rl_{name}" for name in SOLVED))
-"""Columns of results; `rl_` marks those after the stage of reinforcement learning."""
+VALUES = (*SOLVED, *LIKELIHOOD, "weight_ess", *(f"rl_{name}" for name in SOLVED), "second_score")
+"""Columns of results; `rl_` marks those after the stage of reinforcement learning; second_score: exact match on the second task."""
 
 
 def datasets() -> list[str]:
@@ -76,15 +81,17 @@ def cases(toy: bool = False) -> list[Case]:
     chosen = DATASETS[:1] if toy else DATASETS
     found = [_case(dataset, name, PRIOR, own) for dataset in chosen for name in METHODS]
     others = [prior for prior in PRIORS if prior != PRIOR and not toy]
-    return found + [_case(AXIS, name, prior, own) for prior in others for name in ON_AXIS]
+    found += [_case(AXIS, name, prior, own) for prior in others for name in ON_AXIS]
+    tuned = ON_AXIS if toy else [name for name in METHODS if name != "filtered_bc"]  # which does not start from pi_ref
+    return found + [_case(AXIS, name, 2 * PRIOR, second_task, SECOND) for name in tuned]
 
 
-def _case(dataset: str, name: str, prior: int, own: Callable[[Config, Shared], dict[int, dict[str, float]]]) -> Case:
+def _case(dataset: str, name: str, prior: int, own: Callable[[Config, Shared], dict[int, dict[str, float]]], second: str = "") -> Case:
     settings = (*COMMON, *METHODS[name], *(() if name in ("bc", "filtered_bc") else (f"algo.updates={UPDATES}",)))
     config = configured(*settings)
     algo = replace(config.algo, updates=prior) if name == "bc" else config.algo
     config = replace(config, dataset=dataset, algo=algo, pi_ref=replace(config.pi_ref, updates=prior))
-    return Case(config, {"prior": prior, "method": name}, dataset, own)
+    return Case(config, {"prior": prior, "method": name, "second": second}, dataset, own)
 
 
 def measured(stage: Reinforce) -> Callable[[Config, Shared], dict[int, dict[str, float]]]:
@@ -95,7 +102,7 @@ def measured(stage: Reinforce) -> Callable[[Config, Shared], dict[int, dict[str,
         task = TASKS[config.dataset.split("/")[1]]
         instances = Instances(task, config.eval.final_episodes)
         with Reporter(f"{config.algo.name} {config.dataset}") as reporter:
-            algo, pi_ref = _trained(config, data.trajectories, data.trajectories.digest, device, reporter)
+            algo, pi_ref = _trained(config, data.trajectories, data.trajectories, device, reporter)
             net, flat, seeds = algo.policy_net, algo.state["policy"], config.seeds
             assert isinstance(net, TokenPolicy)
             reporter.stage("measuring", stage.updates)
@@ -118,18 +125,32 @@ def measured(stage: Reinforce) -> Callable[[Config, Shared], dict[int, dict[str,
     return own
 
 
-def _trained(config: Config, data: object, digest: str, device: torch.device, reporter: Reporter) -> tuple[WeightedBC, torch.Tensor]:
-    """The trained population of `config`, and its reference policies [P, N]."""
+def second_task(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
+    """`score` and `second_score` by seed of policies that are fine-tuned on one task, from a pi_ref of both."""
+    data, other = shared.run_data(config).trajectories, shared.data(SECOND, config.eval.workers).trajectories
+    with Reporter(f"{config.algo.name} {config.dataset} after {SECOND}") as reporter:
+        algo, _ = _trained(config, data, joined(data, other), device_of("cpu"), reporter)
+        net, flat, drawn = algo.policy_net, algo.state["policy"], config.eval.final_episodes
+        assert isinstance(net, TokenPolicy)
+        tasks = {"score": config.dataset, "second_score": SECOND}
+        values = {name: exact_match(net, flat, Instances(TASKS[d.split("/")[1]], drawn)) for name, d in tasks.items()}
+    return {seed: {name: float(value[k]) for name, value in values.items()} for k, seed in enumerate(config.seeds)}
+
+
+def _trained(
+    config: Config, data: Trajectories, prior: Trajectories, device: torch.device, reporter: Reporter
+) -> tuple[WeightedBC, torch.Tensor]:
+    """The trained population of `config`, and its reference policies [P, N], which are trained on `prior`."""
     seeds, method = config.seeds, config.algo
     assert isinstance(method, WeightedBCConfig)
     bc = replace(config.pi_ref_algo, updates=max(1, config.pi_ref.updates))
-    start = WeightedBC(bc, data, seeds)  # type: ignore[arg-type]
+    start = WeightedBC(bc, data, seeds)
     if config.pi_ref.updates:
-        start.load_policy(find_or_train([config], data, digest, device, reporter))  # type: ignore[arg-type]
+        start.load_policy(find_or_train([config], prior, prior.digest, device, reporter))
     pi_ref = start.state["policy"].clone()
     if method.determinants() | {"updates": 0} == bc.determinants() | {"updates": 0}:
         return start, pi_ref
-    algo = build(method, data, seeds, part(start.policy(), slice(None)))  # type: ignore[arg-type]
+    algo = build(method, data, seeds, part(start.policy(), slice(None)))
     assert isinstance(algo, WeightedBC)
     reporter.stage("training", method.updates)
     for update in range(method.updates):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algos.networks.token_policy import TokenPolicy
 from bench.studies.tokens.answers import Answers, given, log_probs, write
+from envs.data.trajectories import TENSORS, Trajectories
 from envs.evaluation.tokens.task import Task
 from envs.evaluation.tokens.vocabulary import CONTEXT
 from envs.recorded.tokens.sets import QUALITIES
@@ -50,7 +51,7 @@ class Instances:
 def solved(net: TokenPolicy, flat: Tensor, seeds: Sequence[int], instances: Instances) -> tuple[dict[str, np.ndarray], Answers]:
     """SOLVED of the policies `flat` [P, N], each [P], and the drawn answers to held-out instances, READ of each instance."""
     task, drawn = instances.task, instances.drawn
-    by_size = [_greedy(net, flat, task, instances.of("held_out", size, GREEDY * drawn)) for size in task.sizes]
+    by_size = _by_size(net, flat, instances)
     found = {"score": np.mean(by_size, 0), "easiest": by_size[0], "hardest": by_size[-1]}
     held_out = [instance for size in task.sizes for instance in instances.of("held_out", size, drawn)]
     answers = _drawn(net, flat, task, seeds, held_out, DRAWS, 0)
@@ -63,6 +64,24 @@ def solved(net: TokenPolicy, flat: Tensor, seeds: Sequence[int], instances: Inst
     few = torch.arange(answers.solved.shape[1]).unflatten(0, (-1, DRAWS))[:, :READ].flatten()
     kept = Answers(*(x[:, few] for x in (answers.tokens, answers.starts, answers.lengths, answers.solved)))
     return {name: 100 * value for name, value in found.items()}, kept
+
+
+def exact_match(net: TokenPolicy, flat: Tensor, instances: Instances) -> np.ndarray:
+    """The percentage [P] of held-out instances of all sizes that the likeliest answers solve: `score` of `solved`."""
+    found: np.ndarray = 100 * np.mean(_by_size(net, flat, instances), 0)
+    return found
+
+
+def joined(first: Trajectories, second: Trajectories) -> Trajectories:
+    """The episodes of two token tasks in one set, to imitate."""
+    tensors = {name: torch.cat([getattr(first, name), getattr(second, name)]) for name in TENSORS if name != "offsets"}
+    return Trajectories(**tensors, offsets=torch.cat([first.offsets, second.offsets[1:] + first.num_steps]), num_actions=first.num_actions)
+
+
+def _by_size(net: TokenPolicy, flat: Tensor, instances: Instances) -> list[np.ndarray]:
+    """The share [P] of held-out instances of each size that the likeliest answers solve."""
+    task, count = instances.task, GREEDY * instances.drawn
+    return [_greedy(net, flat, task, instances.of("held_out", size, count)) for size in task.sizes]
 
 
 def pass_at(right: np.ndarray, draws: int, k: int) -> np.ndarray:

@@ -43,8 +43,9 @@ CLAIMS = (
 
 def verdict(rows: Rows, prior: int, updates: int, stage: Reinforce) -> str:
     """The study in words and tables."""
+    forgetful, rows = [r for r in rows if r["second"]], [r for r in rows if not r["second"]]
     main, axis = [r for r in rows if r["prior"] == prior], [r for r in rows if r["prior"] != prior]
-    seeds, drawn = len({r["seed"] for r in rows}), max(r["episodes"] for r in rows)
+    seeds, drawn = len({r["seed"] for r in [*rows, *forgetful]}), max(r["episodes"] for r in [*rows, *forgetful])
     parts = [
         f"{seeds} seeds; pi_ref {prior:,} and fine-tuning {updates:,} updates of 32 sequences; REINFORCE: {stage.sequences:,} generated "
         f"sequences a seed in {stage.updates} updates. Held-out instances of each size: {GREEDY * drawn} for the likeliest answer, {drawn} "
@@ -59,6 +60,8 @@ def verdict(rows: Rows, prior: int, updates: int, stage: Reinforce) -> str:
     parts += ["## What tells the exact match after REINFORCE", _correlations(main)]
     if axis:
         parts += ["## Strength of pi_ref", _strengths(rows, {r["dataset"] for r in axis})]
+    if forgetful:
+        parts += ["## Forgetting a second task", _forgetting(forgetful)]
     return "\n\n".join(parts)
 
 
@@ -139,8 +142,23 @@ def _strengths(rows: Rows, datasets: set[str]) -> str:
     return "\n\n".join(parts)
 
 
+def _forgetting(rows: Rows) -> str:
+    """Exact match on both tasks of pi_ref, which has learned both, and of each method, which is fine-tuned on the first alone."""
+    first, second, seeds = short(rows[0]["dataset"]), short(rows[0]["second"]), len({r["seed"] for r in rows})
+    lines = [["method", "weighs", f"{first}, fine-tuned", f"{second}, not seen again", "change of the second"]]
+    start = {r["seed"]: r["second_score"] for r in rows if r["method"] == "bc"}
+    for name in _methods(rows):
+        own = [r for r in rows if r["method"] == name]
+        change = np.array([r["second_score"] - start[r["seed"]] for r in own if r["seed"] in start])
+        cells = [score_cell(_values(own, name, column)) for column in ("score", "second_score")]
+        lines.append([NAMES[name], WEIGHS[name], *cells, score_cell(change) if len(change) and name != "bc" else "-"])
+    words = f"{seeds} seeds, exact match. pi_ref has learned both tasks, in {rows[0]['prior']:,} updates; REINFORCE is left out."
+    return "\n\n".join([words, "\n".join(markdown_rows(lines))])
+
+
 def figure(rows: Rows) -> Figure:
     """Exact match before against after the stage, a panel for each data set and prior, a point for each method."""
+    rows = [r for r in rows if not r["second"]]
     panels = list(dict.fromkeys((r["dataset"], r["prior"]) for r in rows))
     columns = min(2, len(panels))
     drawn = Figure(figsize=(WIDTH, 1.2 + 2.6 * -(-len(panels) // columns)))

@@ -10,8 +10,10 @@ import torch
 
 from algos.networks.token_policy import TokenPolicy
 from bench.studies.language import METHODS, ON_AXIS, cases
-from bench.studies.tokens.measure import DRAWS, GREEDY, READ, SOLVED, Instances, likelihoods, pass_at, solved
+from bench.studies.tokens import report
+from bench.studies.tokens.measure import DRAWS, GREEDY, READ, SOLVED, Instances, joined, likelihoods, pass_at, solved
 from bench.studies.tokens.report import NAMES, WEIGHS
+from envs.data.trajectories import Trajectories
 from envs.evaluation.tokens.environment import TASKS
 from envs.evaluation.tokens.vocabulary import CHARACTERS, CONTEXT
 
@@ -54,6 +56,35 @@ def test_measures_of_a_population() -> None:
         np.testing.assert_allclose(zero[name], np.log(len(CHARACTERS)), rtol=1e-5)
     assert (zero["kl_pi_ref"] > 0).all()
     assert GREEDY * 2 <= DRAWS
+
+
+def test_episodes_of_two_tasks_are_joined() -> None:
+    def episodes(lengths: list[int], start: float) -> Trajectories:
+        steps, flags = torch.arange(sum(lengths)) + start, torch.zeros(sum(lengths), dtype=torch.bool)
+        offsets = torch.tensor([0, *np.cumsum(lengths)])
+        return Trajectories(steps[:, None], steps[:, None], steps, steps[:, None], flags, flags, offsets, num_actions=27)
+
+    first, second = episodes([2, 3], 0.0), episodes([1, 4], 100.0)
+    both = joined(first, second)
+    assert both.offsets.tolist() == [0, 2, 5, 6, 10]
+    assert both.num_actions == 27
+    for episode, own in enumerate([first, first, second, second]):
+        same = own.only(torch.tensor([episode % 2]))
+        assert torch.equal(both.only(torch.tensor([episode])).observations, same.observations)
+
+
+def test_forgetting_is_the_change_on_the_second_task() -> None:
+    common = {"dataset": "iwsft/maze/mixed-v0", "second": "iwsft/addition/mixed-v0", "prior": 2_000, "episodes": 4}
+    found = {"bc": ((40, 90), (50, 80)), "sft": ((60, 50), (80, 20))}
+    rows = [
+        common | {"method": name, "seed": seed, "score": score, "second_score": second}
+        for name, seeds in found.items()
+        for seed, (score, second) in enumerate(seeds)
+    ]
+    lines = report._forgetting(rows).split("\n")
+    assert lines[2].split(" | ")[2:] == ["maze/mixed, fine-tuned", "addition/mixed, not seen again", "change of the second |"]
+    assert [line.split(" | ")[-1].split(" ±")[0] for line in lines[4:]] == ["- |", "-50.0"]
+    assert [line.split(" | ")[3].split(" ±")[0] for line in lines[4:]] == ["85.0", "35.0"]
 
 
 def test_every_method_has_a_name_and_one_protocol() -> None:
