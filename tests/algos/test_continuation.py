@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from algos.batches.replay import Replay
+from algos.batches.returns import deviation_of_returns
 from algos.continuation import actor_critic, joined_state, load_state, own_stage
 from algos.errors import ConfigError
 from algos.registry import build, goes_online, online_methods
@@ -68,6 +69,14 @@ def test_the_policy_learns_from_its_own_steps_alone() -> None:
     expected = stage.policy_net.kl(stage.params(moved), stage.params(stage.state["policy"]), batch.observations[:, 4:])
     torch.testing.assert_close(own, 3 * expected.mean(-1))
     assert (own > 0).all()
+
+
+def test_an_advantage_of_half_a_deviation_of_returns_weighs_e() -> None:
+    """Smaller differences, such as errors of the critic, hardly tell actions apart."""
+    stage = actor_critic(build(configured("bc", "algo.hidden=[7,6]"), episodes_of(), (3, 8)), 16, 1e-3)
+    advantages = 0.5 * deviation_of_returns(stage.data, 0.99) * stage.reward_factor * torch.tensor([[1.0, 0.04]])
+    found = stage.weights(advantages.expand(2, 2))
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.04]] * 2).exp())
 
 
 def test_the_critic_of_a_fixed_policy_is_its_value() -> None:
