@@ -82,6 +82,7 @@ def test_lint_passes(checkout: Path) -> None:
     run(checkout, "mypy", *(f"algos/methods/{name}.py" for name in ADDED))
 
 
+@pytest.mark.slow
 def test_the_tests_of_every_method_cover_the_new_one(checkout: Path) -> None:
     """Tests that enumerate methods pass with the new method as parameter, and so do tests of methods without parameters."""
     tests = [f"tests/{name}" for name in (*ENUMERATE, *(f"algos/methods/test_{name}.py" for name in ADDED))]

@@ -1,8 +1,8 @@
 """List the shards of a suite, one data set and one method each, with their hours on this machine.
 
 Arguments are those of the training command. Each method is timed for 1.5 s, on the suite's first
-data set; so are the steps of an online phase. A shard is run with dataset=... algo=..., for example on one of several machines;
-`merge` puts the shards together.
+data set; so are the steps of an online phase. A shard is run with dataset=... algo=..., for
+example on one of several machines; `merge` puts the shards together.
 
 Example:
   python -m bench shards suite=reference

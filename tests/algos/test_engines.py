@@ -90,6 +90,7 @@ def test_compiled_updates_with_hidden_layers_in_bfloat16() -> None:
 
 
 @compiles
+@pytest.mark.slow
 def test_worker_processes_compile_for_themselves() -> None:
     data, seeds = episodes_of(), [3, 8, 5]
     straight = small("iql", data, seeds)
