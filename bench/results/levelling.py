@@ -47,10 +47,11 @@ class Rise(NamedTuple):
 def levelled_off(record: Row, episodes: pd.DataFrame) -> bool | None:
     """True if more updates would not have helped the run; None if its curve is too short, or its seeds too few, to judge.
 
-    A result of the last evaluation alone (sampled actions with eval.actions=both) has what `pooled` found for the same policies.
+    A result of `pooled` states it.
     """
-    if record.get("final_only"):
-        return record.get("levelled_off")
+    if "levelled_off" in record:
+        stated: bool | None = record["levelled_off"]
+        return stated
     found = rise_of(record, episodes)
     return None if found is None else found.levelled_off
 

@@ -56,9 +56,9 @@ def pooled(runs: Runs) -> list[Run]:
     for record, episodes in (part for run in runs for part in by_actions(run)):
         groups.setdefault((method_key(record), record["actions"]), []).append((record, episodes))
     found = {key: _joined(group) for key, group in groups.items()}
-    for (method, actions), (record, episodes) in list(found.items()):
-        if record.get("final_only"):
-            found[method, actions] = record | {"levelled_off": levelled_off(*found[method, "mean"])}, episodes
+    for (method, actions), (record, episodes) in found.items():
+        curve = found[method, "mean" if record.get("final_only") else actions]
+        found[method, actions] = record | {"levelled_off": levelled_off(*curve)}, episodes
     return list(found.values())
 
 

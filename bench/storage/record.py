@@ -93,7 +93,8 @@ REQUIRED: dict[str, Check] = {
 }  # fmt: skip
 OPTIONAL: dict[str, Check] = {
     "environment": MAPPING, "note": optional(text(LONG)), "pi_ref_dataset": optional(text(LONG)), "precision": text(), "engine": text(),
-    "population_members": whole(1), "set_up_time_s": number(0), "mixed": FLAG, "published": FLAG, "mix_marked": FLAG,
+    "stepper": optional(text(100)), "population_members": whole(1), "set_up_time_s": number(0),
+    "mixed": FLAG, "published": FLAG, "mix_marked": FLAG,
     "finished_at": text(100),
     "failed_seeds": SEEDS_OR_NONE, "method_hash": optional(NAME), "settings_hash": optional(NAME), "configs_tried": whole(1),
     "chosen_by": Check(lambda v: v in CHOSEN_BY, f"one of {', '.join(CHOSEN_BY)}"),
@@ -103,6 +104,7 @@ OPTIONAL: dict[str, Check] = {
     "curation": optional(MAPPING), "domain_settings": optional(MAPPING), "strata_coincide": FLAG,
     "online_steps": whole(), "online_every": whole(1), "weights": WEIGHTS, "seconds": SECONDS, "actions": ACTIONS, "stochastic": FLAG,
 }  # fmt: skip
+KEYS = {"status", *REQUIRED, *OPTIONAL}
 ENVIRONMENT: dict[str, Check] = {
     "spec": text(SPEC), "observation_width": whole(1, WIDTH), "action_width": whole(0, WIDTH), "num_actions": whole(0, WIDTH),
     "action_low": numbers(WIDTH), "action_high": numbers(WIDTH),
@@ -113,7 +115,7 @@ ENVIRONMENT_OPTIONAL: dict[str, Check] = {
 
 
 def read_record(folder: Path) -> Row:
-    """The checked run.json of the finished run in `folder`, its texts cleaned.
+    """The checked run.json of the finished run in `folder`, its texts cleaned, without keys that no run writes.
 
     Raises RunError for a run that is not finished, and for a file with other keys, types or ranges than a run writes, or none.
     """
@@ -128,7 +130,7 @@ def read_record(folder: Path) -> Row:
         _check_reference(path, record["reference"])
     if (rows := len(record["seeds"]) * record["final_episodes"]) > ROWS:
         raise RunError(f"{path}: seeds and final_episodes make {rows:,} final episodes; expected at most {ROWS:,}")
-    cleaned = clean_tree(record, LONG)
+    cleaned = clean_tree({key: value for key, value in record.items() if key in KEYS}, LONG)
     if spec is not None:
         cleaned["environment"]["spec"] = spec  # JSON, never shown; bench.replay checks it before it is used
     return cleaned

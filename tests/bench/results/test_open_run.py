@@ -63,7 +63,7 @@ BROKEN: dict[str, Callable[[Path], None]] = {
         ("reference", {"name": "d4rl", "random": 0, "expert": 1e300}), ("config_hash", 5), ("config_hash", None), ("algo", {}),
         ("algo", "x" * 2000), ("dataset", ["x"]), ("versions", "3.11"), ("versions", {"a": 1}), ("wall_time_s", "long"),
         ("wall_time_s", -1), ("parameters", 1.5), ("data_return_mean", float("nan")), ("clipped_actions", 2), ("note", 3),
-        ("environment", "x"), ("environment", {"spec": "{}"}), ("device", None), ("status", "done"), ("method_hash", 3),
+        ("environment", "x"), ("environment", {"spec": "{}"}), ("device", None), ("stepper", [1]), ("status", "done"), ("method_hash", 3),
     )},
     "evaluations that no memory holds": endless,
     "a name of 10 MB": lambda folder: edit(folder, algo="x" * 10_000_000),
@@ -107,6 +107,21 @@ def test_a_broken_run_is_one_line_and_is_left_out_with_a_mark(kind: str, tmp_pat
     assert set(read_board(tmp_path / "suite" / "leaderboard.csv")["algo"]) == {"sft"}
     assert capsys.readouterr().err.count("left out: ") == 1
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"portions": 5}, {"portions": [["/etc", [0]]]}, {"final_only": True}, {"levelled_off": True},
+        {"config": {}, "failed_episodes": -1}, {"score_mean": 99.0, "source": "ours", "citation": "x"},
+    ],
+)  # fmt: skip
+def test_keys_that_no_run_writes_are_dropped(extra: dict[str, Any], tmp_path: Path) -> None:
+    """Tables add entries of their own to the record, under these names."""
+    folder = make_run(tmp_path / "suite", "bc")
+    before = rebuild(tmp_path / "suite", page=False), (tmp_path / "suite" / "leaderboard.csv").read_text()
+    edit(folder, **extra)
+    assert (rebuild(tmp_path / "suite", page=False), (tmp_path / "suite" / "leaderboard.csv").read_text()) == before
 
 
 def test_a_suite_of_broken_runs_names_the_first_reason(tmp_path: Path) -> None:
