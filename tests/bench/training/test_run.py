@@ -26,6 +26,18 @@ def rows(folder: RunDir) -> list[dict]:
     return read_csv(folder.path / "episodes.csv")
 
 
+def test_evaluations_on_the_way_change_neither_policy_nor_final_episodes(config: Config, shared: Shared) -> None:
+    """Studies take over rows that were trained with other evaluations (bench/studies/runs.py)."""
+    often, once = (
+        train_run(replace(config, eval=replace(config.eval, every=every, episodes=k)), shared) for every, k in ((15, 2), (1000, 1))
+    )
+    last = [[r for r in rows(folder) if r["update"] == "40"] for folder in (often, once)]
+    assert len(rows(often)) > len(rows(once)) == len(last[1])
+    assert last[0] == last[1]
+    policies = [load_file(folder.path / "policy.safetensors") for folder in (often, once)]
+    assert all(torch.equal(value, policies[1][name]) for name, value in policies[0].items())
+
+
 def test_the_files_and_rows_of_a_run(config: Config, shared: Shared) -> None:
     folder = train_run(config, shared)
     assert sorted(p.name for p in folder.path.iterdir()) == [
