@@ -24,7 +24,12 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.speed.rows import Row
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,6 +50,13 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _report(machine: str, table: Callable[[list[Row]], str], path: Path, columns: Sequence[str]) -> None:
+    """Print the table of the rows in `path`: what it shows is what the file holds."""
+    from bench.speed.rows import read_csv
+
+    print(f"{machine}\n\n{table(read_csv(path, columns))}\n\n{path}")
+
+
 def _measure(settings: Sequence[str]) -> None:
     """Write speed-DEVICE.csv, rounds-DEVICE.csv and a figure; print the table."""
     from bench.speed.figure import save, speed_figure
@@ -57,10 +69,11 @@ def _measure(settings: Sequence[str]) -> None:
     machine = describe(options.device, options.all_threads)
     _say(machine)
     rows, rounds = measure(options, _say)
-    write_csv(options.folder / f"speed-{options.device}.csv", rows, COLUMNS)
+    path = options.folder / f"speed-{options.device}.csv"
+    write_csv(path, rows, COLUMNS)
     write_csv(options.folder / f"rounds-{options.device}.csv", rounds, ROUND_COLUMNS)
     save(speed_figure(rows, machine.partition(", load")[0]), options.folder, f"speed-{options.device}")
-    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/speed-{options.device}.csv")
+    _report(machine, table, path, COLUMNS)
 
 
 def _scale(settings: Sequence[str]) -> None:
@@ -76,10 +89,11 @@ def _scale(settings: Sequence[str]) -> None:
     machine = describe(options.device, options.all_threads)
     _say(machine)
     rows = scale(options, _say)
-    write_csv(options.folder / f"scale-{options.device}.csv", rows, COLUMNS)
+    path = options.folder / f"scale-{options.device}.csv"
+    write_csv(path, rows, COLUMNS)
     if any(r["curve"] in CURVES for r in rows):
         save(scale_figure(rows, machine.partition(", load")[0]), options.folder, f"scale-{options.device}")
-    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/scale-{options.device}.csv")
+    _report(machine, table, path, COLUMNS)
     print(write_estimate(options.folder))
 
 
@@ -97,7 +111,7 @@ def _evaluation(settings: Sequence[str]) -> None:
     path = options.folder / "evaluation-cpu.csv"
     rows = measure_evaluation(options, _say, lambda rows: write_csv(path, rows, COLUMNS))
     save(evaluation_figure(rows, machine.partition(", load")[0]), options.folder, "evaluation-cpu")
-    print(f"{machine}\n\n{table(rows)}\n\n{path}")
+    _report(machine, table, path, COLUMNS)
 
 
 def _online(settings: Sequence[str]) -> None:
@@ -111,8 +125,9 @@ def _online(settings: Sequence[str]) -> None:
     machine = describe("cpu", options.all_threads)
     _say(machine)
     rows = measure_online(options, _say)
-    write_csv(options.folder / "online-cpu.csv", rows, COLUMNS)
-    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/online-cpu.csv")
+    path = options.folder / "online-cpu.csv"
+    write_csv(path, rows, COLUMNS)
+    _report(machine, table, path, COLUMNS)
 
 
 def _language(settings: Sequence[str]) -> None:
@@ -126,8 +141,9 @@ def _language(settings: Sequence[str]) -> None:
     machine = describe(options.device, options.all_threads)
     _say(machine)
     rows = measure_language(options, _say)
-    write_csv(options.folder / f"language-{options.device}.csv", rows, COLUMNS)
-    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/language-{options.device}.csv")
+    path = options.folder / f"language-{options.device}.csv"
+    write_csv(path, rows, COLUMNS)
+    _report(machine, table, path, COLUMNS)
 
 
 def _estimate(settings: Sequence[str]) -> None:
@@ -148,8 +164,9 @@ def _engines(settings: Sequence[str]) -> None:
     machine = describe(options.device, options.all_threads)
     _say(machine)
     rows = measure_engines(options, _say)
-    write_csv(options.folder / f"engines-{options.device}.csv", rows, COLUMNS)
-    print(f"{machine}\n\n{table(rows)}\n\n{options.folder}/engines-{options.device}.csv")
+    path = options.folder / f"engines-{options.device}.csv"
+    write_csv(path, rows, COLUMNS)
+    _report(machine, table, path, COLUMNS)
 
 
 def _profile(settings: Sequence[str]) -> None:
