@@ -6,8 +6,6 @@ import ast
 import json
 import os
 import pickle  # to make files that must be refused
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +37,7 @@ from envs.data.trust import check_spec
 from envs.errors import DataError
 from envs.evaluation.rollout import Evaluator
 from envs.readers.load import load
+from tests.helpers import forks
 from tests.helpers.paths import ROOT
 from tests.helpers.suites import make_run
 
@@ -476,12 +475,12 @@ def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_
     env = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")} | {  # without the wandb service of an earlier test
         "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline", "WANDB_API_KEY": KEY, "HF_TOKEN": "hf_" + "b" * 34, "WANDB_SILENT": "true"
     }  # fmt: skip
-    command = [
-        sys.executable, "-m", "bench", "-m", "algo=bc", "logger=[wandb,tensorboard,jsonl]", "seeds=[0]", "algo.hidden=[8]",
+    sweep = [
+        "-m", "algo=bc", "logger=[wandb,tensorboard,jsonl]", "seeds=[0]", "algo.hidden=[8]",
         "algo.updates=10", "eval.every=10", "eval.episodes=1", "eval.final_episodes=1", "eval.workers=1", f"dataset={ID}",
         "device=cpu", f"+hydra.job.env_set.SERVICE_PASSWORD={OTHER}", f"logger.project=of-{KEY}",
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    done = forks.run(sweep, tmp_path, environment=env)
     assert done.returncode == 0, done.stderr
     suite = tmp_path / "results" / "single"
     assert (suite / ".hydra" / "multirun.yaml").exists()
@@ -492,7 +491,7 @@ def test_no_file_and_no_line_of_a_sweep_holds_a_secret(tmp_path: Path, pendulum_
     assert list(run.glob("wandb/offline-run-*/run-*.wandb"))
     assert list(run.glob("tensorboard/events*"))
     assert holding(tmp_path, KEY, OTHER, "b" * 34) == []
-    mistake = subprocess.run([*command[:3], f"dataset={KEY}"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    mistake = forks.run([f"dataset={KEY}"], tmp_path, environment=env)
     assert mistake.returncode == 2
     assert SHOWN in mistake.stderr
     for text in (done.stdout, done.stderr, mistake.stderr):

@@ -34,13 +34,19 @@ HYDRA_VERSION = "1.3"  # the defaults of Hydra that conf/ is written for
 
 def register() -> None:
     """Register the dataclasses and the resolvers that conf/ refers to. Repeated calls change nothing."""
+    _register(tuple(methods().items()))
+
+
+@cache
+def _register(known: tuple[tuple[str, type], ...]) -> None:
+    """Register with the settings of the `known` methods, once."""
     store = ConfigStore.instance()
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.population, False)  # its keys are settings of the method
     for by_method in (schema.report.configs_tried, schema.report.chosen_by):
         OmegaConf.set_struct(by_method, False)  # its keys are methods
     store.store(name="schema", node=schema)
-    for name, algo in methods().items():
+    for name, algo in known:
         store.store(group="algo/schema", name=name, node=algo)
     for name, resolver in (("domain", domain_value), ("updates_of", updates_of), ("evenly", evenly)):
         OmegaConf.register_new_resolver(name, resolver, replace=True)

@@ -11,6 +11,7 @@ import csv
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,8 +85,10 @@ Known = dict[tuple[str, int], Measured]
 """Results by protocol and seed."""
 
 
+@cache
 def configured(*overrides: str) -> Config:
-    """The configuration of a case: PROTOCOL and `overrides`, in the grammar of the command line."""
+    """The configuration of a case: PROTOCOL and `overrides`, in the grammar of the command line. One object for equal overrides: copy it
+    with `replace`, do not change it."""
     return compose([*PROTOCOL, *overrides])
 
 

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -35,7 +36,7 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
 
     steps: steps per group of snapshots, in place of the recipe's; token sets have a number of episodes instead. workers: processes, by
     default one per core. root: Minari's root.
-    Raises DataError for an id that is not built in or a root that cannot be written.
+    Raises DataError for an id that is not built in or a root that cannot be written, or without the package of the environment.
     """
     if dataset not in (known := built_in_sets()):
         raise DataError(f"data set '{dataset}' is not built in; built in are {', '.join(known)}")
@@ -45,6 +46,7 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
     if dataset in token_sets():
         return record_tokens(dataset, root)
     recipe = recipes()[dataset] if steps is None else replace(recipes()[dataset], steps=steps)
+    spec = spec_of(recipe.env_id)  # before any step: its package may be missing
 
     def write(_: Path) -> None:
         console = Console(stderr=True)
@@ -53,7 +55,7 @@ def record(dataset: str, steps: int | None = None, workers: int | None = None, r
             if not console.is_terminal:
                 console.print(f"recording {dataset}: {recipe.steps:,} steps from {len(recipe.groups)} group(s) of snapshots")
             with closing(_episodes(recipe, progress, workers)) as episodes:
-                _write(recipe, list(episodes))
+                _write(recipe, spec, list(episodes))
 
     return publish(dataset, root, write, "recorded")
 
@@ -81,8 +83,8 @@ def packages_of(entry_point: str) -> tuple[str, ...]:
     return ("mujoco", "gymnasium") if entry_point.startswith("gymnasium") else ("gymnasium",)
 
 
-def _write(recipe: Recipe, episodes: list[Episode]) -> None:
-    """Write `episodes` as a Minari data set into Minari's root."""
+def _write(recipe: Recipe, spec: Any, episodes: list[Episode]) -> None:
+    """Write `episodes` in the environment of `spec` as a Minari data set into Minari's root."""
     import minari
     from minari.data_collector import EpisodeBuffer
 
@@ -96,7 +98,6 @@ def _write(recipe: Recipe, episodes: list[Episode]) -> None:
     ]  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asks for an e-mail address and a link
-        spec = spec_of(recipe.env_id)
         data = minari.create_dataset_from_buffers(
             recipe.dataset, buffers, env=spec, eval_env=spec, author="iwsft-bench",
             algorithm_name=f"{origin.algorithm}, stochastic, tanh-squashed Gaussian",

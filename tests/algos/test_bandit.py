@@ -65,6 +65,7 @@ def test_iw_sft_learns_to_go_right() -> None:
     assert mean_reward(right) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_iw_sft_with_per_step_weights_learns_to_go_right() -> None:
     assert probability_of_right(Weighting(Kind.step, temperature=1, ema_rate=1.0, min_ess=0.0)) == pytest.approx(1, abs=1e-3)
 
@@ -84,6 +85,7 @@ def test_a_floor_of_the_effective_sample_size_stops_in_between() -> None:
     assert right == pytest.approx(2 * ratio / (2 * ratio + 1), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_temperature_zero_is_sft() -> None:
     assert probability_of_right(Weighting(Kind.trajectory, temperature=0, ema_rate=1.0)) == pytest.approx(2 / 3, abs=1e-4)
 

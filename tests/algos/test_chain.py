@@ -47,6 +47,7 @@ BUDGET = {
     "edac": ("algo.updates=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
     "sac_n": ("algo.updates=700", "algo.critics=4", *SOFT),
 }
+LONG = ("rebrac", "cfgrl", "cal_ql", "edac", "sac_n")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_the_optimal_action_is_right_in_every_state() -> None:
     assert (q[:, 1] > q[:, 0]).all()
 
 
-@pytest.mark.parametrize("name", BUDGET)
+@pytest.mark.parametrize("name", [name if name not in LONG else pytest.param(name, marks=pytest.mark.slow) for name in BUDGET])
 def test_methods_that_learn_values_go_right_in_every_state(name: str, data: Trajectories) -> None:
     config = configured(name, *SMALL, *BUDGET[name])
     algo = build(config, data, (0, 1))

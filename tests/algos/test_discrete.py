@@ -1,8 +1,6 @@
 """Discrete actions: the categorical policy, and a run from a data set to a score."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ import torch
 
 from algos.networks.policies import CategoricalPolicy, GaussianPolicy, policy_for
 from envs.readers.load import load
+from tests.helpers import forks
 from tests.helpers.logged import record_random
 
 
@@ -44,13 +43,13 @@ def test_a_discrete_data_set_is_trained_and_scored(tmp_path, monkeypatch):
     record_random("test/cart-v0", "CartPole-v1", episodes=30, steps=60)
     data = load("test/cart-v0")
     assert isinstance(policy_for(data.trajectories, [8]), CategoricalPolicy)
-    command = [
-        sys.executable, "-m", "bench", "algo=iw_sft_q", "dataset=test/cart-v0", "seeds=[0,1]", "algo.hidden=[32]",
+    settings = [
+        "algo=iw_sft_q", "dataset=test/cart-v0", "seeds=[0,1]", "algo.hidden=[32]",
         "algo.updates=150", "pi_ref.updates=150", "algo.learning_rate=1e-2", "algo.warmup=0",
         "algo.batch_size=64", "pi_ref.batch_size=64", "eval.episodes=2", "eval.final_episodes=10", "eval.every=100",
         "eval.workers=1", "device=cpu", f"results_dir={tmp_path / 'results'}",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = forks.run(settings, tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "results").glob("*/runs/*")
     record = json.loads((folder / "run.json").read_text())

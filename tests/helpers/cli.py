@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.helpers.paths import ROOT
+from tests.helpers import forks
 
 ID = "test/pendulum/random-v0"
 TINY = [
@@ -16,11 +14,9 @@ TINY = [
 ]  # fmt: skip
 
 
-def bench(folder: Path, *arguments: str, code: int | None = 0, timeout: int = 300) -> subprocess.CompletedProcess:
+def bench(folder: Path, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess:
     """Run `python -m bench` in `folder`."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
-    command = [sys.executable, "-m", "bench", *arguments]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=timeout)
+    done = forks.run(arguments, folder)
     assert code is None or done.returncode == code, done.stderr
     return done
 

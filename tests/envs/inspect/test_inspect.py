@@ -1,7 +1,5 @@
 """Facts of a data set: every flag is raised by data with its defect, and good data raise no flag."""
 
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 
 from envs.inspect.facts import facts_of
 from envs.readers.load import load
+from tests.helpers import forks
 from tests.helpers.logged import episode, write
 
 
@@ -137,7 +136,7 @@ def test_the_command_prints_and_writes_a_page(root):
     write("test/page-v0", good())
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "bench", "inspect", *arguments], capture_output=True, text=True, timeout=60)
+        return forks.run(["inspect", *arguments], root)
 
     done = run("test/page-v0@top:50%", "--folder", str(root / "pages"))
     assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from envs.evaluation.rollout import Evaluator
 from envs.readers import d4rl
 from envs.readers.d4rl_environments import evaluation_env
 from envs.readers.load import load
+from tests.helpers import forks
 from tests.helpers.logged import ragged, write
 
 N_OBS, N_ACT = 11, 3  # Hopper
@@ -497,7 +498,7 @@ def test_the_command_converts_and_refuses(tmp_path):
     path, _ = golden(tmp_path)
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "bench", *arguments], capture_output=True, text=True, timeout=60)
+        return forks.run(arguments, tmp_path)
 
     done = run("convert", str(path), MEDIUM, "--trailing", "keep")
     assert done.returncode == 0, done.stderr

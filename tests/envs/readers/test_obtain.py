@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.helpers import forks
 from tests.helpers.episodes import random_episodes, write_minari
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -103,8 +103,8 @@ def inspected(hub: Hub, root: Path, dataset: str) -> subprocess.CompletedProcess
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HOME": str(root / "hf"), "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DOWNLOAD_TIMEOUT": "5", "MINARI_DATASETS_PATH": str(root / "minari"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "bench", "inspect", dataset, "--folder", str(root / "pages")]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    root.mkdir(exist_ok=True)
+    return forks.run(["inspect", dataset, "--folder", str(root / "pages")], root, environment=environment)
 
 
 @pytest.mark.parametrize("dataset", ["test/far-v0", "hf://somebody/test/far-v0"])

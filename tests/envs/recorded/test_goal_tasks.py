@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +12,7 @@ from envs.evaluation.measured_reference import measured_reference, random_return
 from envs.evaluation.rollout import Evaluator
 from envs.readers.load import load
 from envs.recorded.record import record
+from tests.helpers import forks
 from tests.helpers.logged import record_random
 
 TINY = [
@@ -31,8 +30,7 @@ def root(tmp_path, monkeypatch):
 
 def bench(root, *arguments: str) -> list[dict]:
     """Run the command and return the content of every run.json."""
-    command = [sys.executable, "-m", "bench", *arguments, *TINY, f"results_dir={root / 'results'}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = forks.run([*arguments, *TINY, f"results_dir={root / 'results'}"], root)
     assert done.returncode == 0, done.stderr
     return [json.loads(path.read_text()) for path in sorted((root / "results").glob("*/runs/*/run.json"))]
 
@@ -57,8 +55,7 @@ def test_kitchen_is_curated_across_data_sets_as_in_the_paper(root):
 def test_a_pi_ref_of_other_widths_is_refused(root):
     record_random("hand/pen-v0", "AdroitHandPen-v1", episodes=2, steps=5)
     record_random("hand/door-v0", "AdroitHandDoor-v1", episodes=2, steps=5)
-    command = [sys.executable, "-m", "bench", "algo=sft", "dataset=hand/pen-v0", "pi_ref.dataset=hand/door-v0", *TINY]
-    done = subprocess.run([*command, f"results_dir={root / 'results'}"], capture_output=True, text=True, timeout=240)
+    done = forks.run(["algo=sft", "dataset=hand/pen-v0", "pi_ref.dataset=hand/door-v0", *TINY, f"results_dir={root / 'results'}"], root)
     assert done.returncode == 2
     assert "pi_ref.dataset = hand/door-v0: its observations and actions" in done.stderr.splitlines()[-1]
     assert not list((root / "results").glob("*/runs/*/run.json"))
