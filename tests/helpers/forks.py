@@ -48,7 +48,11 @@ class _Server:
         command = [sys.executable, "-m", "tests.helpers.forks"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
-        atexit.register(self.process.kill)
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        with self.process:
+            self.process.kill()
 
     def ask(self, command: dict, timeout: float) -> int:
         """The exit code of `command`, minus the signal's number if one ended it."""
