@@ -26,8 +26,8 @@ from bench.storage.layout import Row
 
 HERE = Path(__file__).parent
 SHOWN = [
-    "dataset", "algo", "selection", "actions", "score_mean", "score_ci_low", "score_ci_high", "score_iqm", "return_mean", "return_std",
-    "seeds", "eval_episodes", "evaluations", "updates", "levelled_off", "reference", "configs_tried", "chosen_by", "wall_time_s",
+    "dataset", "algo", "selection", "actions", "score_mean", "score_ci_low", "score_ci_high", "return_mean", "seeds",
+    "eval_episodes", "updates", "levelled_off", "reference", "configs_tried", "chosen_by", "wall_time_s",
     "verifiable",
 ]  # fmt: skip
 assert set(SHOWN) <= set(COLUMNS)
@@ -85,13 +85,16 @@ def _board(board: pd.DataFrame, runs: Runs) -> list[list[tuple[str, str]]]:
     records = [record for record, _ in pooled(runs)]
     names = {r["config_hash"]: name for r, name in zip(records, method_names(records), strict=True)}
 
+    def spelled(column: str, value: float) -> str:
+        return spell_return(value) if column == "return_mean" else f"{value:.0f}" if column == "wall_time_s" else f"{value:.1f}"
+
     def cell(column: str, value: object, name: str) -> tuple[str, str]:
         if column in ("dataset", "algo"):
             return Markup(unbroken(name if column == "algo" else str(value))), str(value)
         if column == "seeds":
             return Markup(unbroken(spell_seeds(map(int, str(value).split())))), str(value)
         if isinstance(value, float):
-            return ("", "") if np.isnan(value) else (spell_return(value) if column.startswith("return") else f"{value:.1f}", repr(value))
+            return ("", "") if np.isnan(value) else (spelled(column, value), repr(value))
         return str(value), str(value)
 
     hashes = board["config_hash"]
