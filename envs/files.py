@@ -77,7 +77,7 @@ def _flush_folder(folder: Path) -> None:
 def remove_scratch(folder: Path, name: str = "") -> None:
     """Remove the scratch files of killed processes in `folder` whose names begin with `name`. The caller holds the lock on these files."""
     for path in folder.glob(f".{name}*"):
-        if SCRATCH.fullmatch(path.name):
+        if SCRATCH.fullmatch(path.name) and not path.is_dir():
             path.unlink(missing_ok=True)
 
 

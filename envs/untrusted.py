@@ -142,6 +142,12 @@ def refuse_link(path: Path) -> None:
         raise DataError(f"{path}: is a link; expected a file or folder in its place; remove it")
 
 
+def refuse_folder(path: Path) -> None:
+    """Raise DataError if `path` is a folder, which no file can replace."""
+    if path.is_dir() and not path.is_symlink():
+        raise DataError(f"{path}: is a folder; expected a file in its place; remove it")
+
+
 def check_tree(folder: Path) -> None:
     """Raise DataError if anything below `folder` is neither a regular file nor a folder, or if folders are nested more than DEPTH deep."""
     waiting = [(folder, 0)]

@@ -269,7 +269,12 @@ def test_no_run_is_trained_through_a_link(tmp_path: Path) -> None:
     path = RunDir(config, "0", "cpu").path
     path.parent.mkdir(parents=True)
     path.symlink_to(tmp_path)
-    with pytest.raises(DataError, match=r"is a link; expected a file or folder in its place; remove it"):
+    with pytest.raises(DataError, match=rf"{path.name}: is a link; expected a file or folder in its place; remove it"):
+        RunDir(config, "0", "cpu")
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"runs: is a link; expected a file or folder in its place; remove it"):
         RunDir(config, "0", "cpu")
 
 

@@ -67,12 +67,16 @@ class LoadedRun:
         if hasattr(method, "curation"):
             own_score = {"curation.min_score": None, "curation.score": "return"}  # placeholder data have no other score to filter by
             method = with_settings(method, own_score)
+        path, members = self.folder / "policy.safetensors", len(self.config.seeds)
+        for name, value in self.parameters.items():
+            if value.shape[:1] != (members,) or value.dtype not in (torch.float32, torch.float64):
+                kind = f"{value.dtype} of shape {tuple(value.shape)}"
+                raise RunError(f"{path}: {name} is {kind}, config.yaml asks for torch.float32, {members} seeds first")
         own = {name: value[[self.member(seed) for seed in seeds]].to(device) for name, value in self.parameters.items()}
         # Acting reads the policy alone, but a method that needs pi_ref asks for one of its policy's shape.
         algo = build(method, self.environment.trajectories.to(device), seeds, own)
         expected, found = ({k: tuple(v.shape) for k, v in named.items()} for named in (algo.policy(), own))
         if wrong := next((k for k in {**expected, **found} if expected.get(k) != found.get(k)), None):
-            path = self.folder / "policy.safetensors"
             raise RunError(f"{path}: {wrong} has shape {found.get(wrong)}, config.yaml asks for {expected.get(wrong)}; run it again")
         algo.load_policy(own)
         return algo

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.storage.tensors import DamagedError, pack, unpack
 from envs.files import write_atomic
+from envs.untrusted import refuse_folder
 
 
 class Checkpoint(NamedTuple):
@@ -43,8 +44,9 @@ class Checkpoints:
             os.replace(self.newest, self.previous)
 
     def load(self) -> Iterator[Checkpoint | str]:
-        """The existing checkpoints, the newest first; a message instead of a damaged one."""
+        """The existing checkpoints, the newest first; a message instead of a damaged one. Raises DataError for a folder in their place."""
         for path in (self.newest, self.previous):
+            refuse_folder(path)
             try:
                 tensors, about = unpack(path)
                 yield Checkpoint(int(about.pop("update")), tensors, about)

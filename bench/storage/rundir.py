@@ -82,7 +82,8 @@ class RunDir:
         folder = f"{self.prefix}{self.hash}"
         suite = Path(config.results_dir) / config.suite
         self.path = suite / "runs" / folder
-        refuse_link(self.path)
+        for place in (self.path.parent, self.path):
+            refuse_link(place)
         self.lock = Lock(suite / ".locks" / f"{folder}.lock")
         self.checkpoints = Checkpoints(self.path, "checkpoint")
 

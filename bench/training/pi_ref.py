@@ -10,6 +10,7 @@ resumes its training.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import accumulate, pairwise
@@ -33,13 +34,17 @@ from bench.training.parallel import build_population, processes_for
 from bench.training.progress import Reporter
 from bench.training.signals import exit_if_signalled
 from envs.files import remove_scratch, write_atomic
+from envs.untrusted import refuse_folder, refuse_link
 
 
 def _path(config: Config, dataset_digest: str, device: torch.device) -> Path:
+    """The file of the reference policy of `config`. Raises DataError for a link in the place of its folder."""
     key = digest_of(
         (FORMAT, config.pi_ref_algo.determinants(), dataset_digest, list(config.seeds), arithmetic_of(device, config, config.pi_ref_algo))
     )
-    return Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
+    path = Path(config.results_dir) / ".pi_ref" / f"{key}.safetensors"
+    refuse_link(path.parent)
+    return path
 
 
 def _lock(path: Path) -> Lock:
@@ -146,13 +151,17 @@ class PiRefLoop(Loop):
 
 
 def _whole(path: Path, reporter: Reporter | None = None) -> bool:
-    """True if `path` is a policy as it was written. `reporter` reports a damaged one, which is trained again."""
+    """True if `path` is a policy as it was written. `reporter` reports a damaged one, which is trained again.
+
+    Raises DataError for a folder, which no policy could replace.
+    """
+    refuse_folder(path)
     try:
         unpack(path)
     except FileNotFoundError:
         return False
     except DamagedError as error:
-        if reporter is not None and path.exists():
+        if reporter is not None and os.path.lexists(path):
             reporter.say(f"{reporter.label}: {path} is damaged ({error}); pi_ref is trained again")
         return False
     return True

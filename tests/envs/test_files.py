@@ -65,10 +65,11 @@ def test_a_file_is_flushed_before_it_is_renamed(tmp_path: Path, monkeypatch: pyt
 def test_scratch_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     for name in (".run.json.0123abcd", ".x.csv.00000000", ".git", "run.json", ".locks"):
         (tmp_path / name).write_text("")
+    (tmp_path / ".folder.00000000").mkdir()  # not of this program, and blocks no other file
     files.remove_scratch(tmp_path, "run")
-    assert names(tmp_path) == [".git", ".locks", ".x.csv.00000000", "run.json"]
+    assert names(tmp_path) == [".folder.00000000", ".git", ".locks", ".x.csv.00000000", "run.json"]
     files.remove_scratch(tmp_path)
-    assert names(tmp_path) == [".git", ".locks", "run.json"]
+    assert names(tmp_path) == [".folder.00000000", ".git", ".locks", "run.json"]
 
 
 def test_a_scratch_folder_is_removed_at_the_end_unless_it_was_renamed(tmp_path: Path) -> None:

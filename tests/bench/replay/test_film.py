@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from ctypes.util import find_library
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.errors import RunError
+from bench import cli
+from bench.errors import EXIT_MISTAKE, RunError
 from bench.replay.film import FRAMES, REMEDY, WIDTH, Film, choose_renderer, encode, film, render
 from bench.report.page.films import LIMITS
 from bench.storage.layout import film_path, films
@@ -91,3 +95,33 @@ def test_a_missing_seed_or_episode_is_refused(
     with pytest.raises(RunError, match=message):
         film(finished, seed, episode)
     assert not list(finished.glob("*.webp"))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "flipped": lambda path: path.write_bytes((whole := path.read_bytes())[:-1] + bytes([whole[-1] ^ 1])),
+    "halved": lambda path: path.write_bytes((whole := path.read_bytes())[: len(whole) // 2]),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "missing": Path.unlink,
+    "a link": lambda path: path.symlink_to(path.rename(path.with_name("other"))),
+}
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_policy_is_one_line(
+    damage: str, signed: bool, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The manifest shows it or, in a run of an earlier version that has none, the digest within the file."""
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    run = shutil.copytree(finished, tmp_path / "run")
+    DAMAGES[damage](run / "policy.safetensors")
+    if not signed:
+        (run / "manifest.json").unlink()
+        record = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps({key: value for key, value in record.items() if key != "manifest"}))
+    before = sorted(run.iterdir())
+    assert cli.run(["film", str(run)]) == EXIT_MISTAKE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {run}")
+    assert "policy.safetensors" in line
+    assert sorted(run.iterdir()) == before

@@ -20,6 +20,7 @@ from bench.replay import film
 from bench.replay.load import load_run
 from bench.replay.verify import verify
 from bench.storage.hashes import hashes_again
+from bench.storage.tensors import pack, unpack
 from envs.readers import d4rl, obtain
 
 
@@ -82,6 +83,25 @@ def test_sizes_are_checked_before_anything_is_built(change: Any, match: str, fin
     with pytest.raises(RunError, match=match):
         load_run(run)
     assert time.monotonic() - started < 10
+
+
+POLICIES: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
+    "one number each": lambda policy: {name: value.sum() for name, value in policy.items()} | {"more": torch.zeros(2, 10_000)},
+    "one seed": lambda policy: {name: value[:1] for name, value in policy.items()} | {"more": torch.zeros(2, 10_000)},
+    "no seed": lambda policy: {name: value[:0] for name, value in policy.items()} | {"more": torch.zeros(2, 10_000)},
+    "whole numbers": lambda policy: {name: value.to(torch.uint16) for name, value in policy.items()},
+    "complex numbers": lambda policy: {name: value.to(torch.complex64) for name, value in policy.items()},
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_policies_of_another_shape_or_type_are_one_line(name: str, finished: Path, tmp_path: Path) -> None:
+    """Their digests agree: somebody made the file."""
+    run = forged(finished, tmp_path, lambda config, record: None)
+    path = run / "policy.safetensors"
+    path.write_bytes(pack(POLICIES[name](unpack(path)[0])))
+    with pytest.raises(RunError, match=r"policy.safetensors: .* is torch\.\w+ of shape .*, config.yaml asks for torch.float32, 2 seeds first"):
+        load_run(run).population()
 
 
 class Endless:
