@@ -1,6 +1,7 @@
 """Fuzzing of every reader of files of unknown origin: a mutated file is read, or refused in one line; nothing else may happen.
 
-`make fuzz` tries 10,000 mutations of each file; the fast tests try 200, always the same ones.
+`make fuzz` tries 10,000 mutations of each file (500 where figures are drawn); the fast tests try 200, or 20 where reading takes longer, always
+the same ones.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ from hypothesis import HealthCheck, given, settings
 from bench.config.saved import load_config
 from bench.errors import USER_ERRORS
 from bench.replay.load import read_policy
-from bench.report.figures import draw
-from bench.report.suite import rebuild
+from bench.report.figures import curves, draw
+from bench.report.figures.style import looks
+from bench.report.render import html, latex, long_csv, markdown
+from bench.report.suite import _marked, rebuild
+from bench.report.tables import score_tables
 from bench.results import known
 from bench.results.leaderboard import read_board
+from bench.results.pooling import pooled
 from bench.results.runs import open_run, read_curve, read_suite
 from bench.storage import manifest
 from bench.storage.tensors import pack
@@ -40,7 +45,7 @@ from tests.helpers.mutations import edits, mutated
 from tests.helpers.suites import make_run, make_suite, with_hashes
 
 COUNT = int(os.environ.get("FUZZ", "200"))
-SLOW = max(COUNT // 10, 20)  # of readers that take longer
+SLOW = COUNT if COUNT > 200 else 20  # of readers that take longer
 
 
 class Case(NamedTuple):
@@ -109,28 +114,67 @@ def test_a_leaderboard(tmp_path: Path) -> None:
     fuzz(Case(path, lambda: read_board(path)), COUNT)
 
 
-@pytest.mark.parametrize("name", ["run.json", "episodes.csv"])
-def test_tables_of_a_suite(name: str, tmp_path: Path) -> None:
-    """A damaged run changes nothing for the others: their tables are written."""
-    make_run(tmp_path / "suite", "sft")
-    folder = make_run(tmp_path / "suite")
-    fuzz(Case(folder / name, lambda: rebuild(tmp_path / "suite", page=False)), SLOW)
+@pytest.fixture
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that no power failure is to spare."""
+    monkeypatch.setattr("envs.files.flush", lambda path: None)
+    monkeypatch.setattr("envs.files._flush_folder", lambda folder: None)
 
 
-@pytest.mark.parametrize("name", ["run.json", "curve.csv"])
-def test_a_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page without its figures, each of which takes a second."""
+class Rebuilding:
+    """Writes tables and page of a suite of two runs, one of which is mutated, wherever the mutation is read.
+
+    Where it is refused, the other run's tables are those of every refusal but for its line: the line alone is rendered.
+    """
+
+    def __init__(self, suite: Path) -> None:
+        self.suite = suite
+        rebuild(suite)
+        self.tables = score_tables(read_suite(suite).runs)
+
+    def __call__(self) -> None:
+        found = read_suite(self.suite)
+        if not found.left_out:
+            rebuild(self.suite)
+            return
+        assert len(found.runs) == 1
+        for table in _marked(self.tables, found.left_out):
+            for render in (markdown, html, lambda table: latex([table]), lambda table: long_csv([table])):
+                assert render(table)
+
+
+@pytest.mark.usefixtures("unflushed")
+@pytest.mark.parametrize("name", ["run.json", "config.yaml", "episodes.csv"])
+def test_tables_and_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without figures. A damaged run changes nothing for the others: their tables are written."""
     monkeypatch.setattr(draw, "draw", lambda *arguments: {})
     make_run(tmp_path / "suite", "sft")
     folder = make_run(tmp_path / "suite", "iw_sft")
-    fuzz(Case(folder / name, lambda: rebuild(tmp_path / "suite")), SLOW)
+    fuzz(Case(folder / name, Rebuilding(tmp_path / "suite")), SLOW)
 
 
-@pytest.mark.parametrize("name", ["run.json", "curve.csv"])
+@pytest.mark.parametrize("name", ["run.json", "config.yaml", "episodes.csv", "curve.csv"])
 def test_figures(name: str, tmp_path: Path) -> None:
-    make_run(tmp_path / "suite", "sft")
-    folder = make_run(tmp_path / "suite", "iw_sft")
-    fuzz(Case(folder / name, lambda: rebuild(tmp_path / "suite")), max(COUNT // 500, 2))
+    """Every figure of a mutation that is read, as SVG; curve.csv is shown by the importance weights alone."""
+    suite = tmp_path / "suite"
+    make_run(suite, "sft")
+    folder = make_run(suite, "iw_sft")
+
+    def read() -> None:
+        found = read_suite(suite)
+        if found.left_out:
+            return
+        runs = pooled(found.runs)
+        if name == "curve.csv":
+            grid = draw.drawn_grid(runs)
+            figures = curves.weight_diagnostics(grid, looks(grid.methods))
+        else:
+            figures = draw.figures(runs)
+        for figure in figures.values():
+            draw.explain_signs(figure)
+            draw.svg_of(figure)
+
+    fuzz(Case(folder / name, read), COUNT // 20 if COUNT > 200 else 3)
 
 
 def test_a_cache_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def read_episodes(folder: Path, record: Row) -> pd.DataFrame:
     """
     path, mixed = folder / "episodes.csv", record.get("actions", "mean") != "mean"
     rows = read_numbers(folder, "episodes.csv", (*EPISODE_COLUMNS, SAMPLED) if mixed else EPISODE_COLUMNS, (SUCCESS,))
-    rows = rows.astype({c: float for c in rows if c in ("return", SUCCESS)})
+    rows = rows.astype(whole) if (whole := {c: float for c in ("return", SUCCESS) if c in rows and rows[c].dtype != float}) else rows
     if not record["final_episodes"] and not len(rows):
         return rows.astype(dict.fromkeys(rows.columns, float))
     mode = rows[SAMPLED].to_numpy() if mixed else np.zeros(len(rows), int)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.config.limits import PI_REF_UPDATES
 from bench.config.plain import method_of, structured, typed
@@ -20,37 +20,60 @@ from bench.storage.layout import Row, digest_of
 FORMAT = 3  # raised when equal settings no longer give equal results
 
 
-def config_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None, version: int = FORMAT) -> str:
+class Determinants(NamedTuple):
+    """What determines the result of a configuration, its data and seeds apart.
+
+    pi_ref: None for a method without one. online: empty without an online phase.
+    """
+
+    method: dict[str, Any]
+    pi_ref: dict[str, Any] | None
+    evaluation: dict[str, Any]
+    online: tuple[dict[str, Any], ...]
+
+
+def determinants(config: Config) -> Determinants:
+    """The determinants of `config`."""
+    pi_ref = typed(config.pi_ref_algo).determinants() if config.algo.needs_pi_ref else None
+    online = (found,) if (found := typed(config.online).determinants()) else ()
+    return Determinants(typed(config.algo).determinants(), pi_ref, _evaluation(config), online)
+
+
+def config_hash(
+    config: Config,
+    dataset_digest: str,
+    arithmetic: str,
+    pi_ref_digest: str | None = None,
+    version: int = FORMAT,
+    found: Determinants | None = None,
+) -> str:
     """The hash of everything that determines the result: method, pi_ref (and its data, if others), data, seeds, evaluation, arithmetic.
 
-    version: FORMAT of the program that trained the run.
+    version: FORMAT of the program that trained the run. found: the determinants of `config`, if they are known.
     """
-    pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
+    method, pi_ref, evaluation, online = found or determinants(config)
     data = redact(config.dataset), dataset_digest
-    made = version, typed(config.algo).determinants(), pi_ref, *data, list(config.seeds), evaluation, arithmetic
-    return digest_of((*made, *_online(config)))
+    return digest_of((version, method, _with(pi_ref, pi_ref_digest), *data, list(config.seeds), evaluation, arithmetic, *online))
 
 
-def method_hash(config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None) -> str:
+def method_hash(
+    config: Config, dataset_digest: str, arithmetic: str, pi_ref_digest: str | None = None, found: Determinants | None = None
+) -> str:
     """`config_hash` without the seeds: runs that share it are portions of one result."""
-    pi_ref, evaluation = _pi_ref(config, pi_ref_digest), _evaluation(config)
-    made = FORMAT, typed(config.algo).determinants(), pi_ref, redact(config.dataset), dataset_digest, evaluation, arithmetic
-    return digest_of((*made, *_online(config)))
+    method, pi_ref, evaluation, online = found or determinants(config)
+    data = redact(config.dataset), dataset_digest
+    return digest_of((FORMAT, method, _with(pi_ref, pi_ref_digest), *data, evaluation, arithmetic, *online))
 
 
-def settings_hash(config: Config) -> str:
+def settings_hash(config: Config, found: Determinants | None = None) -> str:
     """The hash of the settings of the method and its pi_ref: two runs with different ones are two configurations tried."""
-    return digest_of((typed(config.algo).determinants(), _pi_ref(config, config.pi_ref.dataset), *_online(config)))
+    method, pi_ref, _, online = found or determinants(config)
+    return digest_of((method, _with(pi_ref, config.pi_ref.dataset), *online))
 
 
-def _online(config: Config) -> tuple[dict[str, Any], ...]:
-    """The determinants of the online phase; nothing without one."""
-    return (found,) if (found := typed(config.online).determinants()) else ()
-
-
-def _pi_ref(config: Config, data: str | None) -> tuple[Any, str | None] | None:
-    """The determinants of pi_ref, `data` included; None for a method without one."""
-    return (typed(config.pi_ref_algo).determinants(), data) if config.algo.needs_pi_ref else None
+def _with(pi_ref: dict[str, Any] | None, data: str | None) -> tuple[dict[str, Any], str | None] | None:
+    """The determinants of pi_ref and its data; None for a method without one."""
+    return None if pi_ref is None else (pi_ref, data)
 
 
 def _evaluation(config: Config) -> dict[str, Any]:
@@ -63,9 +86,10 @@ def _evaluation(config: Config) -> dict[str, Any]:
 def hashes_of(config: Config, record: Row) -> Row:
     """The hashes of the run of `config` on the data, device and precision that `record` states."""
     kind = arithmetic("cpu" if record["device"] == "cpu" else "cuda", record.get("precision", "float32"))
-    made_of = record["dataset_digest"], kind, record.get("pi_ref_digest")
+    made_of, found = (record["dataset_digest"], kind, record.get("pi_ref_digest")), determinants(config)
     return {
-        "config_hash": config_hash(config, *made_of), "method_hash": method_hash(config, *made_of), "settings_hash": settings_hash(config),
+        "config_hash": config_hash(config, *made_of, found=found), "method_hash": method_hash(config, *made_of, found=found),
+        "settings_hash": settings_hash(config, found),
     }  # fmt: skip
 
 

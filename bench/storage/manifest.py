@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]] | str:
     try:
         files = content["files"]
         whole = content["sha256"] == _own_digest(files) and all(set(e) == {"bytes", "sha256"} for e in files.values())
-        known = all(any(Path(name).match(pattern) and "/" not in name for pattern in COVERED) for name in files)
+        known = all(any(fnmatchcase(name, pattern) for pattern in COVERED) and "/" not in name for name in files)
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = known = False
     return files if whole and known else f"{path} is damaged"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -49,11 +50,8 @@ def page_of(
     `runs`: the finished runs of folder `suite`; `board`: their leaderboard; `tables`: one for each protocol, the largest first;
     `published`: tables of scores from papers; `figures`: SVGs by name, which show the methods `drawn`; `online`: tables of online phases.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     first, details = first_figure(figures or {}), run_details(runs, limits)
-    return environment.get_template("page.html").render(
+    return _template().render(
         suite=suite.name, protocol=protocol(runs), warnings=warnings(suite, runs),
         tables=[Markup(html(table)) for table in tables], published=[Markup(html(table)) for table in published],
         online=[Markup(html(table)) for table in online],
@@ -63,6 +61,14 @@ def page_of(
         drawn=_drawn_note(tables, drawn), runs=details, cards=dataset_cards(runs),
         style=Markup((HERE / "style.css").read_text()), script=Markup((HERE / "script.js").read_text()),
     )  # fmt: skip
+
+
+@cache
+def _template() -> jinja2.Template:
+    """page.html, compiled."""
+    loader = jinja2.FileSystemLoader(HERE)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("page.html")
 
 
 def _films(details: Sequence[Row]) -> list[Row]:

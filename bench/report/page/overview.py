@@ -11,7 +11,7 @@ from bench.report.tables import ACTIONS, WEIGHT_FAULTS
 from bench.results.episodes import reference_name
 from bench.results.levelling import RISES, has_few_updates, training_marks
 from bench.results.names import in_order, method_names
-from bench.results.pooling import pooled
+from bench.results.pooling import by_actions
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Runs
 
@@ -26,7 +26,8 @@ def protocol(runs: Runs) -> list[tuple[str, str]]:
     seeds = sorted({spell_seeds(r["seeds"]) for r in records})
     versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in records})
     times = sorted(finished_at(r) for r in records)
-    actions = " and ".join(ACTIONS[name] for name in ACTIONS if any(r["actions"] == name for r, _ in pooled(runs)))
+    played = {r["actions"] for run in runs for r, _ in by_actions(run)}
+    actions = " and ".join(ACTIONS[name] for name in ACTIONS if name in played)
     evaluation = (
         f"{actions}; {values('eval_episodes')} episodes a seed every {values('eval_every')} updates; starts depend on the seed alone"
     )
@@ -70,7 +71,7 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
             found.append(f"{algo} on {', '.join(missing)}: no finished run")
     if unfinished := len(list(suite.glob("runs/*/run.json"))) - len(runs):
         found.append(f"unfinished runs, left out: {unfinished}")
-    if (groups := len(comparable_groups([r for r, _ in pooled(runs) if r["final_episodes"]]))) > 1:
+    if (groups := len(comparable_groups([r for run in runs for r, _ in by_actions(run) if r["final_episodes"]]))) > 1:
         found.append(
             f"{groups} protocols (reference set, number of final episodes, actions): one table each; figures show the largest group"
         )
