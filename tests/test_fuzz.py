@@ -1,7 +1,7 @@
 """Fuzzing of every reader of files of unknown origin: a mutated file is read, or refused in one line; nothing else may happen.
 
-`make fuzz` tries 10,000 mutations of each file (500 where figures are drawn); the fast tests try 200, or 20 where reading takes longer, always
-the same ones.
+`make fuzz` tries 10,000 mutations of each file (500 where figures are drawn); the fast tests try 200, or 20 where reading takes longer,
+always the same ones.
 """
 
 from __future__ import annotations

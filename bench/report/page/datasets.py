@@ -34,7 +34,8 @@ def _facts(record: Row, metadata: Row) -> list[tuple[str, str]]:
     if reference is None:
         facts.append(("reference", "none: raw returns are shown"))
     else:
-        facts.append(("mean score", f"{100 * (mean - reference['random']) / (reference['expert'] - reference['random']):.1f}"))
+        if mean is not None:
+            facts.append(("mean score", f"{100 * (mean - reference['random']) / (reference['expert'] - reference['random']):.1f}"))
         facts.append(("reference", str(Reference(**reference))))
     facts.append(("clipped action entries", f"{record['clipped_actions']:.2%}"))
     return facts + [(key, clean(str(metadata[key]))) for key in ("author", "algorithm_name", "description") if metadata.get(key)]

@@ -100,7 +100,8 @@ def test_policies_of_another_shape_or_type_are_one_line(name: str, finished: Pat
     run = forged(finished, tmp_path, lambda config, record: None)
     path = run / "policy.safetensors"
     path.write_bytes(pack(POLICIES[name](unpack(path)[0])))
-    with pytest.raises(RunError, match=r"policy.safetensors: .* is torch\.\w+ of shape .*, config.yaml asks for torch.float32, 2 seeds first"):
+    expected = r"policy.safetensors: .* is torch\.\w+ of shape .*, config.yaml asks for torch.float32, 2 seeds first"
+    with pytest.raises(RunError, match=expected):
         load_run(run).population()
 
 

@@ -63,6 +63,14 @@ def test_the_page_warns_of_weights_that_do_not_do_their_work(tmp_path: Path, fau
     assert html.escape(line) in text_of(tmp_path)
 
 
+def test_data_without_a_mean_return_have_no_mean_score(tmp_path: Path) -> None:
+    """The rewards of the data are not those of the environment, which has reference scores."""
+    make_run(tmp_path, data_return_mean=None)
+    text = text_of(tmp_path)
+    assert "of other rewards than the environment&#39;s" in text
+    assert "mean score" not in text[text.index("of other rewards") :][:300]
+
+
 def test_one_figure_stands_beside_the_results(tmp_path: Path) -> None:
     figures = {f"{kind}-x": f'<svg viewBox="0 0 345.6 200"><path id="{kind}"/></svg>' for kind in ("curve", "cost", "intervals")}
     for drawn, first in ((figures, "intervals"), ({"curve-x": figures["curve-x"]}, "curve")):

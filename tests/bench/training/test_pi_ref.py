@@ -66,9 +66,7 @@ def test_a_link_or_pipe_is_replaced(place: str, training: bool, config: Config, 
 
 
 @pytest.mark.parametrize("name", ["", ".training", ".training.previous"])
-def test_a_folder_is_refused_before_training(
-    name: str, config: Config, shared: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_is_refused_before_training(name: str, config: Config, shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
     path = path_of(config, shared)
     blocked = path.with_suffix(f"{name}.safetensors")
     (blocked / "inside").mkdir(parents=True)
