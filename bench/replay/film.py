@@ -75,13 +75,15 @@ def film(folder: Path, seed: int | None = None, episode: int = 0) -> str:
 
 
 def play(run: Any, seed: int, episode: int) -> Film:
-    """Play and render the final episode `episode` of `seed` of a LoadedRun."""
+    """Play and render the final episode `episode` of `seed` of a LoadedRun. Raises RunError or DataError for an environment that fails, or
+    whose observations are not those of the run."""
     import torch
 
     from bench.training.evaluate import environments_a_member
     from envs.data.spaces import Flattener
     from envs.evaluation.action_noise import uniform
     from envs.evaluation.episodes import Moments, episode_seeds
+    from envs.evaluation.threads import reported
 
     member, algo = run.member(seed), run.population()
     # A batch of evaluation's shape, because rounding depends on it and chaotic physics magnifies rounding.
@@ -96,13 +98,16 @@ def play(run: Any, seed: int, episode: int) -> Film:
         longest = env.spec.max_episode_steps or 1000
         every = max(1, round(second / 25), -(-longest // FRAMES))  # 25 frames a second look smooth; rendering without a GPU is slow
         _follow(env)
-        observation, running = env.reset(seed=start)[0], True
+        with reported():
+            observation, running = env.reset(seed=start)[0], True
         frames.append(render(env))
         while running:
             if time.monotonic() > until or len(frames) > MOST_FRAMES:  # an environment of unknown origin may be endless, its pictures large
                 limits = f"{SECONDS:g} seconds or {MOST_FRAMES} frames"
                 raise RunError(f"{run.folder}: the film of episode {episode} of seed {seed} has no end after {limits}")
             flat = torch.from_numpy(np.asarray(flatten(observation), np.float32))
+            if len(flat) != (expected := run.environment.observation_width):
+                raise RunError(f"{run.folder}: an observation of the environment has {len(flat)} numbers; its policies take {expected}")
             observations = flat.expand(batch).contiguous()
             if width:
                 noise = torch.from_numpy(uniform(Moments(np.array([start]), np.array([length])), width))
@@ -110,7 +115,8 @@ def play(run: Any, seed: int, episode: int) -> Film:
             else:
                 actions = algo.act(observations)
             action = run.environment.to_env(actions[member, 0].numpy())
-            observation, reward, terminated, truncated, _ = env.step(action)
+            with reported():
+                observation, reward, terminated, truncated, _ = env.step(action)
             value, length, running = value + float(reward), length + 1, not (terminated or truncated)
             if length % every == 0 or not running:
                 frames.append(render(env))

@@ -10,6 +10,7 @@ import torch
 from algos.base import Algo
 from bench.storage.layout import SAMPLED, SUCCESS, Row
 from envs.data.logged_data import LoggedData
+from envs.errors import DataError
 from envs.evaluation.action_noise import uniform
 from envs.evaluation.rollout import Evaluator, Moments, Returns, episode_seeds
 
@@ -35,7 +36,8 @@ def play(
     starts, with equal noise in sampled actions; a deterministic policy plays its mean.
 
     A member whose parameters are not finite has return NaN, length 0 and no success; a return that is not finite is NaN. `on_step` is
-    called after every step. side_by_side: environments of each member, if not `environments_a_member`. Raises DataError.
+    called after every step. side_by_side: environments of each member, if not `environments_a_member`. Raises DataError for an environment
+    that fails, or whose observations are not as wide as the data's.
     """
     members, device, width = algo.members, algo.device, algo.noise_width if sampled else 0
     side_by_side = side_by_side or environments_a_member(members, episodes)
@@ -43,6 +45,8 @@ def play(
     seeds = episode_seeds(algo.seeds, update, rounds * side_by_side)  # the surplus of the last round is dropped below
 
     def act(observations: np.ndarray, moments: Moments) -> np.ndarray:
+        if (found := observations.shape[1]) != (expected := data.observation_width):
+            raise DataError(f"an observation of the environment has {found} numbers; the policies take {expected}")
         batch = torch.from_numpy(observations).to(device).view(members, side_by_side, -1)
         if width:
             noise = torch.from_numpy(uniform(moments, width)).to(device).view(members, side_by_side, width)

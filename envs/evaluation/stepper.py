@@ -17,7 +17,7 @@ from envs.evaluation.batch import Batch, Formulas, OneByOne
 from envs.evaluation.episodes import Moments
 from envs.evaluation.known import known_task, made_as_known, steps_by_itself
 from envs.evaluation.locomotion import Locomotion
-from envs.evaluation.threads import Threads
+from envs.evaluation.threads import Threads, reported
 from envs.evaluation.tokens.episodes import open_tokens
 
 FEW = 4  # threads; more would wait for each other in an environment's own Python code
@@ -77,14 +77,15 @@ def _agrees(env: Any, task: type[Locomotion]) -> bool:
         return (np.sin(angles) * env.action_space.high).astype(np.float32)
 
     played = Threads(partial(Formulas, env, task), 1).run(act, SEEDS, lambda: None)
-    for index, seed in np.ndenumerate(SEEDS):
-        observation, total, step, ended = env.reset(seed=int(seed))[0], 0.0, 0, False
-        while not ended:
-            if not np.array_equal(seen.get((int(seed), step), ()), observation.astype(np.float32)):
+    with reported():
+        for index, seed in np.ndenumerate(SEEDS):
+            observation, total, step, ended = env.reset(seed=int(seed))[0], 0.0, 0, False
+            while not ended:
+                if not np.array_equal(seen.get((int(seed), step), ()), observation.astype(np.float32)):
+                    return False
+                action = act(observation[None], Moments(np.array([seed]), np.array([step])))[0]
+                observation, reward, terminated, truncated, _ = env.step(action)
+                total, step, ended = total + float(reward), step + 1, terminated or truncated
+            if (total, step) != (played.returns[index], played.lengths[index]):
                 return False
-            action = act(observation[None], Moments(np.array([seed]), np.array([step])))[0]
-            observation, reward, terminated, truncated, _ = env.step(action)
-            total, step, ended = total + float(reward), step + 1, terminated or truncated
-        if (total, step) != (played.returns[index], played.lengths[index]):
-            return False
     return True

@@ -125,16 +125,35 @@ class Endless:
     def close(self) -> None: ...
 
 
+def played(environment: Endless, width: int = 3) -> None:
+    """Film a run in `environment` whose policies take observations of `width` numbers."""
+    algo = SimpleNamespace(members=1, act=lambda flat: torch.zeros(*flat.shape[:2], 1))
+    run: Any = SimpleNamespace(
+        folder="there", member=lambda seed: 0, population=lambda: algo, make_env=lambda **_: environment,
+        record={"final_episodes": 1, "updates": 1},
+        environment=SimpleNamespace(to_env=lambda action: action, observation_width=width),
+    )  # fmt: skip
+    film.play(run, 0, 0)
+
+
 @pytest.mark.parametrize(("name", "value"), [("SECONDS", 0.0), ("MOST_FRAMES", 3)])
 def test_a_film_has_an_end(name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(film, name, value)
-    algo = SimpleNamespace(members=1, act=lambda flat: torch.zeros(*flat.shape[:2], 1))
-    run: Any = SimpleNamespace(
-        folder="there", member=lambda seed: 0, population=lambda: algo, make_env=lambda **_: Endless(),
-        record={"final_episodes": 1, "updates": 1}, environment=SimpleNamespace(to_env=lambda action: action),
-    )  # fmt: skip
     with pytest.raises(RunError, match="the film of episode 0 of seed 0 has no end"):
-        film.play(run, 0, 0)
+        played(Endless())
+
+
+@pytest.mark.parametrize("name", ["reset", "step"])
+def test_an_environment_that_fails_in_a_film_is_one_line(name: str) -> None:
+    environment: Any = Endless()
+    setattr(environment, name, lambda *_, **__: 1 / 0)
+    with pytest.raises(DataError, match="an environment failed: ZeroDivisionError: division by zero"):
+        played(environment)
+
+
+def test_a_film_of_another_environment_is_refused() -> None:
+    with pytest.raises(RunError, match="there: an observation of the environment has 3 numbers; its policies take 11"):
+        played(Endless(), width=11)
 
 
 def test_enormous_pictures_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -15,6 +16,7 @@ from algos.base import Algo
 from bench.training import evaluate as evaluation
 from bench.training.evaluate import evaluate
 from envs.data.trajectories import Trajectories
+from envs.errors import DataError
 from envs.evaluation.rollout import Evaluator, episode_seeds
 from envs.readers.load import load
 
@@ -66,3 +68,14 @@ def test_every_row_equals_an_episode_played_alone(
         total, length = alone(float(GAINS[k]), int(starts[k, row["episode"]]))
         assert row["length"] == length
         assert row["return"] == pytest.approx(total)
+
+
+def test_an_environment_with_other_observations_is_refused(small_data: Trajectories, pendulum_data: Callable) -> None:
+    pendulum_data()
+    data = load("test/pendulum/random-v0")
+    other: Any = SimpleNamespace(observation_width=5, to_env=data.to_env)
+    with (
+        Evaluator(data.env_spec, 1) as environments,
+        pytest.raises(DataError, match="an observation of the environment has 4 numbers; the policies take 5"),
+    ):
+        evaluate(Proportional(small_data, [7]), other, environments, 200, 1, lambda: None)

@@ -305,3 +305,8 @@ def test_successes_and_own_errors_are_those_of_the_environments() -> None:
     assert played.returns.tolist() == [[0.5, 2], [2.5, 1]]
     with pytest.raises(DataError, match=r"^an environment failed: ValueError: fell off the table \(test_threads.py, line \d+\)$"):
         threads.run(lambda observations, _: observations + 6, np.array([[0], [0]]), lambda: None)
+
+
+def test_an_environment_that_fails_in_the_comparison_is_left_to_processes() -> None:
+    """They report it. Gymnasium takes any value for the weight, and fails in the first step."""
+    assert task_of(spec_of("Hopper-v5", kwargs={"ctrl_cost_weight": [1, 2]})) is None
