@@ -60,7 +60,7 @@ def test_files_that_the_page_names_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize("name", ADDED)
+@pytest.mark.parametrize("name", [ADDED[0], pytest.param(ADDED[1], marks=pytest.mark.slow)])
 def test_the_method_trains(checkout: Path, tmp_path: Path, pendulum_data: Callable[..., Any], name: str) -> None:
     """The page's command trains the method, here on smaller data and for fewer updates."""
     pendulum_data(ref_min_score=5.0, ref_max_score=1000.0)

@@ -34,16 +34,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
 
 def test_faults_lose_and_change_no_result(whole: RunDir, tmp_path: Path) -> None:
     outcomes = [
-        chaos.killed_at_random(tmp_path / "a", whole, 6),
-        chaos.killed_at_random(tmp_path / "b", whole, 2, signal.SIGTERM),
-        chaos.killed_at_every_write(tmp_path / "c", whole, 6),
-        chaos.failing_writes(tmp_path / "d", whole, 4, errno.ENOSPC, "disk full"),
-        chaos.file_too_large(tmp_path / "e", whole, 2),
+        chaos.killed_at_random(tmp_path / "a", whole, 3),
+        chaos.killed_at_random(tmp_path / "b", whole, 1, signal.SIGTERM),
+        chaos.killed_at_every_write(tmp_path / "c", whole, 3),
+        chaos.failing_writes(tmp_path / "d", whole, 2, errno.ENOSPC, "disk full"),
+        chaos.file_too_large(tmp_path / "e", whole, 1),
         chaos.read_only(tmp_path / "f", whole),
         chaos.failing_member(tmp_path / "g", whole, 1),
         chaos.out_of_memory(tmp_path / "h", whole, 1),
         chaos.jumping_clock(tmp_path / "i", whole, 1),
-        chaos.damaged_checkpoints(tmp_path / "j", whole, 3),
+        chaos.damaged_checkpoints(tmp_path / "j", whole, 2),
         chaos.damaged_cache(tmp_path / "k", whole, 2),
     ]
     assert [(o.lost, o.changed) for o in outcomes] == [(0, 0)] * len(outcomes), outcomes

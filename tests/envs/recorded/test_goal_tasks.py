@@ -68,6 +68,7 @@ def test_hands_are_trained_and_evaluated_with_a_measured_reference(root):
     assert run["reference"]["expert"] > run["reference"]["random"]
 
 
+@pytest.mark.slow
 def test_reference_sets_are_separate_parts_of_a_table(root):
     record_random("hand/pen-v0", "AdroitHandPen-v1", episodes=6, steps=5)
     record_random("hand/pen-v1", "AdroitHandPen-v1", episodes=6, steps=5)
