@@ -21,7 +21,7 @@ FORMAT = 3  # raised when equal settings no longer give equal results
 
 
 class Determinants(NamedTuple):
-    """What determines the result of a configuration, its data and seeds apart.
+    """Everything that determines the result of a configuration, apart from its data and seeds.
 
     pi_ref: None for a method without one. online: empty without an online phase.
     """

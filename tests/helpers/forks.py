@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.helpers.paths import ROOT
 
 IMPORTED = ("bench.config.mistakes", "bench.launch.train", "bench.results.leaderboard", "minari", "pandas")
-"""What is imported beforehand: not mujoco, which takes its renderer from the environment."""
+"""Modules imported beforehand: not mujoco, which takes its renderer from the environment."""
 
 
 def run(

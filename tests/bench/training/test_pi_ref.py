@@ -1,4 +1,4 @@
-"""What stands in the place of a reference policy's file: replaced, or refused before training; nothing outside the folder changes."""
+"""Folders, links and pipes in the place of a reference policy's file are replaced, or refused before training; none is followed."""
 
 from __future__ import annotations
 

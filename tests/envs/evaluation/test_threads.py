@@ -308,5 +308,5 @@ def test_successes_and_own_errors_are_those_of_the_environments() -> None:
 
 
 def test_an_environment_that_fails_in_the_comparison_is_left_to_processes() -> None:
-    """They report it. Gymnasium takes any value for the weight, and fails in the first step."""
+    """Gymnasium takes any value for the weight and fails in the first step: the processes report it."""
     assert task_of(spec_of("Hopper-v5", kwargs={"ctrl_cost_weight": [1, 2]})) is None
