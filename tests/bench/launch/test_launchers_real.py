@@ -20,7 +20,7 @@ import pytest
 
 from bench.report.render import aligned
 from bench.training.device import cores
-from tests.helpers.cli import TINY, bench
+from tests.helpers.cli import TINY
 from tests.helpers.episodes import random_episodes, write_minari
 from tests.helpers.paths import ROOT
 
@@ -51,7 +51,12 @@ def alone(root: Path) -> Path:
 
 
 def command(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:
-    return bench(folder, *arguments, code=code, timeout=1200)
+    """Run `python -m bench` in an interpreter of its own, whose OMP_NUM_THREADS and main module the launchers' processes get."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
+    words = [sys.executable, "-m", "bench", *arguments]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == code, done.stderr
+    return done
 
 
 def policies(results: Path) -> dict[str, str]:
