@@ -37,7 +37,7 @@ speed: .venv/.ready ## updates per second beside a plain loop and the machine's 
 scale: .venv/.ready ## cost of an update against members, batch, width, data and method
 	@$(BIN)/python -m bench speed scale
 
-test: .venv/.ready-dev ## the fast tests, a few minutes; make test JOBS=2 runs them in two processes
+test: .venv/.ready-dev ## the fast tests; make test JOBS=2 runs them in two processes, under 20 minutes on two slow cores
 	@$(BIN)/python -m pytest -m "not slow and not browser"$(if $(JOBS), -n $(JOBS) --dist loadfile)
 
 test-slow: .venv/.ready-dev ## long tests, and more cases of fast ones

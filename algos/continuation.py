@@ -7,8 +7,8 @@
 Critics learn from logged and own steps, the policy from its own alone: it moves to those of its own actions that turned out well, and
 logged actions of other policies do not pull it away. pi_0 is the policy that the stage began with: few own steps must not undo it, as in
 the fine-tuning of language models. Rewards are divided by the deviation of the data's discounted returns to go, as in
-algos/estimators/fitted_q.py, so that one temperature serves every task. It is half a deviation: at 0.02 to 0.05 the weights follow the
-errors of the critic, and good policies get worse, however long the critic was trained before (docs/online.md).
+algos/estimators/fitted_q.py, so that one temperature serves every task. It is half a deviation, so that smaller
+differences, such as errors of the critic, hardly tell actions apart.
 """
 
 from __future__ import annotations

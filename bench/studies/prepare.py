@@ -2,9 +2,9 @@
 
 The stage takes the policy that a method has trained as its actor (`online.stage=actor_critic`, algos/continuation.py). For 2,000 steps the
 policy acts as it is, while critics of its own are trained for it by fitted Q evaluation, 3 updates a step; then 4,000 steps, an update
-each. Two layers of 128 and batches of 128, so that two cores bear it: about 11 minutes for a data set on two idle cores. IQL has
-10,000 updates before the stage and its authors' settings for locomotion (conf/domains.yaml, which has none for this maze), the others the
-paper's numbers (pi_ref 10,000, fine-tuning 4,500).
+each. Two layers of 128 and batches of 128, so that two cores bear it. IQL has 10,000 updates before the stage and
+its authors' settings for locomotion (conf/domains.yaml, which has none for this maze), the others the paper's numbers (pi_ref 10,000,
+fine-tuning 4,500).
 """
 
 from __future__ import annotations
