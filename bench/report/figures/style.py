@@ -31,7 +31,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 
 PLACES = (
-    "bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "iql", "awr", "awac", "cfgrl", "cql", "crr", "dft", "edac", "marwil",
+    "bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "dft", "iql", "awr", "awac", "cfgrl", "cql", "crr", "edac", "marwil",
     "rebrac", "rwr", "sac_n", "td3_bc", "cal_ql", "rlpd",
 )  # fmt: skip
 """Methods with a look of their own, the first ones in different colours. A new method is added at the end: no other changes its look."""

@@ -117,6 +117,11 @@ def test_no_two_methods_share_colour_and_marker() -> None:
         assert len(points) == len(methods)
 
 
+def test_the_methods_of_suite_paper_differ_in_colour() -> None:
+    own = looks(["bc", "filtered_bc", "sft", "sft_q", "iw_sft", "iw_sft_q", "dft"])
+    assert len({look.colour for look in own.values()}) == len(own)
+
+
 def test_a_method_looks_the_same_beside_others() -> None:
     alone, together = looks(["iql"]), looks(["bc", "mine", "iw_sft temperature=3.0", "iql"])
     assert alone["iql"] == together["iql"]
