@@ -205,8 +205,8 @@ class RunLoop(Loop):
 
 
 def spell(summary: Row) -> str:
-    """A summary as text: "return 1234.5, score 67.8"; "loss 0.123" of a run without evaluation."""
+    """A summary as text: "return 1234.5, score 67.8"; "loss 0.123" or "critic loss 0.123" of a run without evaluation."""
     if "return_mean" not in summary:
-        return f"loss {summary['loss']:.4g}"
+        return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in summary.items())
     score = f", score {summary['score_mean']:.1f}" if "score_mean" in summary else ""
     return f"return {spell_return(summary['return_mean'])}{score}"

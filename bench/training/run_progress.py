@@ -113,10 +113,13 @@ class RunInProgress:
     def summary(self, update: int, reference: Reference | None) -> Row:
         """Mean return, and mean score if there is a `reference`, of the evaluation after `update`; failed seeds are left out.
 
-        Mean loss without an environment.
+        Without an environment the mean loss: the critic's of a method that names no other.
         """
-        name = "loss" if self.config.env_choice.without else "return_mean"
-        last = [float(row[name]) for row in self.curve if int(row["update"]) == update and int(row["seed"]) not in self.failed]
+        rows = [row for row in self.curve if int(row["update"]) == update]
+        name = "return_mean"
+        if self.config.env_choice.without:
+            name = "loss" if any("loss" in row for row in rows) else "critic_loss"
+        last = [float(row[name]) for row in rows if int(row["seed"]) not in self.failed]
         found: dict[str, Any] = {name: float(np.mean(last)) if last else float("nan")}
         if reference is not None:
             found["score_mean"] = float(reference.score(np.asarray(found["return_mean"])))

@@ -14,7 +14,10 @@ import pytest
 from safetensors.torch import load_file
 
 import bench
+from algos.base import MethodConfig
 from algos.errors import ConfigError
+from algos.methods.rlpd import RLPDConfig
+from algos.methods.td3_bc import TD3BCConfig
 from algos.methods.weighted_bc import Curation
 from bench.config.schema import Config
 from bench.errors import RunError
@@ -54,6 +57,15 @@ def test_a_run_without_environment_saves_policies_and_curves_and_no_episode(conf
     own, other = (load_file(f.path / "policy.safetensors") for f in (played, without))
     assert all((own[name] == other[name]).all() for name in own)  # evaluation does not touch training
     assert [r["loss"] for r in curve] == [r["loss"] for r in read_csv(played.path / "curve.csv")]
+
+
+@pytest.mark.parametrize("method", [TD3BCConfig, RLPDConfig])
+def test_a_method_whose_policy_follows_later_says_the_loss_of_its_critic(
+    method: type[MethodConfig], config: Config, shared: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its updates have no loss of the policy: the mean loss of a run without an environment is the critic's."""
+    train_run(replace(config, algo=method(updates=20, batch_size=8, hidden=[8]), env="none"), shared)
+    assert re.search(r"update 20/20, critic loss \d", capsys.readouterr().err)
 
 
 def test_tables_leaderboard_and_page_of_runs_without_environment(config: Config, shared: Shared) -> None:
