@@ -46,8 +46,8 @@ def methods() -> dict[str, type[MethodConfig]]:
     return {name: method.config for name, method in _found().items()}
 
 
-def goes_online(config: MethodConfig) -> bool:
-    """True if the method that `config` configures can go on with steps of its own."""
+def goes_online(config: MethodConfig | type[MethodConfig]) -> bool:
+    """True if the method that `config`, or an object of that class, configures can go on with steps of its own."""
     return bool(getattr(_algo_of(config), "goes_online", False))
 
 
@@ -56,13 +56,9 @@ def evaluates_policies(config: MethodConfig) -> bool:
     return hasattr(_algo_of(config), "evaluate_policy")
 
 
-def online_methods() -> list[str]:
-    """The methods that go on online by themselves."""
-    return [name for name, method in _found().items() if getattr(method.algo, "goes_online", False)]
-
-
-def _algo_of(config: MethodConfig) -> Callable[..., Algo]:
-    return _found()[type(config).__module__.rpartition(".")[2]].algo
+def _algo_of(config: MethodConfig | type[MethodConfig]) -> Callable[..., Algo]:
+    kind = config if isinstance(config, type) else type(config)
+    return _found()[kind.__module__.rpartition(".")[2]].algo
 
 
 def build(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from algos.errors import ConfigError
+from pathlib import Path
+
+from algos.errors import ConfigError, require
 from envs.errors import DataError, first_line
 
 EXIT_DIFFERENCE = 1  # `verify` found other returns; also a defect of this program, with its traceback
@@ -19,5 +21,11 @@ USER_ERRORS = (ConfigError, DataError, RunError)
 
 __all__ = [
     "EXIT_DIFFERENCE", "EXIT_INTERRUPTED", "EXIT_MISTAKE", "EXIT_RETRY", "USER_ERRORS", "ConfigError", "DataError", "RunError",
-    "first_line",
+    "first_line", "require_folder",
 ]  # fmt: skip
+
+
+def require_folder(key: str, path: Path) -> None:
+    """Raise ConfigError if `path`, a setting for the folder of results, is a file or lies below one: known before anything is computed."""
+    found = next((p for p in (path, *path.parents) if p.exists()), path)
+    require(found.is_dir() or not found.exists(), key, path, f"a folder; {found} is a file")

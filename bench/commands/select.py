@@ -36,12 +36,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     from algos.estimators.fitted_q import FittedQConfig
     from bench.config.estimates import ESTIMATES
+    from bench.errors import require_folder
     from bench.report.render import aligned
     from bench.selection.options import Options
     from bench.selection.report import write
     from bench.selection.select import select
     from bench.selection.verdict import verdict
 
+    require_folder("--out", arguments.out)
     fqe = FittedQConfig(arguments.updates, discount=arguments.discount, seed=arguments.seed)
     chosen = tuple(ESTIMATES) if arguments.estimators is None else arguments.estimators
     options = Options(

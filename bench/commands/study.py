@@ -15,7 +15,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from bench.errors import RunError
+from bench.errors import RunError, require_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,6 +35,7 @@ def run(arguments: Namespace) -> None:
         for name in names():
             print(f"  {name:10} {title(name)}")
         return
+    require_folder("--out", arguments.out)
     options = Options(arguments.toy, arguments.out, arguments.only, arguments.seeds, arguments.episodes, not arguments.no_runs)
     chosen = [arguments.name]
     if arguments.name == "all":

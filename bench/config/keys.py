@@ -5,31 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from algos.registry import methods
+from bench.config.choices import schemas
 from bench.config.schema import Config
-
-
-@cache
-def schemas() -> dict[str, type[Any]]:
-    """The dataclass of every `algo=NAME`: the one that its file in conf/algo names, itself or through the file that it derives from."""
-    found = {
-        f.name.removesuffix(".yaml"): _defaults(f.read_text()) for f in files("conf").joinpath("algo").iterdir() if f.name[-5:] == ".yaml"
-    }
-
-    def schema(name: str) -> type[Any]:
-        first = found[name][0]
-        return methods()[first.removeprefix("schema/").partition("@")[0]] if first.startswith("schema/") else schema(first)
-
-    return {name: schema(name) for name in sorted(found)}
-
-
-def _defaults(text: str) -> list[str]:
-    return [str(entry) for entry in OmegaConf.create(text).defaults]
 
 
 @cache

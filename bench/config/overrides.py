@@ -17,7 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from algos.errors import ConfigError
-from bench.config.keys import common_keys, method_keys, near, near_names, schemas, unknown_key
+from bench.config.choices import schemas
+from bench.config.keys import common_keys, method_keys, near, near_names, unknown_key
 from bench.config.schema import PLAIN_NAME
 
 DEFAULT_ALGO = "iw_sft_q"  # of conf/config.yaml

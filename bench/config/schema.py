@@ -15,7 +15,8 @@ from algos.base import MethodConfig
 from algos.batches.sampling import LengthWeighting, Sampler
 from algos.errors import ConfigError, require, require_positive
 from algos.methods.weighted_bc import Network, WeightedBCConfig
-from algos.registry import evaluates_policies, goes_online, online_methods
+from algos.registry import evaluates_policies, goes_online
+from bench.config.choices import online_methods
 from bench.config.estimates import CHOSEN_BY, OBJECTIVES
 from bench.config.limits import PI_REF_UPDATES
 from bench.config.redact import SHOWN, is_key
@@ -182,7 +183,7 @@ class OnlineConfig:
             require(0 <= getattr(self, name) <= 1, f"online.{name}", getattr(self, name), "a number from 0 to 1")
         alone = self.stage == "actor_critic" and self.offline_share == 1
         require(not alone, "online.offline_share", self.offline_share, "below 1: actor_critic moves the policy to its own steps")
-        require(0 <= self.noise < float("inf"), "online.noise", self.noise, "a number of at least 0")
+        require(0 <= self.noise < float("inf"), "online.noise", self.noise, "a finite number of at least 0")
         for name in ("buffer", "every"):
             value = getattr(self, name)
             require(value is None or value > 0, f"online.{name}", value, "a positive number of steps, or null")
@@ -250,6 +251,8 @@ class Config:
             raise ConfigError(f"{what}: {name} does not go on online by itself; {others} do, or online.stage=actor_critic with its policy")
         critics = online.stage == "actor_critic" or evaluates_policies(self.algo)
         require(critics or not online.critic_updates, "online.critic_updates", online.critic_updates, f"0: {name} has no such updates")
+        expected = f"a number below online.steps = {online.steps}: no policy learns in the warm-up"
+        require(online.warmup < online.steps, "online.warmup", online.warmup, expected)
 
     @property
     def env_choice(self) -> EnvChoice:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.keys import near_names
-from bench.errors import RunError
+from bench.errors import RunError, require_folder
 
 METHODS = {
     "base": ("", False),
@@ -58,7 +58,7 @@ class Options:
     out: Path = field(default=Path("results/language"), metadata={"meaning": "folder of the results"})
 
     def check(self) -> None:
-        """Raise RunError for a value that cannot be used."""
+        """Raise RunError or ConfigError for a value that cannot be used."""
         for name in ("seeds", "updates", "batch_size", "instances", "draws", "held_out", "validation", "tries", "length"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a positive number")
         for name, known in (("methods", METHODS), ("data", (SAMPLES, WORKED))):
@@ -70,6 +70,7 @@ class Options:
             _require(getattr(self, name) in known, name, getattr(self, name), f"one of {', '.join(known)}")
         for name in ("examples", "layers"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "a number of at least 0")
+        require_folder("--out", self.out)
         _require(bool(self.learning_rates), "learning_rates", "", "at least one")
         for rate in self.learning_rates:
             _require(0 < rate < 1, "learning_rates", rate, "numbers between 0 and 1")

@@ -22,6 +22,7 @@ from envs.files import write_atomic
 TITLES = {"correlation": "rank correlation", "regret_1": "regret at 1", "regret_3": "regret at 3"}
 CAPTION = """Rank correlation (Spearman) of estimate and true return; regret: the best policy less the best of the 1 or 3 highest estimates,
 in points of score (returns without reference scores). 95 % intervals over policies. In brackets: policies that the estimator can rate."""
+FILES = {"rows.csv", "table.md", "README.md", "accuracy.csv", "calibration.svg", "calibration.png"}
 SHOWN = 3  # policies of each estimator where no true return is known
 WHAT = """An estimate is computed from logged data alone. `mean action` estimates are of the policies as evaluation plays them,
 `stochastic` ones of the same policies with their action noise. Methods: docs/selection.md."""
@@ -51,6 +52,8 @@ def write(selected: Selected, folder: Path, arguments: Sequence[str]) -> str:
     files["README.md"] = "\n".join([head, verdict(selected), "", WHAT, "", table + picture, f"Rows: {names}.", ""])
     for name, content in files.items():
         write_atomic(folder / name, content)
+    for name in FILES - files.keys():  # of an earlier selection
+        (folder / name).unlink(missing_ok=True)
     return table
 
 

@@ -15,7 +15,7 @@ from algos.errors import ConfigError, require
 from algos.networks.token_policy import check_widths
 from algos.networks.transformer import HEAD
 from bench.config.schema import DEVICE, DEVICES
-from bench.errors import first_line
+from bench.errors import first_line, require_folder
 from bench.speed.yardstick import TRAINERS
 from bench.training.choice import precision_of_long, precision_on
 from bench.training.device import PRECISIONS, device_of, use_gpu
@@ -274,5 +274,7 @@ def parse(kind: type[T], arguments: Sequence[str]) -> T:
         options = cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.from_dotlist(list(arguments)))))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {first_line(error.msg)}") from error
+    if out := getattr(options, "out", ""):
+        require_folder("out", Path(out))
     options.check()
     return options

@@ -10,9 +10,10 @@ from algos.batches.curation import Curation
 from algos.errors import ConfigError
 from algos.importance import Weighting
 from bench.api.keys import config_of
+from bench.config.choices import schemas
 from bench.config.compose import compose
 from bench.config.help import comments
-from bench.config.keys import common_keys, near, schemas
+from bench.config.keys import common_keys, near
 from bench.config.mistakes import explain
 from bench.config.overrides import prepare
 from bench.config.schema import Config, EvalConfig, LoggerConfig, PiRefConfig, ReportConfig, TrainerConfig

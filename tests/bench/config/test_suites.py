@@ -10,8 +10,8 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from algos.errors import ConfigError
 from algos.methods.weighted_bc import WeightedBCConfig
+from bench.config.choices import schemas
 from bench.config.compose import compose, defaults, register
-from bench.config.keys import schemas
 from bench.config.mistakes import explain
 from bench.config.schema import Config
 from bench.results.levelling import has_few_updates

@@ -78,3 +78,11 @@ def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
     assert "`python -m bench select results/mine`" in (tmp_path / "one" / "README.md").read_text()
+
+
+def test_files_of_an_earlier_selection_go(tmp_path: Path) -> None:
+    """Those that only a selection with true returns has; no file of a user."""
+    (tmp_path / "notes.txt").touch()
+    write(made(), tmp_path, [])
+    write(made(truths=np.full(12, np.nan)), tmp_path, [])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "notes.txt", "rows.csv", "table.md"]

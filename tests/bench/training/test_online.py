@@ -316,9 +316,10 @@ def test_what_no_logged_step_shows_is_found_online(name: str, tmp_path: Path, sh
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"algo": WeightedBCConfig("bc", 12)}, "online.steps = 30: bc does not go on online by itself; awac, cal_ql, cql, iql, "),
+        ({"algo": WeightedBCConfig("bc", 12)}, "online.steps = 30: bc does not go on online by itself; awac, cal_ql, cql, crr, iql, "),
         ({"env": "none"}, "online.steps = 30: expected 0 with env=none: there is no environment to act in"),
         ({"online": OnlineConfig(30, critic_updates=2)}, "online.critic_updates = 2: expected 0: iql has no such updates"),
+        ({"online": OnlineConfig(30, warmup=30)}, "online.warmup = 30: expected a number below online.steps = 30: no policy learns in"),
         ({"online": OnlineConfig(30, "other")}, "online.stage = other: expected own or actor_critic"),
         ({"online": OnlineConfig(30, offline_share=1.5)}, "online.offline_share = 1.5: expected a number from 0 to 1"),
         ({"online": OnlineConfig(30, buffer=0)}, "online.buffer = 0: expected a positive number of steps, or null"),
