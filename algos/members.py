@@ -6,11 +6,12 @@ data or the length of a schedule cannot be marked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from algos.base import State
 from algos.errors import ConfigError
@@ -72,3 +73,18 @@ def part(state: State, members: slice) -> State:
 def joined(states: Sequence[State]) -> State:
     """One state of the members of all `states`, in order. All must be at the same update."""
     return {name: value if value.ndim == 0 else torch.cat([s[name] for s in states]) for name, value in states[0].items()}
+
+
+def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], optional: tuple[str, ...] = ()) -> str | None:
+    """The first difference in names, types or shapes between the tensors `found` and `expected`; None if they agree.
+
+    Names that begin with one of `optional` may be absent.
+    """
+    for name, like in expected.items():
+        if name not in found:
+            if not name.startswith(optional):
+                return f"it has no {name}"
+        elif (found[name].dtype, found[name].shape) != (like.dtype, like.shape):
+            kinds = [f"{value.dtype} of shape {list(value.shape)}" for value in (found[name], like)]
+            return f"{name} is {kinds[0]}, not {kinds[1]}"
+    return next((f"it has {name[:60]!r}, which training does not" for name in found if name not in expected), None)

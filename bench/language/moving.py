@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from algos.members import misfit
+from bench.storage.tensors import DamagedError
+
 
 class MovingAverage:
     """The average q of the trainable parameters of `model`, in float32: q <- (1 - rate) q + rate theta at every `follow`.
@@ -41,6 +44,8 @@ class MovingAverage:
                 p.data = own[name]
 
     def load(self, values: Mapping[str, Tensor]) -> None:
-        """Continue from `values`, those of an earlier average of the same parameters. Raises KeyError, RuntimeError."""
+        """Continue from `values`, those of an earlier average of the same parameters. Raises DamagedError for others."""
+        if fault := misfit(values, self.values):
+            raise DamagedError(fault)
         for name, value in self.values.items():
             value.copy_(values[name])

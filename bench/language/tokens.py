@@ -17,6 +17,7 @@ from torch import Tensor
 
 from algos.errors import ConfigError
 from algos.language import IGNORED, token_logprobs
+from algos.members import misfit
 from bench.errors import RunError, first_line
 from bench.storage.tensors import DamagedError, pack, unpack
 from envs.files import write_atomic
@@ -111,8 +112,10 @@ def model_digest(model: Any) -> str:
     return sha.hexdigest()
 
 
-def stored_logprobs(path: Path | None, identity: Mapping[str, str], compute: Callable[[], Tensor], write: bool = True) -> Tensor:
-    """The tensor in `path` if it exists, else that of `compute`, written to `path` if `write`.
+def stored_logprobs(
+    path: Path | None, identity: Mapping[str, str], count: int, compute: Callable[[], Tensor], write: bool = True
+) -> Tensor:
+    """The tensor [count] in `path` if it exists, else that of `compute`, written to `path` if `write`.
 
     Raises RunError if `path` holds no such tensor, or that of another model or of other data than `identity` says.
     """
@@ -127,6 +130,8 @@ def stored_logprobs(path: Path | None, identity: Mapping[str, str], compute: Cal
         raise RunError(f"{path}: holds no log-probabilities ({first_line(error)}); remove it to compute them anew") from None
     if differing := [name for name in identity if known.get(name) != identity[name]]:
         raise RunError(f"{path}: its log-probabilities are of another {' and '.join(differing)}; remove it, or name another file")
+    if fault := misfit(tensors, {NAME: torch.empty(count)}):
+        raise RunError(f"{path}: holds no log-probabilities ({fault}); remove it to compute them anew")
     return tensors[NAME]
 
 

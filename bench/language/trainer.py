@@ -102,7 +102,7 @@ class WeightedTraining:
         self.tokens = Tokens.of(self.train_dataset)
         check_targets(self.tokens)
         identity = {"model": model_digest(self.model), "data": self.tokens.digest}
-        self.ref_logprobs = stored_logprobs(path, identity, self.logprobs, write=self.args.should_save)
+        self.ref_logprobs = stored_logprobs(path, identity, len(self.tokens.labels), self.logprobs, write=self.args.should_save)
         self.train_dataset = self.train_dataset.add_column(ROW, range(len(self.train_dataset)))
         self.data_collator = RowCollator(self.data_collator)
 
@@ -165,7 +165,7 @@ class WeightedTraining:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         if self.q_logprobs is not None:
             q, folder = self.q_logprobs, Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            stored_logprobs(folder / TABLE, {"data": self.tokens.digest}, lambda: q, write=self.args.should_save)
+            stored_logprobs(folder / TABLE, {"data": self.tokens.digest}, len(q), lambda: q, write=self.args.should_save)
             if self.average is not None and self.args.should_save:
                 write_atomic(folder / AVERAGE, pack(self.average.values))
 
@@ -175,13 +175,13 @@ class WeightedTraining:
             path = Path(resume_from_checkpoint) / TABLE
             if not path.exists():
                 raise RunError(f"{path}: not found; the checkpoint is of a run that did not refresh q")
-            self.use_q(stored_logprobs(path, {"data": self.tokens.digest}, self.logprobs))
+            self.use_q(stored_logprobs(path, {"data": self.tokens.digest}, len(self.tokens.labels), self.logprobs))
         if self.ema_rate < 1:
             path = Path(resume_from_checkpoint) / AVERAGE
             self.average = MovingAverage(self.model, self.ema_rate)
             try:
                 self.average.load(unpack(path)[0])
-            except (DamagedError, OSError, KeyError, RuntimeError):
+            except (DamagedError, OSError):
                 raise RunError(f"{path}: holds no average of these parameters; the checkpoint is of a run with another ema_rate") from None
 
 

@@ -19,6 +19,7 @@ import csv
 import glob
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -35,12 +36,12 @@ from bench.errors import ConfigError, DataError, RunError
 from bench.storage import manifest
 from bench.storage.checkpoints import Checkpoint, Checkpoints
 from bench.storage.hashes import config_hash, hashes_again, method_hash
-from bench.storage.layout import Row, curve_columns, digest_of, episode_columns, folder_prefix, kept_policies, kept_policy
+from bench.storage.layout import EPISODE_COLUMNS, Row, curve_columns, digest_of, episode_columns, folder_prefix, kept_policies, kept_policy
 from bench.storage.locks import Lock
 from bench.storage.record import read_record, read_status
 from bench.storage.tensors import pack
 from envs.files import remove_scratch, to_json, write_atomic, write_json
-from envs.untrusted import read_bytes, read_text, refuse_link
+from envs.untrusted import parse_json, read_bytes, read_text, refuse_link
 
 CSV_BYTES = 1 << 30
 METRIC = "metrics/"  # prefix of the names of metrics in a checkpoint
@@ -196,21 +197,31 @@ class RunDir:
     def _with_rows(self, saved: Checkpoint) -> Resumed | str:
         """The checkpoint with its rows, or a message if they are damaged or missing."""
         about, tables = saved.about, {}
+        needed = {"episodes": EPISODE_COLUMNS, "curve": ("update", "seed", "loss" if self.config.env_choice.without else "return_mean")}
         for name in ("episodes", "curve"):
             path = self.path / f"{name}.csv"
             try:
                 rows = [row for row in read_csv(path) if int(row["update"]) <= int(about["evaluated"])] if int(about["evaluated"]) else []
                 columns = episode_columns(rows) if name == "episodes" else curve_columns(rows)
                 whole = digest_of(to_csv(rows, columns)) == about[name]
+                for row in rows:
+                    int(row["seed"]), *(float(row[column]) for column in needed[name])
             except (OSError, ValueError, KeyError, TypeError, csv.Error, DataError):
                 whole = False
             if not whole:
                 return f"{path} is damaged (its rows up to update {about.get('evaluated')} are not those that were written)"
             tables[name] = rows
         state = {k: v for k, v in saved.state.items() if not k.startswith(METRIC)}
-        metrics = {name: saved.state[METRIC + name] for name in json.loads(about["metrics"])}
-        evaluated, wall_time = int(about["evaluated"]), float(about["wall_time_s"])
-        seconds = json.loads(about.get("seconds", "{}"))  # an earlier version saved none
+        try:
+            metrics = {name: saved.state[METRIC + name] for name in parse_json(about["metrics"])}
+            evaluated, wall_time = int(about["evaluated"]), float(about["wall_time_s"])
+            seconds = {str(k): float(v) for k, v in parse_json(about.get("seconds", "{}")).items()}  # an earlier version saved none
+            last = self.config.algo.updates + self.config.online.steps
+            described = 0 <= evaluated <= saved.update <= last and all(map(math.isfinite, (wall_time, *seconds.values())))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            described = False
+        if not described:
+            return f"a checkpoint in {self.path} is damaged (its metadata are not those of this run)"
         return Resumed(saved.update, wall_time, state, tables["episodes"], tables["curve"], metrics, evaluated, [], seconds)
 
     def clear(self) -> None:

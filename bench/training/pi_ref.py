@@ -11,7 +11,7 @@ resumes its training.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from algos.base import Algo, Episodes
-from algos.members import joined, part
+from algos.base import Algo, Episodes, State
+from algos.members import joined, misfit, part
 from algos.registry import build
 from bench.config.schema import Config
 from bench.storage.checkpoints import Checkpoint, Checkpoints
@@ -86,10 +86,16 @@ def find_or_train(
     def on_wait(holder: str) -> None:
         reporter.say(f"{reporter.label}: waiting for pi_ref, which {holder} trains")
 
+    like = build(configs[0].pi_ref_algo, data, [0]).policy()
+    sizes = {path: len(config.seeds) for path, config in zip(paths, configs, strict=True)}
+
+    def fits(path: Path, reporter: Reporter | None = None) -> bool:
+        return _whole(path, reporter, {name: value.expand(sizes[path], *value.shape[1:]) for name, value in like.items()})
+
     with ExitStack() as locks:
-        for path in sorted({p for p in paths if not _whole(p, reporter)}):  # in one order: two could wait for each other
+        for path in sorted({p for p in paths if not fits(p, reporter)}):  # in one order: two could wait for each other
             locks.enter_context(_lock(path).held(on_wait, exit_if_signalled))
-        missing = {path: config for path, config in zip(paths, configs, strict=True) if not _whole(path)}
+        missing = {path: config for path, config in zip(paths, configs, strict=True) if not fits(path)}
         if missing:
             algo = _build(list(missing.values()), data, device, reporter, groups)
             PiRefLoop(algo, missing, reporter).run()
@@ -144,20 +150,31 @@ class PiRefLoop(Loop):
 
     def _resume(self) -> None:
         """Load the latest update of which every run has an undamaged checkpoint, if any."""
-        found = [{c.update: c.state for c in checkpoints.load() if isinstance(c, Checkpoint)} for checkpoints in self.checkpoints]
+        states = [part(self.algo.state, members) for members in self.slices]
+        found = [
+            {c.update: c.state for c in checkpoints.load() if isinstance(c, Checkpoint) and self._is_own(c, state)}
+            for checkpoints, state in zip(self.checkpoints, states, strict=True)
+        ]
         if common := set.intersection(*(set(states) for states in found)):
             self.done = max(common)
             self.algo.state = {k: v.to(self.algo.device) for k, v in joined([states[self.done] for states in found]).items()}
 
+    def _is_own(self, found: Checkpoint, state: State) -> bool:
+        """True if `found` is a checkpoint of this training, with the names, types and shapes of `state`."""
+        return 0 <= found.update <= self.algo.updates and misfit(found.state, state) is None
 
-def _whole(path: Path, reporter: Reporter | None = None) -> bool:
-    """True if `path` is a policy as it was written. `reporter` reports a damaged one, which is trained again.
+
+def _whole(path: Path, reporter: Reporter | None = None, like: Mapping[str, Tensor] | None = None) -> bool:
+    """True if `path` is a policy as it was written, with the names, types and shapes of `like`. `reporter` reports a damaged one, which is
+    trained again.
 
     Raises DataError for a folder, which no policy could replace.
     """
     refuse_folder(path)
     try:
-        unpack(path)
+        found = unpack(path)[0]
+        if like is not None and (fault := misfit(found, like)):
+            raise DamagedError(fault)
     except FileNotFoundError:
         return False
     except DamagedError as error:

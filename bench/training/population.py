@@ -92,7 +92,12 @@ class Population:
                 run.start(algo, self.data, set_up_time, self.shared.take_seconds())
             loop = RunLoop(runs, algo, self.data, self.shared, self.reporter)
             if checkpoints := [checkpoint for _, checkpoint in saved if checkpoint]:
-                loop.resume(checkpoints)
+                if fault := loop.misfit(checkpoints):
+                    self.reporter.say(f"{fault}; starting over")
+                    for folder, _ in saved:
+                        folder.checkpoints.clear()
+                else:
+                    loop.resume(checkpoints)
             loop.run()
             policy = algo.policy()
             for run, publish_policy in zip(runs, publish, strict=True):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
+import torch
 
 from algos.base import Algo, Metrics
-from algos.members import joined
+from algos.members import joined, misfit, part
 from bench.numbers import spell_return
 from bench.storage.identity import ends, modes, on_the_way
 from bench.storage.layout import Row
@@ -58,6 +59,17 @@ class RunLoop(Loop):
         self.evaluated = 0
         self.background: BackgroundEvaluation | None = None
         self._seconds = {"evaluation": 0.0, "saving": 0.0}  # since the last save
+
+    def misfit(self, saved: Sequence[Resumed]) -> str | None:
+        """One line if what a run has saved is not the state of this population, as only a forged checkpoint is; else None."""
+        optional = ("stage.", "buffer.", "online.") if self.online.steps else ()  # absent from a run that trained offline alone
+        expected = self.algo.checkpoint(saved[0].update)
+        for run, own in zip(self.runs, saved, strict=True):
+            metrics = {name: torch.zeros(len(run.config.seeds), dtype=value.dtype) for name, value in own.metrics.items()}
+            fault = misfit(own.state, part(expected, run.members), optional) or misfit(own.metrics, metrics)
+            if fault or list(own.metrics) != list(saved[0].metrics):
+                return f"a checkpoint in {run.folder.path} is damaged ({fault or 'its metrics are others'})"
+        return None
 
     def resume(self, saved: Sequence[Resumed]) -> None:
         """Continue from what every run has saved, all after the same update."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.language.moving import MovingAverage
+from bench.storage.tensors import DamagedError
 
 
 def model(dtype: torch.dtype = torch.float32) -> torch.nn.Module:
@@ -46,8 +47,10 @@ def test_the_model_has_it_within_the_block_and_its_own_parameters_behind_it() ->
 
 def test_it_continues_from_saved_values() -> None:
     first, second = MovingAverage(model(), 0.5), MovingAverage(torch.nn.Sequential(*[torch.nn.Linear(4, 2)] * 2), 0.5)
-    with pytest.raises((KeyError, RuntimeError)):
-        second.load({"0.weight": torch.zeros(2, 4)})
+    shorter, wider = {k: v[:1] for k, v in second.values.items()}, {k: v.double() for k, v in second.values.items()}
+    for values in ({}, shorter, wider):
+        with pytest.raises(DamagedError):
+            second.load(values)
     first.load({name: torch.ones_like(value) for name, value in first.values.items()})
     first.follow()
     torch.testing.assert_close(first.values["1.bias"], 0.5 + 0.5 * model()[1].bias.detach())

@@ -11,6 +11,7 @@ import torch
 
 from bench.config.schema import Config
 from bench.errors import DataError
+from bench.storage.tensors import pack
 from bench.training import pi_ref
 from bench.training.progress import Reporter
 from bench.training.shared import Shared
@@ -84,3 +85,27 @@ def test_nothing_is_written_through_a_link_in_the_place_of_the_folder(config: Co
     with pytest.raises(DataError, match=r"\.pi_ref: is a link; expected a file or folder in its place"):
         find(config, shared)
     assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("forge", ["without a key", "another shape", "another type"])
+def test_a_policy_of_another_kind_is_trained_again(
+    forge: str, training: bool, config: Config, shared: Shared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file with a valid digest whose tensors are not those of the policy, or of its training."""
+    path = path_of(config, shared)
+    trained = find(config, shared)
+    tensors, about = (dict(trained), {}) if not training else (dict(trained), {"update": "5"})
+    name = next(iter(tensors))
+    if forge == "without a key":
+        del tensors[name]
+    else:
+        tensors[name] = tensors[name][:1] if forge == "another shape" else tensors[name].double()
+    if training:
+        path.unlink()
+    (path.with_suffix(".training.safetensors") if training else path).write_bytes(pack(tensors, about))
+    capsys.readouterr()
+    again = find(config, shared)
+    assert set(again) == set(trained)
+    assert all(torch.equal(value, trained[k]) for k, value in again.items())
+    assert training or "pi_ref is trained again" in capsys.readouterr().err

@@ -183,7 +183,7 @@ def test_the_reference_is_trained_once_and_bc_shares_its_policy(config: Config, 
     def build_none(*_: object) -> None:
         raise AssertionError("pi_ref trained again")
 
-    monkeypatch.setattr(reference_policy, "build", build_none)
+    monkeypatch.setattr(reference_policy, "_build", build_none)
     train_run(config, shared)
     stored = list((Path(config.results_dir) / ".pi_ref").glob("*.safetensors"))
     assert len(stored) == 1
