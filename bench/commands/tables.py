@@ -25,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--published", action="store_true", help="add tables of published scores on the same tasks")
     parser.add_argument("--root", type=Path, help="count the configurations tried in all suites below this folder, too")
     parser.add_argument("--methods", type=names, default=(), metavar="A,B", help="show these methods in figures (default: the 24 best)")
+    parser.add_argument("--pdf", action="store_true", help="write figures as PDF, too, which takes as long as SVG and PNG together")
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -37,7 +38,7 @@ def run(arguments: Namespace) -> None:
     from bench.report.suite import rebuild
     from bench.results.protocol import TableOptions
 
-    options = TableOptions(arguments.mixed, arguments.published, arguments.root, arguments.methods, arguments.mix_marked)
+    options = TableOptions(arguments.mixed, arguments.published, arguments.root, arguments.methods, arguments.mix_marked, arguments.pdf)
     yardstick = ""
     if arguments.yardstick:
         from bench.speed.reading import yardstick_line  # loads torch

@@ -97,7 +97,7 @@ def _write_page(
     from bench.report.figures.draw import draw, drawn_grid
     from bench.report.page.build import page_of
 
-    figures = draw(suite, results, options.methods, options.mix_marked)
+    figures = draw(suite, results, options.methods, options.mix_marked, options.pdf)
     drawn = time.perf_counter()
     methods = drawn_grid(results, options.methods, options.mix_marked).methods
     write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, methods, online=online))

@@ -137,7 +137,8 @@ class Grid:
 
     def complete(self, datasets: Sequence[str]) -> list[str]:
         """Methods with a finite value for every seed on each of `datasets`."""
-        return [m for m in self.methods if all((d, m) in self.values and self.values[d, m].notna().all() for d in datasets)]
+        own = {m: [self.values.get((d, m)) for d in datasets] for m in self.methods}
+        return [m for m, cells in own.items() if all(x is not None and not np.isnan(x.to_numpy()).any() for x in cells)]
 
     def training_marks_of(self, method: str, datasets: Sequence[str] | None = None) -> list[str]:
         """The marks of `method` on any of `datasets`, all of them by default."""
@@ -172,12 +173,22 @@ class Grid:
         common = {d: sorted(set.intersection(*(set(self.values[d, m].index) for m in methods))) for d in datasets}
         if not all(common.values()):
             return [[np.array([x.mean()]) for x in self.strata(m, datasets)] for m in methods]
-        return [[self.values[d, m].loc[common[d]].to_numpy() for d in datasets] for m in methods]
+        columns = {d: np.array(common[d]) for d in datasets}
+        return [[_at(self.values[d, m], columns[d]) for d in datasets] for m in methods]
 
     def marks(self, datasets: Sequence[str]) -> dict[str, str]:
         """Marks of the methods of `ranked_together`: "best" for the best mean, "tied" where not told apart from it (`marks_of`)."""
         methods = self.ranked_together(datasets)
         return dict(zip(methods, marks_of(self.paired(methods, datasets)), strict=True)) if methods else {}
+
+
+def _at(values: pd.Series, seeds: np.ndarray) -> np.ndarray:
+    """The values of `seeds`, rising, which are among those of `values`; `loc` is far slower."""
+    own = values.index.to_numpy()
+    if np.array_equal(own, seeds):
+        return values.to_numpy()
+    order = np.argsort(own, kind="stable")
+    return values.to_numpy()[order[np.searchsorted(own[order], seeds)]]
 
 
 def grids(runs: Runs, selection: str = "last", mix_marked: bool = False) -> list[Grid]:

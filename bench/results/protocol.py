@@ -19,6 +19,7 @@ class TableOptions(NamedTuple):
     mixed: write one table per protocol instead of refusing runs of several. published: add scores from papers, in tables of their own.
     root: count `configs_tried` over all suites below this folder as well. methods: those of the figures; the best ones if empty.
     mix_marked: average and rank rows that were not trained long enough (bench.results.levelling) together with the others.
+    pdf: write figures as PDF, too.
     """
 
     mixed: bool = False
@@ -26,6 +27,7 @@ class TableOptions(NamedTuple):
     root: Path | None = None
     methods: tuple[str, ...] = ()
     mix_marked: bool = False
+    pdf: bool = False
 
     def of_runs(self, records: Sequence[Row]) -> TableOptions:
         """The options, with those added that the configuration of a run turns on (report.mixed, report.published, report.mix_marked)."""

@@ -1,4 +1,4 @@
-"""All figures of a suite, written as SVG, PDF and PNG. A figure whose results are those of the last time is not drawn again."""
+"""All figures of a suite, written as SVG and PNG, and as PDF on request. A figure of unchanged results is not drawn again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -98,19 +97,22 @@ def figures(runs: Runs, methods: Sequence[str] = ()) -> dict[str, Figure]:
     return found
 
 
-def draw(suite: Path, runs: Runs, methods: Sequence[str] = (), mix_marked: bool = False) -> dict[str, str]:
-    """Write figures/*.svg, *.pdf and *.png of folder `suite`; return the SVGs by name. Figures of results that are gone are removed."""
+def draw(suite: Path, runs: Runs, methods: Sequence[str] = (), mix_marked: bool = False, pdf: bool = False) -> dict[str, str]:
+    """Write figures/*.svg and *.png of folder `suite`, with `pdf` also *.pdf; return the SVGs by name.
+
+    Files of results that are gone, and PDFs of earlier ones, are removed.
+    """
     folder = suite / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     before = _drawn_before(folder)
     now: dict[str, Any] = {}
     found: dict[str, str] = {}
     for drawing in (*drawings(drawn_grid(runs, methods, mix_marked)), *tunings(runs)):
-        svgs = _unchanged(folder, before.get(drawing.key), drawing.inputs)
+        svgs = _unchanged(folder, before.get(drawing.key), drawing.inputs, pdf)
         if svgs is None:
             with matplotlib.rc_context(PLAIN):
-                svgs = {name: _write(folder, name, figure) for name, figure in drawing.make().items()}
-        now[drawing.key] = {"inputs": drawing.inputs, "files": {name: [_state(p) for p in _files(folder, name)] for name in svgs}}
+                svgs = {name: _write(folder, name, figure, pdf) for name, figure in drawing.make().items()}
+        now[drawing.key] = {"inputs": drawing.inputs, "files": {name: _states(folder, name) for name in svgs}}
         found |= svgs
     for name in {name for entry in before.values() for name in entry["files"]} - set(found):
         for path in _files(folder, name):
@@ -140,21 +142,32 @@ def svg_of(figure: Figure) -> str:
     return out.getvalue()
 
 
-def _write(folder: Path, name: str, figure: Figure) -> str:
-    """Write the three files of a figure; returns its SVG."""
+def _write(folder: Path, name: str, figure: Figure, pdf: bool) -> str:
+    """Write the files of a figure; returns its SVG. Fonts make a PDF cost as much as SVG and PNG together."""
     explain_signs(figure)
-    svg, pdf, png = svg_of(figure), io.BytesIO(), io.BytesIO()
-    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    svg, png, portable = svg_of(figure), io.BytesIO(), io.BytesIO()
+    if pdf:
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+        FigureCanvasPdf(figure).print_pdf(portable, metadata={"CreationDate": None, "Producer": None, "Creator": None})
     figure.set_dpi(DPI)
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
-    contents: list[str | bytes] = [svg, pdf.getvalue(), png.getvalue()]
+    contents: list[str | bytes] = [svg, png.getvalue(), portable.getvalue()]
     for path, content in zip(_files(folder, name), contents, strict=True):
-        write_atomic(path, content)
+        if content:
+            write_atomic(path, content)
+        else:
+            path.unlink(missing_ok=True)
     return svg
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    return [folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")]
+    return [folder / f"{name}.{kind}" for kind in ("svg", "png", "pdf")]
+
+
+def _states(folder: Path, name: str) -> list[list[int] | None]:
+    """The states of the files of a figure; None for a PDF that was not asked for."""
+    return [_state(path) if os.path.lexists(path) else None for path in _files(folder, name)]
 
 
 def _drawn_before(folder: Path) -> dict[str, Any]:
@@ -167,15 +180,17 @@ def _drawn_before(folder: Path) -> dict[str, Any]:
     return dict(entries) if all(isinstance(name, str) and name == os.path.basename(name) for name in names) else {}
 
 
-def _unchanged(folder: Path, entry: Any, inputs: str) -> dict[str, str] | None:
+def _unchanged(folder: Path, entry: Any, inputs: str, pdf: bool) -> dict[str, str] | None:
     """The SVGs of an entry of DRAWN if they were drawn from `inputs`, by this machine, and no file has changed since; else None.
+
+    With `pdf`, the PDFs must be there, too.
 
     A file is known by inode and time of change, which nobody can set: a folder that came from elsewhere is drawn again.
     """
     try:
         if entry["inputs"] != inputs:
             return None
-        if any([_state(path) for path in _files(folder, name)] != states for name, states in entry["files"].items()):
+        if any(_states(folder, name) != states or None in states[: 3 if pdf else 2] for name, states in entry["files"].items()):
             return None
         return {name: read_text(folder, f"{name}.svg", SVG_BYTES) for name in entry["files"]}
     except (OSError, DataError, AttributeError, KeyError, TypeError):

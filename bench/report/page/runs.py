@@ -38,17 +38,19 @@ def _details(record: Row, episodes: pd.DataFrame, method: str, defaults: Mapping
     curve = learning_curve(record, episodes)
     reference = reference_of(record)
     used = selected(record, episodes)
-    last = used[used["update"] == record["updates"]]
-    means = last.groupby("seed")["return"].mean()
+    final = used["update"].to_numpy() == record["updates"]
+    seeds, returns = used["seed"].to_numpy()[final], used["return"].to_numpy()[final]
+    means = _seed_means(seeds, returns)
     quantity = "return" if reference is None else "score"
 
-    def value(returns: pd.Series) -> str:
-        scored = returns if reference is None else reference.score(returns.to_numpy())
+    def value(means: np.ndarray) -> str:
+        scored = means if reference is None else reference.score(means)
         return f"{quantity} {_spelled(float(np.mean(scored)), reference is None)}"
 
-    results = [(r, e[e["update"] == record["updates"]].groupby("seed")["return"].mean()) for r, e in by_actions((record, episodes))]
-    by_mode = [(ACTIONS[r["actions"]], value(returns)) for r, returns in results if len(returns)]
-    points = {"updates": [int(u) for u in curve.index], "seeds": {str(s): [_number(v) for v in curve[s]] for s in curve}, "label": quantity}
+    results = [(r, _final_means(record, e)) for r, e in by_actions((record, episodes))]
+    by_mode = [(ACTIONS[r["actions"]], value(found)) for r, found in results if len(found)]
+    by_seed = {str(seed): list(map(_number, values)) for seed, values in zip(curve, curve.to_numpy().T.tolist(), strict=True)}
+    points = {"updates": [int(u) for u in curve.index], "seeds": by_seed, "label": quantity}
     return {
         "title": f"{method} on {record['dataset']}", "hash": record["config_hash"],
         "value": value(means) if len(means) else NOT_PLAYED,
@@ -60,8 +62,20 @@ def _details(record: Row, episodes: pd.DataFrame, method: str, defaults: Mapping
             ("folder", Path(record["folder"]).name),
         ],
         "known": differing is not None, "difference": differing or [],
-        "raw": {str(seed): [_number(v) for v in part["return"]] for seed, part in last.groupby("seed")}, "curve": json.dumps(points),
+        "raw": {str(seed): list(map(_number, returns[seeds == seed].tolist())) for seed in np.unique(seeds)}, "curve": json.dumps(points),
     }  # fmt: skip
+
+
+def _final_means(record: Row, episodes: pd.DataFrame) -> np.ndarray:
+    """Each seed's mean return of the final episodes."""
+    final = episodes["update"].to_numpy() == record["updates"]
+    return _seed_means(episodes["seed"].to_numpy()[final], episodes["return"].to_numpy()[final])
+
+
+def _seed_means(seeds: np.ndarray, returns: np.ndarray) -> np.ndarray:
+    """The mean return of each seed, without failed episodes."""
+    played = np.isfinite(returns)
+    return np.array([returns[(seeds == seed) & played].mean() if played[seeds == seed].any() else np.nan for seed in np.unique(seeds)])
 
 
 def _differing(record: Row, defaults: Mapping[str, Any]) -> list[tuple[str, str, str]] | None:

@@ -29,7 +29,7 @@ from tests.helpers.suites import make_run, make_suite
 def test_a_suite_has_its_figures_in_every_format(tmp_path: Path) -> None:
     make_suite(tmp_path)
     make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
-    found = draw(tmp_path, pooled(suite_runs(tmp_path)))
+    found = draw(tmp_path, pooled(suite_runs(tmp_path)), pdf=True)
     hopper = "iwsft-hopper-medium-v0"
     assert {f"curve-{hopper}", f"weights-{hopper}", f"tuning-{hopper}", "intervals", "profile", "improvement", "cost"} <= set(found)
     assert all(name.split("-")[0] in CAPTIONS for name in found)
@@ -61,7 +61,7 @@ def test_what_did_not_change_is_not_drawn_again(tmp_path: Path, monkeypatch: pyt
         make_run(tmp_path, "bc", f"iwsft/{dataset}/medium-v0")
     written: list[str] = []
     original = draw_module._write
-    monkeypatch.setattr(draw_module, "_write", lambda folder, name, figure: written.append(name) or original(folder, name, figure))
+    monkeypatch.setattr(draw_module, "_write", lambda folder, name, figure, pdf: written.append(name) or original(folder, name, figure, pdf))
 
     def drawn() -> set[str]:
         written.clear()
@@ -78,6 +78,21 @@ def test_what_did_not_change_is_not_drawn_again(tmp_path: Path, monkeypatch: pyt
     shutil.rmtree(next((tmp_path / "runs").glob("*ant*")))
     drawn()
     assert not list((tmp_path / "figures").glob("*ant*"))
+
+
+def test_pdfs_are_written_on_request_and_never_older_than_their_figure(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    folder, runs = tmp_path / "figures", pooled(suite_runs(tmp_path))
+    names = draw(tmp_path, runs)
+    assert not list(folder.glob("*.pdf"))
+    draw(tmp_path, runs, pdf=True)
+    assert {path.stem for path in folder.glob("*.pdf")} == set(names)
+    draw(tmp_path, runs)  # nothing changed: they stay
+    assert {path.stem for path in folder.glob("*.pdf")} == set(names)
+    make_run(tmp_path, "sft")
+    again = draw(tmp_path, pooled(suite_runs(tmp_path)))
+    assert "curve-iwsft-hopper-medium-v0" in again
+    assert not list(folder.glob("*.pdf"))
 
 
 def test_a_figure_from_elsewhere_is_drawn_again(tmp_path: Path) -> None:
