@@ -58,6 +58,8 @@ class Preflight(Callback):
             return None
         print(f"suite {config.suite}: checking {what} before the first one starts", file=sys.stderr, flush=True)
         session().preflight(runs, here=not launchers.on_other_machines(config.hydra))
+        if tuning.is_tuning(config.hydra):
+            tuning.check_trials(runs, session().shared)
         if logs := config.hydra.launcher.get("submitit_folder"):
             print(f"logs of the jobs: {logs.replace('%j', 'JOB')}", file=sys.stderr, flush=True)
         return total

@@ -15,6 +15,8 @@ from pathlib import Path
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
+from algos.estimators.policies import has_density
+from algos.registry import build_untrained
 from bench.config.estimates import ENVIRONMENT, ESTIMATES
 from bench.config.saved import read_yaml
 from bench.config.schema import Config
@@ -22,6 +24,9 @@ from bench.errors import RunError
 from bench.storage.identity import env_choice
 from bench.storage.record import read_status
 from bench.storage.rundir import RunDir
+from bench.training.shared import Shared
+from envs.errors import DataError
+from envs.readers.densities import log_densities
 
 TUNABLE = ("algo", "pi_ref", "finetune")  # groups whose keys leave the protocol as it is, so that scores of trials are comparable
 
@@ -45,6 +50,31 @@ def check_objective(config: DictConfig) -> None:
         raise RunError(f"objective={config.objective}: only a tuner has an objective; add -m hydra/sweeper=optuna")
 
 
+def check_trials(configs: Sequence[Config], shared: Shared) -> None:
+    """Raise RunError if trials such as `configs` would have no score: known before the first one is trained.
+
+    The environment, the policy's density, or the densities of the logged actions can be missing that the objective needs.
+    """
+    stated: set[str] = set()
+    for config in configs:
+        if config.objective == ENVIRONMENT:
+            if config.env_choice.without:
+                estimates = ", ".join(ESTIMATES)
+                raise RunError(f"env=none: a trial without episodes has no score; give env=ID, or an objective without one: {estimates}")
+            continue
+        needs = ESTIMATES[config.objective]
+        if needs.stochastic and not has_density(build_untrained(config.algo, shared.run_data(config).trajectories, config.seeds[:1])):
+            raise _no_density(config)
+        if needs.behaviour and config.dataset not in stated:
+            try:
+                log_densities(config.dataset, config.env_choice)
+            except DataError as error:
+                free = ", ".join(name for name, other in ESTIMATES.items() if not other.behaviour)
+                what = f"the log-density of its actions; choose an objective that needs none: {free}"
+                raise RunError(f"objective={config.objective}: {error}, {what}") from error
+            stated.add(config.dataset)
+
+
 def objective(config: Config, folder: RunDir) -> float:
     """The number that tuning maximises: mean score over seeds of the last iterate, as in the tables; the raw return without a reference.
 
@@ -59,9 +89,6 @@ def objective(config: Config, folder: RunDir) -> float:
         raise RunError(f"{folder.path}: seeds {', '.join(map(str, seeds))} failed; the trial has no score")
     if config.objective != ENVIRONMENT:
         return _estimate(config, folder)
-    if config.env_choice.without:
-        estimates = ", ".join(ESTIMATES)
-        raise RunError(f"env=none: a trial without episodes has no score; give env=ID, or an objective without one: {estimates}")
     returns = final_returns(record, episodes).reindex(list(config.seeds)).to_numpy()
     if not (returns == returns).all():
         raise RunError(f"{folder.path}: a seed has no final episode; the trial has no score")
@@ -76,8 +103,12 @@ def _estimate(config: Config, folder: RunDir) -> float:
 
     values = select([folder.path], Options(estimators=(config.objective,))).rows["estimate"]
     if values.isna().any():
-        raise RunError(f"objective={config.objective}: policies of {config.algo.name} have no density; use objective=fqe")
+        raise _no_density(config)
     return float(values.mean())
+
+
+def _no_density(config: Config) -> RunError:
+    return RunError(f"objective={config.objective}: policies of {config.algo.name} have no density; use objective=fqe")
 
 
 def first_trials(overrides: Sequence[Override]) -> list[list[str]]:

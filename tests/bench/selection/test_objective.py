@@ -11,13 +11,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.config.compose import compose
 from bench.config.saved import load_config
 from bench.errors import RunError
 from bench.launch import tuning
 from bench.selection.options import Options
 from bench.selection.select import select
+from bench.training.shared import Shared
 from tests.bench.selection.conftest import SMALL
 from tests.helpers.cli import bench
+from tests.helpers.episodes import PENDULUM, random_episodes, write_minari
 
 
 class _Folder:
@@ -44,6 +47,45 @@ def test_policies_without_a_density_have_no_such_estimate(results: Path) -> None
     config = replace(load_config(run.path), objective="log_likelihood")
     with pytest.raises(RunError, match=r"^objective=log_likelihood: policies of td3_bc have no density; use objective=fqe$"):
         tuning.objective(config, run)
+
+
+@pytest.fixture(scope="module")
+def pendulum(results: Path) -> None:
+    """A data set that states no densities, beside those of `results`."""
+    write_minari(PENDULUM, random_episodes(3, obs=4, act=1))
+
+
+@pytest.mark.usefixtures("pendulum")
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["algo=bc", "env=none"], r"^env=none: a trial without episodes has no score; give env=ID, or an objective without one: fqe, "),
+        (["algo=td3_bc", "objective=log_likelihood"], r"^objective=log_likelihood: policies of td3_bc have no density; use objective=fqe$"),
+        (
+            ["algo=bc", "env=none", "objective=doubly_robust", f"dataset={PENDULUM}"],
+            r"^objective=doubly_robust: .*states no infos/log_prob, .*; choose an objective that needs none: fqe",
+        ),
+    ],
+)
+def test_trials_that_would_have_no_score_are_refused_before_the_first_one(overrides: list[str], line: str) -> None:
+    with Shared() as shared, pytest.raises(RunError, match=line):
+        tuning.check_trials([compose(["dataset=iwsft/fork-v0", *SMALL, *overrides])], shared)
+
+
+@pytest.mark.usefixtures("results")
+def test_a_tuner_without_scores_trains_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    tune = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "algo.learning_rate=interval(1e-4,1e-2)", "results_dir=tuned"]
+    done = bench(tmp_path, *tune, "algo=td3_bc", "objective=log_likelihood", "dataset=iwsft/fork-v0", *SMALL, code=2)
+    assert done.stderr.splitlines()[1:] == ["error: objective=log_likelihood: policies of td3_bc have no density; use objective=fqe"]
+    assert not (tmp_path / "tuned").exists()
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize("overrides", [[], ["env=none", "objective=fqe"], ["objective=doubly_robust"]])
+def test_trials_that_have_a_score(overrides: list[str]) -> None:
+    with Shared() as shared:
+        tuning.check_trials([compose(["dataset=iwsft/fork-v0", "algo=bc", *SMALL, *overrides])], shared)
 
 
 def test_a_tuner_needs_no_environment(results: Path, tmp_path: Path) -> None:
