@@ -30,7 +30,8 @@ class Claim(NamedTuple):
 
 
 NAMES = {
-    "bc": "BC", "filtered_bc": "10 % BC", "sft": "SFT", "sft_q": "SFT(Q)", "iw_sft": "iw-SFT", "iw_sft_q": "iw-SFT(Q)", "dft": "DFT", "iql": "IQL",
+    "bc": "BC", "filtered_bc": "10 % BC", "sft": "SFT", "sft_q": "SFT(Q)", "iw_sft": "iw-SFT", "iw_sft_q": "iw-SFT(Q)", "dft": "DFT",
+    "iql": "IQL",
     "iw_sft min_ess=0.2": "iw-SFT, ESS 20 %", "iw_sft_q min_ess=0.2": "iw-SFT(Q), ESS 20 %",
     "full": "BC on full data",
 }  # fmt: skip

@@ -27,6 +27,7 @@ from algos.networks.precision import hidden_in_bfloat16
 from bench.config.schema import Config, OnlineConfig
 from bench.errors import RunError
 from bench.storage.layout import ONLINE_RETURN
+from bench.training.device import device_of
 from envs.data.logged_data import LoggedData
 from envs.errors import DataError
 from envs.evaluation.action_noise import uniform
@@ -53,9 +54,18 @@ def check_online(config: Config, data: LoggedData, members: int) -> None:
             f"online.buffer = {online.buffer}: expected at least {longest}, the longest episode, which a resumed run plays again"
         )
     needed = Replay.bytes_of(members, online.buffer_size, data.observation_width, data.action_width)
-    if needed > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+    device = device_of(config.device)
+    if needed > (memory := _memory_of(device)):
         held = f"{members} members with {online.buffer_size:,} steps each need {needed / 1e9:,.1f} GB"
-        raise RunError(f"online.buffer: {held}, this machine has {memory / 1e9:,.1f} GB; keep fewer with online.buffer=STEPS")
+        owner = "this machine" if device.type == "cpu" else f"{device}"
+        raise RunError(f"online.buffer: {held}, {owner} has {memory / 1e9:,.1f} GB; keep fewer with online.buffer=STEPS")
+
+
+def _memory_of(device: torch.device) -> int:
+    """The memory in bytes that buffers on `device` are held in."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Online(Algo):

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -338,6 +339,14 @@ def test_a_buffer_that_cannot_be_held_is_one_line(tmp_path: Path, shared: Shared
     with pytest.raises(RunError, match=r"online.buffer = 20: expected at least 25, the longest episode"):
         train_run(small(tmp_path, online=OnlineConfig(30, buffer=20)), shared)
     assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_buffer_on_a_gpu_has_the_gpus_memory(tmp_path: Path, shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small(tmp_path)
+    monkeypatch.setattr(online, "device_of", lambda device: torch.device("cuda", 1))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=2000))
+    with pytest.raises(RunError, match=r"2 members with 30 steps each need 0.0 GB, cuda:1 has 0.0 GB; keep fewer"):
+        online.check_online(config, shared.run_data(config), 2)
 
 
 def test_an_environment_that_does_not_repeat_itself_cannot_be_resumed(tmp_path: Path, after_step: Any, shared: Shared) -> None:
