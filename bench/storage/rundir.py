@@ -197,15 +197,14 @@ class RunDir:
     def _with_rows(self, saved: Checkpoint) -> Resumed | str:
         """The checkpoint with its rows, or a message if they are damaged or missing."""
         about, tables = saved.about, {}
-        needed = {"episodes": EPISODE_COLUMNS, "curve": ("update", "seed", "loss" if self.config.env_choice.without else "return_mean")}
+        needed = {"episodes": EPISODE_COLUMNS, "curve": () if self.config.env_choice.without else ("return_mean",)}
         for name in ("episodes", "curve"):
             path = self.path / f"{name}.csv"
             try:
                 rows = [row for row in read_csv(path) if int(row["update"]) <= int(about["evaluated"])] if int(about["evaluated"]) else []
                 columns = episode_columns(rows) if name == "episodes" else curve_columns(rows)
                 whole = digest_of(to_csv(rows, columns)) == about[name]
-                for row in rows:
-                    int(row["seed"]), *(float(row[column]) for column in needed[name])
+                whole &= all(_is_row(row, needed[name]) for row in rows)
             except (OSError, ValueError, KeyError, TypeError, csv.Error, DataError):
                 whole = False
             if not whole:
@@ -254,6 +253,14 @@ def to_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
+
+
+def _is_row(row: Row, needed: Sequence[str]) -> bool:
+    """True if `row` has the columns `needed`, and nothing but numbers. Raises ValueError or TypeError for another value."""
+    int(row["seed"])
+    for value in row.values():
+        float(value or 0)
+    return row.keys() >= set(needed)
 
 
 def read_csv(path: Path) -> list[Row]:

@@ -29,6 +29,7 @@ from bench.results.pooling import pooled
 from bench.results.runs import suite_runs
 from bench.storage.rundir import read_csv
 from bench.training.run import train_run
+from bench.training.run_loop import RunLoop
 from bench.training.run_progress import RunInProgress
 from bench.training.shared import Shared
 from envs.errors import DataError
@@ -66,6 +67,26 @@ def test_a_method_whose_policy_follows_later_says_the_loss_of_its_critic(
     """Its updates have no loss of the policy: the mean loss of a run without an environment is the critic's."""
     train_run(replace(config, algo=method(updates=20, batch_size=8, hidden=[8]), env="none"), shared)
     assert re.search(r"update 20/20, critic loss \d", capsys.readouterr().err)
+
+
+def test_a_run_without_loss_of_a_policy_is_resumed(
+    config: Config, shared: Shared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(config, algo=TD3BCConfig(updates=30, batch_size=8, hidden=[8]), env="none")
+    whole = train_run(replace(config, results_dir=config.results_dir + "-whole"), shared)
+    save = RunLoop.save
+
+    def interrupted(loop: RunLoop) -> None:
+        save(loop)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLoop, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(config, shared)
+    resumed = train_run(config, shared)
+    assert "resumed after update 15" in capsys.readouterr().err
+    assert read_csv(resumed.path / "curve.csv") == read_csv(whole.path / "curve.csv")
 
 
 def test_tables_leaderboard_and_page_of_runs_without_environment(config: Config, shared: Shared) -> None:
