@@ -41,12 +41,13 @@ def read_numbers(folder: Path, name: str, columns: Sequence[str], optional: Sequ
         raise RunError(f"{error}; run it again with force=true") from error
     except (OSError, ValueError, OverflowError, RuntimeError) as error:
         raise RunError(f"{path}: cannot be read ({first_line(error)}); run it again with force=true") from error
-    if missing := [c for c in columns if c not in table]:
+    found = list(table)
+    if missing := [c for c in columns if c not in found]:
         raise RunError(f"{path}: no column {', '.join(missing)}; run it again with force=true")
-    if optional is not None:
-        table = table[[*columns, *(c for c in optional if c in table)]]
-    for column in table:
-        _check(path, str(column), table[column])
+    if optional is not None and found != (wanted := [*columns, *(c for c in optional if c in found)]):
+        table = table[wanted]
+    for column, values in table.items():
+        _check(path, str(column), values)
     return table
 
 
