@@ -61,7 +61,7 @@ def test_what_did_not_change_is_not_drawn_again(tmp_path: Path, monkeypatch: pyt
         make_run(tmp_path, "bc", f"iwsft/{dataset}/medium-v0")
     written: list[str] = []
     original = draw_module._write
-    monkeypatch.setattr(draw_module, "_write", lambda folder, name, figure, pdf: written.append(name) or original(folder, name, figure, pdf))
+    monkeypatch.setattr(draw_module, "_write", lambda folder, name, *rest: written.append(name) or original(folder, name, *rest))
 
     def drawn() -> set[str]:
         written.clear()
