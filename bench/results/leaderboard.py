@@ -151,7 +151,8 @@ def scores_csv(runs: Runs) -> str:
         if sampled:
             columns.append(episodes[SAMPLED].tolist() if SAMPLED in episodes else [0] * len(episodes))
         row = ROW + ",%d" * sampled
-        lines += [own + text.replace("nan", "") for text in map(row.__mod__, zip(*columns, strict=True))]
+        if len(episodes):  # one text for each run: a text for each row takes twice the memory
+            lines.append("\n".join([own + text.replace("nan", "") for text in map(row.__mod__, zip(*columns, strict=True))]))
     return "\n".join([*lines, ""])
 
 
