@@ -17,6 +17,11 @@ SCRATCH = re.compile(r"\..+\.[0-9a-f]{8}")  # names of files before they are com
 SCRATCH_FOLDER = ".scratch-"  # beginning of the names of folders before they are complete
 
 
+def user_cache() -> Path:
+    """The folder of what is kept between commands of a user, and may be removed at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iwsft-bench"
+
+
 def write_atomic(path: Path, content: bytes | str, before: Callable[[], None] = lambda: None) -> None:
     """Write `content` to `path`: a reader sees the old file or the new one. Make its folder. `before` runs just before the rename.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import yaml
@@ -24,11 +25,19 @@ def updates_by_default(algo: str) -> int | None:
     return found if isinstance(found, int) else None
 
 
+def is_method(algo: str) -> bool:
+    """True if conf/algo has the settings of `algo`."""
+    return bool(NAME.fullmatch(algo)) and _file(algo).is_file()
+
+
+def _file(algo: str) -> Traversable:
+    return files("conf").joinpath("algo", f"{algo}.yaml")
+
+
 def _settings(algo: str) -> dict[str, Any]:
     """The settings of conf/algo/NAME.yaml, those of the methods that it starts from included."""
-    path = files("conf").joinpath("algo", f"{algo}.yaml")
-    if not NAME.fullmatch(algo) or not path.is_file():
+    if not is_method(algo):
         return {}
-    own = yaml.safe_load(path.read_text())
+    own = yaml.safe_load(_file(algo).read_text())
     inherited = [name for name in own.pop("defaults", []) if isinstance(name, str) and name != "_self_"]
     return {key: value for name in inherited for key, value in _settings(name).items()} | own

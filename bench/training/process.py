@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from envs.files import user_cache
+
 # Turns of a spin loop before a thread sleeps. An update is hundreds of short parallel sections: with a spin count of
 # zero two threads were slower than one; without a limit training was ten times slower beside other processes.
 OPENMP = {"GOMP_SPINCOUNT": "50000"}
@@ -27,7 +29,7 @@ def prepare_process() -> None:
 
 def compiled_code() -> Path:
     """The folder of compiled updates, which later runs and processes use again; it may be removed at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iwsft-bench" / "inductor"
+    return user_cache() / "inductor"
 
 
 def keep_freed_memory() -> bool:
