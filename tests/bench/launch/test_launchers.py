@@ -16,7 +16,6 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from algos.registry import build
 from bench.config.compose import register
 from bench.config.mistakes import explain
 from bench.config.schema import Config, PiRefConfig
@@ -168,17 +167,17 @@ def test_a_missing_seed_has_no_objective(tmp_path: Path) -> None:
 
 
 def test_jobs_side_by_side_train_one_reference(small_data: Trajectories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = composed_config(tmp_path)
+    config, train_anew = composed_config(tmp_path), reference_policy._build
     begun = []
 
     def counted(*arguments: Any) -> Any:
         begun.append(threading.get_ident())
         meet.wait(5)  # wait until the other jobs are about to train
-        return build(*arguments)
+        return train_anew(*arguments)
 
     jobs, found = 3, []
     start, meet = threading.Barrier(jobs), threading.Event()
-    monkeypatch.setattr(reference_policy, "build", counted)
+    monkeypatch.setattr(reference_policy, "_build", counted)
 
     def job() -> None:
         with Reporter("job") as reporter:
