@@ -81,7 +81,7 @@ def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
 
 
 def test_files_of_an_earlier_selection_go(tmp_path: Path) -> None:
-    """Those that only a selection with true returns has; no file of a user."""
+    """Files that only a selection with true returns has go; a user's stay."""
     (tmp_path / "notes.txt").touch()
     write(made(), tmp_path, [])
     write(made(truths=np.full(12, np.nan)), tmp_path, [])

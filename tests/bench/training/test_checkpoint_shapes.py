@@ -1,4 +1,4 @@
-"""What a method saves has the names, types and shapes of its state before training: a checkpoint of another kind is a forged one."""
+"""Names, types and shapes of a method's state stay as they are in training: a checkpoint with others is a forged one."""
 
 from __future__ import annotations
 
