@@ -29,6 +29,7 @@ from bench.errors import USER_ERRORS
 from bench.replay.load import read_policy
 from bench.report.figures import curves, draw
 from bench.report.figures.style import looks
+from bench.report.figures.writing import svg_of
 from bench.report.render import html, latex, long_csv, markdown
 from bench.report.suite import _marked, rebuild
 from bench.report.tables import score_tables
@@ -172,7 +173,7 @@ def test_figures(name: str, tmp_path: Path) -> None:
             figures = draw.figures(runs)
         for figure in figures.values():
             draw.explain_signs(figure)
-            draw.svg_of(figure)
+            svg_of(figure)
 
     fuzz(Case(folder / name, read), COUNT // 20 if COUNT > 200 else 3)
 

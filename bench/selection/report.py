@@ -37,7 +37,7 @@ def write(selected: Selected, folder: Path, arguments: Sequence[str]) -> str:
     files: dict[str, str | bytes] = {"rows.csv": to_csv(selected.rows), "table.md": table}
     picture = ""
     if len(selected.accuracy):
-        from bench.report.figures.draw import PLAIN, svg_of  # matplotlib is slow to import
+        from bench.report.figures.writing import PLAIN, svg_of  # matplotlib is slow to import
         from bench.selection.figure import calibration
 
         with matplotlib.rc_context(PLAIN):

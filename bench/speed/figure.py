@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from bench.report.figures.draw import svg_of
 from bench.report.figures.style import RC, WIDTH, canvas, legend, looks
+from bench.report.figures.writing import svg_of
 from bench.speed.rows import Row
 from envs.files import write_atomic
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 import bench.studies
 from bench.errors import RunError
-from bench.report.figures.draw import svg_of
 from bench.report.figures.style import RC
+from bench.report.figures.writing import svg_of
 from bench.storage.rundir import to_csv
 from envs.files import write_atomic
 

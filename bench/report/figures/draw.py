@@ -1,9 +1,8 @@
-"""All figures of a suite, written as SVG and PNG, and as PDF on request. A figure of unchanged results is not drawn again."""
+"""All figures of a suite. A figure of unchanged results is not drawn again."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -11,22 +10,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bench.errors import DataError
 from bench.report.figures import aggregates, cost, curves
-from bench.report.figures.style import MANY, RC, looks
+from bench.report.figures.style import MANY, looks
+from bench.report.figures.writing import PLAIN, Writer, paths
 from bench.results.grid import Grid, grids
 from bench.results.levelling import FEW_UPDATES, RISES, SYMBOLS
 from bench.results.runs import Runs
 from bench.storage.layout import digest_of
-from envs.files import write_atomic, write_json
+from envs.files import write_json
 from envs.untrusted import read_json, read_text
-
-PLAIN = RC | {"text.parse_math": False}  # a name with a $ is a name, not a formula
 
 CAPTIONS = {
     "intervals": "Aggregate metrics with 95 % intervals (stratified bootstrap over seeds)",
@@ -43,8 +39,6 @@ SHORT = {FEW_UPDATES: "fewer updates than the paper's", RISES: "still rises at i
 MOST = 24  # methods of a figure
 DRAWN = ".drawn.json"  # in figures/: what was drawn from which results
 SVG_BYTES = 64 << 20
-PASSES = 2  # of the layout, which moves a little in the second one
-DPI = 200  # of PNG files
 
 
 class Drawing(NamedTuple):
@@ -105,17 +99,23 @@ def draw(suite: Path, runs: Runs, methods: Sequence[str] = (), mix_marked: bool 
     folder = suite / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     before = _drawn_before(folder)
-    now: dict[str, Any] = {}
-    found: dict[str, str] = {}
-    for drawing in (*drawings(drawn_grid(runs, methods, mix_marked)), *tunings(runs)):
-        svgs = _unchanged(folder, before.get(drawing.key), drawing.inputs, pdf)
-        if svgs is None:
-            with matplotlib.rc_context(PLAIN):
-                svgs = {name: _write(folder, name, figure, pdf) for name, figure in drawing.make().items()}
-        now[drawing.key] = {"inputs": drawing.inputs, "files": {name: _states(folder, name) for name in svgs}}
-        found |= svgs
+    every = [*drawings(drawn_grid(runs, methods, mix_marked)), *tunings(runs)]
+    known = {d.key: _unchanged(folder, before.get(d.key), d.inputs, pdf) for d in every}
+    names: dict[str, list[str]] = {key: list(svgs) for key, svgs in known.items() if svgs is not None}
+    with Writer(folder, pdf, count=len(every) - len(names)) as writer:
+        for drawing in every:
+            if drawing.key not in names:
+                with matplotlib.rc_context(PLAIN):
+                    drawn = drawing.make()
+                    for name, figure in drawn.items():
+                        explain_signs(figure)
+                        writer.add(name, figure)
+                names[drawing.key] = list(drawn)
+    texts = writer.svgs | {name: svg for svgs in known.values() if svgs is not None for name, svg in svgs.items()}
+    found = {name: texts[name] for drawing in every for name in names[drawing.key]}
+    now = {d.key: {"inputs": d.inputs, "files": {name: _states(folder, name) for name in names[d.key]}} for d in every}
     for name in {name for entry in before.values() for name in entry["files"]} - set(found):
-        for path in _files(folder, name):
+        for path in paths(folder, name):
             path.unlink(missing_ok=True)
     write_json(folder / DRAWN, now)
     return found
@@ -129,45 +129,9 @@ def explain_signs(figure: Figure) -> None:
         figure.suptitle("\n".join([title] * bool(title) + ["   ".join(meanings)]), fontsize=9 if title else 7)
 
 
-def svg_of(figure: Figure) -> str:
-    """The figure as SVG text; equal figures give equal text. The figure keeps this layout."""
-    with matplotlib.rc_context(PLAIN):
-        out, canvas = io.StringIO(), FigureCanvasSVG(figure)
-        figure.set_dpi(72)  # points, in which SVG and PDF measure
-        if (engine := figure.get_layout_engine()) is not None:
-            for _ in range(PASSES):
-                engine.execute(figure)
-            figure.set_layout_engine("none")
-        canvas.print_svg(out, metadata={"Date": None, "Creator": None})  # savefig would draw it once more, for its layout
-    return out.getvalue()
-
-
-def _write(folder: Path, name: str, figure: Figure, pdf: bool) -> str:
-    """Write the files of a figure; returns its SVG. Fonts make a PDF cost as much as SVG and PNG together."""
-    explain_signs(figure)
-    svg, png, portable = svg_of(figure), io.BytesIO(), io.BytesIO()
-    if pdf:
-        from matplotlib.backends.backend_pdf import FigureCanvasPdf
-
-        FigureCanvasPdf(figure).print_pdf(portable, metadata={"CreationDate": None, "Producer": None, "Creator": None})
-    figure.set_dpi(DPI)
-    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
-    contents: list[str | bytes] = [svg, png.getvalue(), portable.getvalue()]
-    for path, content in zip(_files(folder, name), contents, strict=True):
-        if content:
-            write_atomic(path, content)
-        else:
-            path.unlink(missing_ok=True)
-    return svg
-
-
-def _files(folder: Path, name: str) -> list[Path]:
-    return [folder / f"{name}.{kind}" for kind in ("svg", "png", "pdf")]
-
-
 def _states(folder: Path, name: str) -> list[list[int] | None]:
     """The states of the files of a figure; None for a PDF that was not asked for."""
-    return [_state(path) if os.path.lexists(path) else None for path in _files(folder, name)]
+    return [_state(path) if os.path.lexists(path) else None for path in paths(folder, name)]
 
 
 def _drawn_before(folder: Path) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from bench.report.figures import draw as draw_module
 from bench.report.figures.aggregates import profile
 from bench.report.figures.cost import tuning
 from bench.report.figures.curves import learning_curves
-from bench.report.figures.draw import CAPTIONS, draw, drawn_grid, figures, svg_of
+from bench.report.figures.draw import CAPTIONS, draw, drawn_grid, figures
 from bench.report.figures.style import COLOURS, PLACES, POINTS, RC, canvas, legend, looks
+from bench.report.figures.writing import Writer, svg_of
 from bench.results.grid import grids
 from bench.results.pooling import pooled
 from bench.results.runs import suite_runs
@@ -60,8 +61,8 @@ def test_what_did_not_change_is_not_drawn_again(tmp_path: Path, monkeypatch: pyt
     for dataset in ("hopper", "ant"):
         make_run(tmp_path, "bc", f"iwsft/{dataset}/medium-v0")
     written: list[str] = []
-    original = draw_module._write
-    monkeypatch.setattr(draw_module, "_write", lambda folder, name, *rest: written.append(name) or original(folder, name, *rest))
+    original = Writer.add
+    monkeypatch.setattr(Writer, "add", lambda self, name, figure: written.append(name) or original(self, name, figure))
 
     def drawn() -> set[str]:
         written.clear()
