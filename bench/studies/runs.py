@@ -107,14 +107,15 @@ def results(study: str, cases: Sequence[Case], options: Options, columns: Sequen
     path = options.out / study / ROWS
     known = _kept(path, set(map(protocol, cases)), columns)
     chosen = [case for case in cases if options.train and options.only in (None, case.shard or case.config.dataset)]
-    missing = [case for case in chosen if not _has(known, case)]
+    missing = [case for case in chosen if _lacking(known, case)]
     jobs = JobCounter(len(missing))
     with Shared() as shared:
         for group in _groups(missing):
             if group[0].own is None:
                 train_runs([case.config for case in group], shared, jobs=jobs)
             for case in group:
-                found = _read(case.config, shared) if case.own is None else case.own(case.config, shared)
+                own = case.own and case.own(replace(case.config, seeds=_lacking(known, case)), shared)
+                found = _read(case.config, shared) if own is None else own
                 data = shared.run_data(case.config).trajectories.digest
                 known |= {(protocol(case), seed): _measured(case, values, columns, data) for seed, values in found.items()}
             write_rows(path, _rows(cases, known))
@@ -160,10 +161,15 @@ def _sized(config: Config, study: str, options: Options) -> Config:
     return replace(config, suite=study, results_dir=str(options.out), seeds=seeds, eval=evaluation)
 
 
-def _has(known: Known, case: Case) -> bool:
-    """True if every seed of `case` is known from at least its number of episodes, with mean and with sampled actions."""
-    found, episodes = [known.get((protocol(case), seed)) for seed in case.config.seeds], case.config.eval.final_episodes
-    return all(s is not None and s.episodes >= episodes and all(np.isfinite(s.values.get(name, 0.0)) for name in NEEDED) for s in found)
+def _lacking(known: Known, case: Case) -> list[int]:
+    """The seeds of `case` that are not known from at least its number of episodes, with mean and with sampled actions."""
+    found = {seed: known.get((protocol(case), seed)) for seed in case.config.seeds}
+    episodes = case.config.eval.final_episodes
+    return [
+        seed
+        for seed, own in found.items()
+        if own is None or own.episodes < episodes or not all(np.isfinite(own.values.get(name, 0.0)) for name in NEEDED)
+    ]
 
 
 def _read(config: Config, shared: Shared) -> dict[int, dict[str, float]]:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bench.cli import run
+from bench.config.schema import Config
 from bench.errors import EXIT_MISTAKE, RunError
 from bench.studies.runs import Case, configured, on, protocol, results
 from bench.studies.study import Options
+from bench.training.shared import Shared
 
 FORK, TWIN = "iwsft/fork-v0", "iwsft/fork-v0@first:300"
 
@@ -60,6 +62,20 @@ def test_more_episodes_and_seeds_are_computed_and_fewer_are_there(done: Path, tm
     capfd.readouterr()
     assert [r["episodes"] for r in results("trial", bc, Options(True, tmp_path, episodes=1))] == [3, 3]
     assert capfd.readouterr().err == ""
+
+
+def test_a_function_of_a_case_computes_the_seeds_that_are_missing(tmp_path: Path) -> None:
+    asked: list[list[int]] = []
+
+    def own(config: Config, shared: Shared) -> dict[int, dict[str, float]]:
+        asked.append(list(config.seeds))
+        return {seed: {"score": 10.0 * seed} for seed in config.seeds}
+
+    case = on([FORK], [Case(configured("algo=bc"), {"method": "bc"}, own=own)])
+    for seeds in (1, 3, 2):
+        rows = results("trial", case, Options(True, tmp_path, seeds=seeds), ("score",))
+    assert asked == [[0], [1, 2]]
+    assert [(r["seed"], r["score"]) for r in rows] == [(0, 0.0), (1, 10.0), (2, 20.0)]
 
 
 def test_a_protocol_is_of_all_settings_but_seeds_and_episodes() -> None:
