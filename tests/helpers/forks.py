@@ -27,25 +27,30 @@ IMPORTED = ("bench.config.mistakes", "bench.launch.train", "bench.results.leader
 
 
 def run(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, timeout: float = 300
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    hidden: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m bench ARGUMENTS` in `folder`.
 
-    environment: of the command, by default that of this process. timeout: seconds. Raises subprocess.TimeoutExpired.
+    environment: of the command, by default that of this process. timeout: seconds. hidden: modules that cannot be imported, as if they
+    were not installed. Raises subprocess.TimeoutExpired.
     """
     with tempfile.TemporaryDirectory() as streams:
         out, err = Path(streams, "out"), Path(streams, "err")
         env = {**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
         asked = {"arguments": arguments, "folder": str(folder), "environment": env, "streams": streams}
-        code = _server().ask(asked, timeout)
+        code = _server(hidden).ask(asked, timeout)
         return subprocess.CompletedProcess(["bench", *arguments], code, out.read_text(), err.read_text())
 
 
 class _Server:
     """The process that forks."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.helpers.forks"]
+    def __init__(self, hidden: Sequence[str]) -> None:
+        command = [sys.executable, "-m", "tests.helpers.forks", *hidden]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
         atexit.register(self._end)
@@ -67,8 +72,8 @@ class _Server:
 
 
 @cache
-def _server() -> _Server:
-    return _Server()
+def _server(hidden: tuple[str, ...]) -> _Server:
+    return _Server(hidden)
 
 
 def _serve() -> dict:
@@ -94,6 +99,7 @@ def _become(command: dict) -> None:
 
 
 if __name__ == "__main__":
+    sys.modules.update(dict.fromkeys(sys.argv[1:]))  # type: ignore[arg-type]
     for name in IMPORTED:
         import_module(name)
     _become(_serve())

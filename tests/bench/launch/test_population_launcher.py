@@ -48,7 +48,7 @@ def runs(folder: Path, results: str) -> dict[str, Path]:
 def test_a_sweep_leaves_the_runs_of_its_jobs_alone(folder: Path, command: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
     """Four jobs are two populations and three runs, as bc has no weights. Repeated with another seed, the sweep trains that seed alone."""
     sweep = ["-m", "algo=bc,iw_sft", "algo.weighting.temperature=1,6", "algo.curation.percentiles=[50]"]
-    done = bench(folder, *sweep, "seeds=[0,1]", *TINY, TOGETHER, "results_dir=together")
+    done = bench(folder, *sweep, "seeds=[0,1]", *TINY, TOGETHER, "results_dir=together", "~hydra.callbacks.tables")
     assert "[1-2/4] bc test/pendulum/random-v0 (2 runs, 4 members): training, 20 updates" in done.stderr
     assert "[3-4/4] iw_sft test/pendulum/random-v0 (2 runs, 4 members): weighting.temperature=6: return" in done.stderr
     command(*sweep, "seeds=[0,1]", "results_dir=alone")
@@ -57,7 +57,8 @@ def test_a_sweep_leaves_the_runs_of_its_jobs_alone(folder: Path, command: Callab
     assert len(together) == 1 + 2
     for name, path in together.items():
         assert_same_run(path, alone[name])
-    rebuild(folder / "alone" / "single", page=False)
+    for results in ("together", "alone"):
+        rebuild(folder / results / "single", page=False)
     scores = [pd.read_csv(folder / results / "single" / "scores.csv") for results in ("together", "alone")]
     pd.testing.assert_frame_equal(*scores, rtol=1e-3)
 

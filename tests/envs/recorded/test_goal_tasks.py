@@ -35,6 +35,15 @@ def bench(root, *arguments: str) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted((root / "results").glob("*/runs/*/run.json"))]
 
 
+def test_a_pi_ref_comes_from_other_data_than_the_curated_ones(root):
+    for name in ("all", "good"):
+        record_random(f"pole/{name}-v0", "InvertedPendulum-v5", episodes=6, steps=5)
+    (run,) = bench(root, "algo=iw_sft", "dataset=pole/good-v0@top:50%+pole/all-v0@top:50%", "pi_ref.dataset=pole/all-v0")
+    assert run["status"] == "finished"
+    assert run["pi_ref_dataset"] == "pole/all-v0"
+
+
+@pytest.mark.slow
 def test_kitchen_is_curated_across_data_sets_as_in_the_paper(root):
     """pi_ref on one data set, fine-tuning on the best of two others, evaluation in the kitchen itself."""
     for k, name in enumerate(("partial", "complete", "mixed")):
