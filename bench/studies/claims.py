@@ -100,8 +100,15 @@ def score_cell(values: np.ndarray) -> str:
 
 def seeds_and_episodes(rows: Sequence[Mapping[str, Any]]) -> str:
     """The sizes of rows in words: "10 seeds, 50 episodes a seed", with ranges where they differ."""
-    seeds = [len({r["seed"] for r in rows if r["dataset"] == d}) for d in dict.fromkeys(r["dataset"] for r in rows)]
-    return f"{_range(seeds)} seeds, {_range([r['episodes'] for r in rows])} final episodes a seed"
+    return f"{seeds_in(rows)} seeds, {_range([r['episodes'] for r in rows])} final episodes a seed"
+
+
+def seeds_in(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The number of seeds of a method on a data set in words: "10", or "3 to 10" where they differ."""
+    found: dict[tuple[Any, ...], set[int]] = {}
+    for row in rows:
+        found.setdefault((row["dataset"], row.get("method")), set()).add(row["seed"])
+    return _range([len(seeds) for seeds in found.values()])
 
 
 def _range(values: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from bench.report.figures.style import WIDTH, looks, short
 from bench.report.render import markdown_rows
-from bench.studies.claims import Claim, judge, score_cell, scores_of
+from bench.studies.claims import Claim, judge, score_cell, scores_of, seeds_in
 from bench.studies.tokens.measure import DRAWS, GREEDY, LARGER_DRAWS
 from bench.studies.tokens.reinforce import Reinforce
 
@@ -45,16 +45,17 @@ def verdict(rows: Rows, prior: int, updates: int, stage: Reinforce) -> str:
     """The study in words and tables."""
     forgetful, rows = [r for r in rows if r["second"]], [r for r in rows if not r["second"]]
     main, axis = [r for r in rows if r["prior"] == prior], [r for r in rows if r["prior"] != prior]
-    seeds, drawn = len({r["seed"] for r in [*rows, *forgetful]}), max(r["episodes"] for r in [*rows, *forgetful])
+    drawn = max(r["episodes"] for r in [*rows, *forgetful])
     parts = [
-        f"{seeds} seeds; pi_ref {prior:,} and fine-tuning {updates:,} updates of 32 sequences; REINFORCE: {stage.sequences:,} generated "
-        f"sequences a seed in {stage.updates} updates. Held-out instances of each size: {GREEDY * drawn} for the likeliest answer, {drawn} "
-        f"with {DRAWS} drawn answers each for pass@k (unbiased estimates); larger ones with {LARGER_DRAWS}. Percent, means over seeds with "
-        "half of the 95 % interval; NLL, entropy and KL in nats a token. Small models on synthetic tasks: the tables compare objectives."
+        f"{seeds_in(main or forgetful)} seeds; pi_ref {prior:,} and fine-tuning {updates:,} updates of 32 sequences; REINFORCE: "
+        f"{stage.sequences:,} generated sequences a seed in {stage.updates} updates. Held-out instances of each size: {GREEDY * drawn} for "
+        f"the likeliest answer, {drawn} with {DRAWS} drawn answers each for pass@k (unbiased estimates); larger ones with {LARGER_DRAWS}. "
+        "Percent, means over seeds with half of the 95 % interval; NLL, entropy and KL in nats a token. Small models on synthetic tasks: "
+        "the tables compare objectives."
     ]
     for dataset in dict.fromkeys(r["dataset"] for r in main):
         own = [r for r in main if r["dataset"] == dataset]
-        parts += [f"## {dataset}", _table(own, BEFORE), _table(own, OTHER), "After REINFORCE:", _table(own, AFTER)]
+        parts += [f"## {dataset}, {seeds_in(own)} seeds", _table(own, BEFORE), _table(own, OTHER), "After REINFORCE:", _table(own, AFTER)]
     for column, text in (("score", "before"), ("rl_score", "after")):
         parts += [f"## Claims, exact match {text} REINFORCE", _claims(main, column)]
     parts += ["## What tells the exact match after REINFORCE", _correlations(main)]
@@ -144,7 +145,7 @@ def _strengths(rows: Rows, datasets: set[str]) -> str:
 
 def _forgetting(rows: Rows) -> str:
     """Exact match on both tasks of pi_ref, which has learned both, and of each method, which is fine-tuned on the first alone."""
-    first, second, seeds = short(rows[0]["dataset"]), short(rows[0]["second"]), len({r["seed"] for r in rows})
+    first, second = short(rows[0]["dataset"]), short(rows[0]["second"])
     lines = [["method", "weighs", f"{first}, fine-tuned", f"{second}, not seen again", "change of the second"]]
     start = {r["seed"]: r["second_score"] for r in rows if r["method"] == "bc"}
     for name in _methods(rows):
@@ -152,7 +153,7 @@ def _forgetting(rows: Rows) -> str:
         change = np.array([r["second_score"] - start[r["seed"]] for r in own if r["seed"] in start])
         cells = [score_cell(_values(own, name, column)) for column in ("score", "second_score")]
         lines.append([NAMES[name], WEIGHS[name], *cells, score_cell(change) if len(change) and name != "bc" else "-"])
-    words = f"{seeds} seeds, exact match. pi_ref has learned both tasks, in {rows[0]['prior']:,} updates; REINFORCE is left out."
+    words = f"{seeds_in(rows)} seeds, exact match. pi_ref has learned both tasks, in {rows[0]['prior']:,} updates; REINFORCE is left out."
     return "\n\n".join([words, "\n".join(markdown_rows(lines))])
 
 
