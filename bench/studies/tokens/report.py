@@ -113,9 +113,13 @@ def _correlations(rows: Rows) -> str:
             sign = SIGNS.get(column, 1)
             found = [sign * _spearman(x) for x in (pairs, every)]
             means.append(found[0])
-            cells.append(f"{found[0]:+.2f}, {found[1]:+.2f}")
-        lines.append([("minus " if column in SIGNS else "") + text, *cells, f"{np.mean(means):+.2f}"])
+            cells.append(", ".join(map(_signed, found)))
+        lines.append([("minus " if column in SIGNS else "") + text, *cells, _signed(float(np.mean(means)))])
     return "\n".join(markdown_rows(lines))
+
+
+def _signed(correlation: float) -> str:
+    return "-" if np.isnan(correlation) else f"{correlation:+.2f}"
 
 
 def _spearman(pairs: np.ndarray) -> float:
