@@ -45,5 +45,5 @@ def test_scores_are_in_the_order_of_seeds_and_leave_out_what_was_not_measured() 
     assert scores_of(rows)["a"]["bc"].tolist() == [0.0, 1.0, 2.0]
     assert list(scores_of(rows)["a"]) == ["bc"]
     assert scores_of(rows, "score_sampled") == {}
-    assert seeds_and_episodes(rows) == "3 seeds, 5 to 9 final episodes a seed"
+    assert seeds_and_episodes(rows) == "1 to 3 seeds, 5 to 9 final episodes a seed"
     assert score_cell(np.array([1.0, 1.0])) == "1.0 ± 0.0"
