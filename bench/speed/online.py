@@ -20,6 +20,7 @@ from torch import Tensor
 from algos.registry import build_untrained
 from bench.config.compose import compose
 from bench.config.schema import Config
+from bench.errors import RunError
 from bench.report.render import markdown_row
 from bench.speed.machine import cpu_model
 from bench.speed.measure import Say, check_quiet
@@ -114,8 +115,13 @@ def rate(train: Callable[[int], Any], seconds: float) -> float:
 
 
 def measure_online(o: OnlineOptions, say: Say) -> list[Row]:
-    """Rows of COLUMNS: the loop and the suite with each number of members, for each method."""
+    """Rows of COLUMNS: the loop and the suite with each number of members, for each method.
+
+    Raises RunError for a data set that names no environment.
+    """
     before, rows, data = torch.get_num_threads(), [], load(o.dataset)
+    if not data.env_spec:
+        raise RunError(f"dataset = {o.dataset}: it names no environment to act in; expected one that does, such as {OnlineOptions.dataset}")
     try:
         for method in o.methods:
             say(f"measuring {method}")
