@@ -1,6 +1,6 @@
 """Speed of transformers on token sequences: training and generation of populations beside a plain one-seed PyTorch loop.
 
-suite    BC with policy=transformer: an update of all members; whole answers with cached keys and values
+suite    BC with policy=transformer: updates of all members, in the processes of a run; whole answers with cached keys and values
 plain    torch modules (a pre-norm encoder with a causal mask), torch's Adam, one seed; an answer grows by a pass over all its tokens
 
 Both have the same widths, batches of sequences drawn from the same data and the same prompts. Each round measures every setting once, in
@@ -20,20 +20,23 @@ from torch import Tensor, nn
 from algos.batches.sequences import sequences_of
 from algos.methods.weighted_bc import Network, Sampler, WeightedBC, WeightedBCConfig
 from algos.networks.transformer import HEAD, WIDER
+from bench.config.schema import Config
 from bench.report.render import markdown_rows
 from bench.speed.machine import device_name
 from bench.speed.options import LanguageOptions
 from bench.storage.layout import Row
+from bench.training.parallel import build_population, processes_for
 from envs.data.trajectories import Trajectories
 from envs.evaluation.tokens.vocabulary import CONTEXT, END, PAD
 from envs.readers.load import load
 
 COLUMNS = (
-    "dataset", "batch", "hidden", "device", "torch_version", "kind", "what", "members", "rounds", "member_rate", "rate", "ratio",
-    "ratio_low", "ratio_high",
+    "dataset", "batch", "hidden", "device", "torch_version", "kind", "what", "members", "processes", "rounds", "member_rate", "rate",
+    "ratio", "ratio_low", "ratio_high",
 )  # fmt: skip
 """member_rate: updates, or generated tokens, per second of one member; rate: of all members. ratio: of `rate` to that of the plain loop."""
 WHAT = {"train": "updates/s", "tokens": "trained tokens/s", "generate": "generated tokens/s"}
+UPDATES = 4  # of the suite at once
 Work = Callable[[], float]
 """Work that returns how much was done: updates, or tokens."""
 
@@ -63,10 +66,10 @@ def measure_language(options: LanguageOptions, say: Callable[[str], Any]) -> lis
     torch.set_num_threads(options.all_threads)
     data = load(options.dataset).trajectories.to(options.device)
     works: dict[tuple[str, str, int], Work] = {}
-    for members in options.members:
-        algo = WeightedBC(_config(options), data, range(members))
-        works["suite", "train", members] = _training(algo)
-        works["suite", "generate", members] = _generation(algo, options.batch)
+    processes = {members: processes_for(Config(_config(options)), torch.device(options.device), members) for members in options.members}
+    for members, number in processes.items():
+        works["suite", "train", members] = _training(options, data, members, number)
+        works["suite", "generate", members] = _generation(WeightedBC(_config(options), data, range(members)), options.batch)
     plain = Plain(data.num_actions, data.observations.shape[1], options.hidden[0], len(options.hidden)).to(options.device)
     works["plain", "train", 1] = _plain_training(plain, data, options.batch)
     works["plain", "generate", 1] = _plain_generation(plain, data, options.batch)
@@ -75,7 +78,7 @@ def measure_language(options: LanguageOptions, say: Callable[[str], Any]) -> lis
         for key, work in works.items():
             rates[key].append(_rate(work, options.seconds, options.device))
             say(f"round {number + 1}: {key[0]} {key[1]}, members {key[2]}: {rates[key][-1]:.4g}/s")
-    return _rows(options, data, rates)
+    return _rows(options, data, processes, rates)
 
 
 def _config(options: LanguageOptions) -> WeightedBCConfig:
@@ -99,13 +102,14 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-def _training(algo: WeightedBC) -> Work:
-    update = iter(range(1 << 30))
+def _training(options: LanguageOptions, data: Trajectories, members: int, processes: int) -> Work:
+    algo = build_population(lambda own: WeightedBC(_config(options), data, range(members)[own]), members, 1, processes)
+    starts = iter(range(0, 1 << 30, UPDATES))
 
     def work() -> float:
-        t = next(update)
-        algo.train(t, t + 1)
-        return float(algo.members)
+        start = next(starts)
+        algo.train(start, start + UPDATES)
+        return float(members * UPDATES)
 
     return work
 
@@ -183,7 +187,9 @@ def _plain_generation(net: Plain, data: Trajectories, batch: int) -> Work:
     return work
 
 
-def _rows(options: LanguageOptions, data: Trajectories, rates: dict[tuple[str, str, int], list[float]]) -> list[Row]:
+def _rows(
+    options: LanguageOptions, data: Trajectories, processes: dict[int, int], rates: dict[tuple[str, str, int], list[float]]
+) -> list[Row]:
     shared = {
         "dataset": options.dataset, "batch": options.batch, "hidden": "x".join(map(str, options.hidden)),
         "device": device_name(options.device), "torch_version": str(torch.__version__),
@@ -193,15 +199,18 @@ def _rows(options: LanguageOptions, data: Trajectories, rates: dict[tuple[str, s
         ratios = [a / b for a, b in zip(own, rates["plain", what, 1], strict=True)]
         for name, factor in ((what, 1.0), ("tokens", tokens)) if what == "train" else ((what, 1.0),):
             rate = median(own) * factor
-            row = {"kind": kind, "what": name, "members": members, "rounds": len(own), "member_rate": rate / members, "rate": rate}
+            workers = processes[members] if kind == "suite" and what == "train" else 1
+            row = {"kind": kind, "what": name, "members": members, "processes": workers, "rounds": len(own), "rate": rate}
+            row["member_rate"] = rate / members
             found.append({**shared, **row, "ratio": median(ratios), "ratio_low": min(ratios), "ratio_high": max(ratios)})
     return found
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
-    lines = [["what", "kind", "members", "all members", "a member", "all members / plain loop"]]
+    lines = [["what", "kind", "members", "processes", "all members", "a member", "all members / plain loop"]]
     for row in sorted(rows, key=lambda r: (list(WHAT).index(r["what"]), r["kind"] == "suite", r["members"])):
         ratio = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
-        lines.append([WHAT[row["what"]], row["kind"], str(row["members"]), f"{row['rate']:.4g}", f"{row['member_rate']:.4g}", ratio])
+        counts = [str(row["members"]), str(row["processes"])]
+        lines.append([WHAT[row["what"]], row["kind"], *counts, f"{row['rate']:.4g}", f"{row['member_rate']:.4g}", ratio])
     return "\n".join(markdown_rows(lines))

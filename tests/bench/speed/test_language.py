@@ -28,7 +28,7 @@ def test_rates_and_ratios(minari_root: Path, tmp_path: Path, capsys: pytest.Capt
     assert all(r["rate"] == pytest.approx(r["members"] * r["member_rate"], rel=1e-4) for r in rows)
     assert all(r["ratio"] == 1 for r in rows if r["kind"] == "plain")
     assert all(r["ratio_low"] <= r["ratio"] <= r["ratio_high"] for r in rows)
-    assert "| generated tokens/s | suite | 2 |" in capsys.readouterr().out
+    assert "| generated tokens/s | suite | 2 | 1 |" in capsys.readouterr().out
 
 
 def test_the_plain_loop_learns_and_writes(minari_root: Path) -> None:
