@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.networks.mlp import Params
-from algos.networks.precision import hidden_dtype
+from algos.networks.precision import hidden_dtype, tracing
 
 HEAD = 16  # width of an attention head
 WIDER = 4  # width of a block's ReLU layer over that of the block
@@ -113,7 +113,7 @@ class Transformer:
             keys[:, :, :, start : start + length], values[:, :, :, start : start + length] = key, value
             key, value = keys[:, :, :, : start + length], values[:, :, :, : start + length]
         query, key, value = (t.flatten(0, 1) for t in (query, key, value))
-        if length > 1 and x.device.type == "cpu" and query.numel() // HEAD * length <= SCORES:
+        if length > 1 and x.device.type == "cpu" and not tracing() and query.numel() // HEAD * length <= SCORES:
             found = _attention_by_products(query, key, value)
         else:
             found = F.scaled_dot_product_attention(query, key, value, is_causal=bool(length > 1))

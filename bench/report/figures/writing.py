@@ -71,7 +71,7 @@ class Writer:
         self.svgs: dict[str, str] = {}
         self._write = partial(write, folder, pdf=pdf)
         self._sent: list[tuple[str, Figure, Future[str]]] = []
-        self._helpers = min(available_cores() - 1, HELPERS) if count >= MANY and _main_can_be_imported() else 0
+        self._helpers = min(available_cores() - 1, HELPERS) if count >= MANY and _may_start_processes() else 0
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(self._helpers, context, serve_parent) if self._helpers else None
 
@@ -106,6 +106,7 @@ class Writer:
             return self._write(name, figure)
 
 
-def _main_can_be_imported() -> bool:
-    """True if a new process can import the main module of this one, as with `python -m bench`; a script might do its work again there."""
-    return getattr(sys.modules["__main__"], "__spec__", None) is not None
+def _may_start_processes() -> bool:
+    """True unless this is a script, whose work a new process might do again when it imports it, or a worker, which may have none."""
+    started_as_module = getattr(sys.modules["__main__"], "__spec__", None) is not None  # as with `python -m bench`
+    return started_as_module and not multiprocessing.current_process().daemon

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,9 @@ from tests.helpers.suites import make_suite
 
 @pytest.fixture
 def helped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One helper, from the first figure on."""
+    """One helper, from the first figure on, whatever runs the tests."""
     monkeypatch.setattr(writing, "available_cores", lambda: 2)
+    monkeypatch.setattr(writing, "_may_start_processes", lambda: True)
     monkeypatch.setattr(writing, "MANY", 1)
 
 
@@ -33,6 +36,7 @@ def test_helpers_write_the_same_files(tmp_path: Path, monkeypatch: pytest.Monkey
     for path in folder.iterdir():
         path.unlink()
     monkeypatch.setattr(writing, "available_cores", lambda: 2)
+    monkeypatch.setattr(writing, "_may_start_processes", lambda: True)
     monkeypatch.setattr(writing, "MANY", 1)
     sent: list[str] = []
     add = Writer.add
@@ -73,10 +77,11 @@ def test_an_error_of_a_helper_is_raised(tmp_path: Path) -> None:
         writer.add("a", Figure(figsize=(1, 1)))
 
 
-@pytest.mark.usefixtures("helped")
-def test_a_script_gets_no_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A helper of a script without a guard of its main part would run it again."""
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    with Writer(tmp_path, pdf=False, count=100) as writer:
-        writer.add("a", Figure(figsize=(1, 1)))
-        assert "a" in writer.svgs
+@pytest.mark.parametrize(("place", "allowed"), [("module", True), ("script", False), ("worker", False)])
+def test_scripts_and_workers_get_no_helper(place: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A helper of a script without a guard of its main part would run it again; a daemonic process may have no children."""
+    monkeypatch.setattr(
+        sys.modules["__main__"], "__spec__", None if place == "script" else ModuleSpec("bench.__main__", None), raising=False
+    )
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", place == "worker")  # type: ignore[attr-defined]
+    assert writing._may_start_processes() is allowed
