@@ -2,8 +2,7 @@
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do $$p -c $(SUPPORTED) 2>/dev/null && echo $$p && break; done)
 SUPPORTED := 'import sys; sys.exit(sys.version_info < (3, 11))'
 BIN := .venv/bin
-# Modules are compiled when they are first imported: compiling all of them takes a minute, and most are never imported.
-PIP := $(BIN)/python -m pip install --no-compile --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --constraint constraints.txt
 # pip prints errors alone: no notice of a new version, no warning that nothing here depends on.
 export PIP_QUIET := 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
