@@ -47,7 +47,7 @@ def verdict(rows: Rows, prior: int, updates: int, stage: Reinforce) -> str:
     main, axis = [r for r in rows if r["prior"] == prior], [r for r in rows if r["prior"] != prior]
     drawn = max(r["episodes"] for r in [*rows, *forgetful])
     parts = [
-        f"{seeds_in(main or forgetful)} seeds; pi_ref {prior:,} and fine-tuning {updates:,} updates of 32 sequences; REINFORCE: "
+        f"{seeds_in(main or [*rows, *forgetful])} seeds; pi_ref {prior:,} and fine-tuning {updates:,} updates of 32 sequences; REINFORCE: "
         f"{stage.sequences:,} generated sequences a seed in {stage.updates} updates. Held-out instances of each size: {GREEDY * drawn} for "
         f"the likeliest answer, {drawn} with {DRAWS} drawn answers each for pass@k (unbiased estimates); larger ones with {LARGER_DRAWS}. "
         "Percent, means over seeds with half of the 95 % interval; NLL, entropy and KL in nats a token. Small models on synthetic tasks: "
