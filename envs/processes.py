@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import parent_process, resource_tracker
+from multiprocessing import current_process, parent_process, resource_tracker
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that terminals and schedulers send to every process of a job. The main process decides when its workers end."""
+
+
+def may_spawn() -> bool:
+    """True unless this is a script, whose work a new process might do again when it imports it, or a worker, which may have none."""
+    started_as_module = getattr(sys.modules["__main__"], "__spec__", None) is not None  # as with `python -m bench`
+    return started_as_module and not current_process().daemon
 
 
 @contextmanager

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import pytest
+
+from envs.processes import may_spawn
 from tests.helpers.paths import ROOT
 
 SCRIPT = """
@@ -43,3 +48,12 @@ def test_signals_to_the_group_do_not_end_workers(tmp_path: Path) -> None:
         command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, start_new_session=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("place", "allowed"), [("module", True), ("script", False), ("worker", False)])
+def test_scripts_and_workers_spawn_nothing(place: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new process of a script without a guard of its main part would run it again; a daemonic process may have no children."""
+    spec = None if place == "script" else ModuleSpec("bench.__main__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec, raising=False)
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", place == "worker")  # type: ignore[attr-defined]
+    assert may_spawn() is allowed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-import sys
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -19,12 +18,12 @@ from matplotlib.figure import Figure
 from bench.report.figures.style import RC
 from envs.cores import available_cores
 from envs.files import write_atomic
-from envs.processes import serve_parent, signals_blocked
+from envs.processes import may_spawn, serve_parent, signals_blocked
 
 PLAIN = RC | {"text.parse_math": False}  # a name with a $ is a name, not a formula
 DPI = 200  # of PNG files
 MANY = 12  # figures for which a helper is started, which takes a second or two
-HELPERS = 3  # at most, each 150 MB
+HELPERS = 3  # at most; each takes the memory of an interpreter with matplotlib
 AHEAD = 2  # figures that wait for a helper or are being written by it
 
 
@@ -71,7 +70,7 @@ class Writer:
         self.svgs: dict[str, str] = {}
         self._write = partial(write, folder, pdf=pdf)
         self._sent: list[tuple[str, Figure, Future[str]]] = []
-        self._helpers = min(available_cores() - 1, HELPERS) if count >= MANY and _may_start_processes() else 0
+        self._helpers = min(available_cores() - 1, HELPERS) if count >= MANY and may_spawn() else 0
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(self._helpers, context, serve_parent) if self._helpers else None
 
@@ -104,9 +103,3 @@ class Writer:
             return future.result()
         except BrokenProcessPool:  # a helper was killed, for its memory perhaps
             return self._write(name, figure)
-
-
-def _may_start_processes() -> bool:
-    """True unless this is a script, whose work a new process might do again when it imports it, or a worker, which may have none."""
-    started_as_module = getattr(sys.modules["__main__"], "__spec__", None) is not None  # as with `python -m bench`
-    return started_as_module and not multiprocessing.current_process().daemon

@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.config.method_defaults import is_method
 from envs.files import user_cache, write_atomic
-from envs.processes import serve_parent, signals_blocked
+from envs.processes import may_spawn, serve_parent, signals_blocked
 
 SOURCES = (("algos", "*.py"), ("bench/config", "*.py"), ("conf", "*.yaml"))
 Defaults = dict[str, dict[str, Any]]
@@ -58,8 +58,8 @@ def _sources() -> str:
 
 
 def _composed(algos: Sequence[str]) -> list[dict[str, Any]]:
-    """The defaults of each of `algos`, composed here if torch is loaded already, else in a process of its own."""
-    if "torch" in sys.modules:
+    """The defaults of each of `algos`, composed here if torch is loaded already, else in a process of its own where that may be."""
+    if "torch" in sys.modules or not may_spawn():
         return _compose(algos)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), serve_parent) as process:
         with signals_blocked():

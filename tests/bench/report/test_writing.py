@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -23,11 +20,11 @@ from tests.helpers.suites import make_suite
 def helped(monkeypatch: pytest.MonkeyPatch) -> None:
     """One helper, from the first figure on, whatever runs the tests."""
     monkeypatch.setattr(writing, "available_cores", lambda: 2)
-    monkeypatch.setattr(writing, "_may_start_processes", lambda: True)
+    monkeypatch.setattr(writing, "may_spawn", lambda: True)
     monkeypatch.setattr(writing, "MANY", 1)
 
 
-def test_helpers_write_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helpers_write_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     make_suite(tmp_path)
     runs, folder = pooled(suite_runs(tmp_path)), tmp_path / "figures"
     monkeypatch.setattr(writing, "available_cores", lambda: 1)
@@ -35,9 +32,7 @@ def test_helpers_write_the_same_files(tmp_path: Path, monkeypatch: pytest.Monkey
     files = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
     for path in folder.iterdir():
         path.unlink()
-    monkeypatch.setattr(writing, "available_cores", lambda: 2)
-    monkeypatch.setattr(writing, "_may_start_processes", lambda: True)
-    monkeypatch.setattr(writing, "MANY", 1)
+    request.getfixturevalue("helped")
     sent: list[str] = []
     add = Writer.add
 
@@ -77,11 +72,9 @@ def test_an_error_of_a_helper_is_raised(tmp_path: Path) -> None:
         writer.add("a", Figure(figsize=(1, 1)))
 
 
-@pytest.mark.parametrize(("place", "allowed"), [("module", True), ("script", False), ("worker", False)])
-def test_scripts_and_workers_get_no_helper(place: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A helper of a script without a guard of its main part would run it again; a daemonic process may have no children."""
-    monkeypatch.setattr(
-        sys.modules["__main__"], "__spec__", None if place == "script" else ModuleSpec("bench.__main__", None), raising=False
-    )
-    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", place == "worker")  # type: ignore[attr-defined]
-    assert writing._may_start_processes() is allowed
+def test_processes_that_may_have_no_helper_write_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "available_cores", lambda: 2)
+    monkeypatch.setattr(writing, "may_spawn", lambda: False)
+    with Writer(tmp_path, pdf=False, count=100) as writer:
+        writer.add("a", Figure(figsize=(1, 1)))
+        assert "a" in writer.svgs
