@@ -121,7 +121,7 @@ class Transformer:
 
 
 def _attention_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention [N, heads, C, HEAD] of short sequences, in half of the time that torch's own takes on a CPU."""
+    """Causal attention [N, heads, C, HEAD] by plain products, which for many short sequences on a CPU are faster than torch's own."""
     rows, length = query.shape[:2], query.shape[2]
     query, key, value = (t.flatten(0, 1) for t in (query, key, value))
     later = torch.full((length, length), -torch.inf, device=query.device, dtype=query.dtype).triu(1)
