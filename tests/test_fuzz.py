@@ -32,10 +32,10 @@ from bench.report.figures.style import looks
 from bench.report.figures.writing import svg_of
 from bench.report.render import html, latex, long_csv, markdown
 from bench.report.suite import _marked, rebuild
-from bench.report.tables import score_tables
+from bench.report.tables import table_of
 from bench.results import known
+from bench.results.grid import grids
 from bench.results.leaderboard import read_board
-from bench.results.pooling import pooled
 from bench.results.runs import open_run, read_curve, read_suite
 from bench.storage import manifest
 from bench.storage.tensors import pack
@@ -131,7 +131,7 @@ class Rebuilding:
     def __init__(self, suite: Path) -> None:
         self.suite = suite
         rebuild(suite)
-        self.tables = score_tables(read_suite(suite).runs)
+        self.tables = list(map(table_of, grids(read_suite(suite).runs)))
 
     def __call__(self) -> None:
         found = read_suite(self.suite)
@@ -165,12 +165,8 @@ def test_figures(name: str, tmp_path: Path) -> None:
         found = read_suite(suite)
         if found.left_out:
             return
-        runs = pooled(found.runs)
-        if name == "curve.csv":
-            grid = draw.drawn_grid(runs)
-            figures = curves.weight_diagnostics(grid, looks(grid.methods))
-        else:
-            figures = draw.figures(runs)
+        grid = grids(found.runs)[0]
+        figures = curves.weight_diagnostics(grid, looks(grid.methods)) if name == "curve.csv" else draw.figures(grid)
         for figure in figures.values():
             draw.explain_signs(figure)
             svg_of(figure)

@@ -25,8 +25,10 @@ from bench.errors import RunError
 from bench.report.page.build import page_of
 from bench.report.page.datasets import metadata_of
 from bench.report.suite import rebuild
-from bench.report.tables import score_tables
+from bench.report.tables import table_of
+from bench.results.grid import grids
 from bench.results.leaderboard import board_of, read_board
+from bench.results.pooling import pooled
 from bench.results.runs import suite_runs
 from bench.storage.layout import films
 from bench.storage.rundir import RunDir
@@ -316,7 +318,8 @@ def test_the_report_escapes_text_from_files(where: str, tmp_path: Path, minari_r
         (minari_root / written["dataset"] / "data").mkdir(parents=True)
         (minari_root / written["dataset"] / "data" / "metadata.json").write_text(json.dumps({"author": script, "description": script}))
     runs = suite_runs(suite)
-    text = page_of(suite, runs, board_of(suite, runs), score_tables(runs))
+    results = pooled(runs)
+    text = page_of(suite, runs, results, board_of(suite, results), list(map(table_of, grids(results))))
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
 

@@ -13,9 +13,10 @@ from bench.config.extras import REPORT, missing_package
 from bench.report.costs import costs_md, kept_yardstick
 from bench.report.online import online_table, online_tables
 from bench.report.render import latex, long_csv, markdown
-from bench.report.tables import PUBLISHED_WARNING, Table, published_tables, score_tables
+from bench.report.tables import PUBLISHED_WARNING, Table, published_tables, table_of
 from bench.results import published
 from bench.results.csv_files import to_csv
+from bench.results.grid import Grid, grids
 from bench.results.leaderboard import COLUMNS, board_csv, board_of, scores_csv
 from bench.results.pooling import pooled
 from bench.results.protocol import TableOptions, measured_runs, refuse_mixed
@@ -51,7 +52,8 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True, yar
             remedy = f"python -m bench tables {suite} --mixed writes one table per protocol; suite=NAME puts other runs in another folder"
             refuse_mixed(str(suite), measured_runs(records), remedy)
         results = pooled(runs)
-        tables, board = _marked(score_tables(results, options.mix_marked), left_out), board_of(suite, results, options.root)
+        groups = grids(results, mix_marked=options.mix_marked)
+        tables, board = _marked([table_of(grid) for grid in groups], left_out), board_of(suite, results, options.root)
         from_papers = published.rows(sorted({r["dataset"] for r in records})) if options.published else []
         papers = published_tables(from_papers)
         numbers = online_table(results)
@@ -68,7 +70,7 @@ def rebuild(suite: Path, options: TableOptions = DEFAULT, page: bool = True, yar
             write_atomic(suite / name, content)
         seconds = {"tables": time.perf_counter() - started}
         if page:
-            seconds |= _write_page(suite, runs, results, board, tables, papers, online, options)
+            seconds |= _write_page(suite, runs, results, groups[0], board, tables, papers, online, options)
         write_atomic(suite / "costs.md", costs_md(results, seconds, yardstick or kept_yardstick(suite)))
         return text
 
@@ -83,6 +85,7 @@ def _write_page(
     suite: Path,
     runs: Runs,
     results: Runs,
+    grid: Grid,
     board: pd.DataFrame,
     tables: list[Table],
     papers: list[Table],
@@ -94,13 +97,13 @@ def _write_page(
     if (name := missing_package(*REPORT)) is not None:
         print(f"no figures and no report.html: {name} is not installed; pip install 'iwsft-bench[report]'", file=sys.stderr)
         return {}
-    from bench.report.figures.draw import draw, drawn_grid
+    from bench.report.figures.draw import draw, drawn_methods
     from bench.report.page.build import page_of
 
-    figures = draw(suite, results, options.methods, options.mix_marked, options.pdf)
+    figures = draw(suite, grid, options.methods, options.pdf)
+    methods = drawn_methods(grid, options.methods)
     drawn = time.perf_counter()
-    methods = drawn_grid(results, options.methods, options.mix_marked).methods
-    write_atomic(suite / "report.html", page_of(suite, runs, board, tables, papers, figures, methods, online=online))
+    write_atomic(suite / "report.html", page_of(suite, runs, results, board, tables, papers, figures, methods, online=online))
     return {"figures": drawn - started, "page": time.perf_counter() - drawn}
 
 

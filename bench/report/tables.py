@@ -9,11 +9,10 @@ from bench.numbers import decimals
 from bench.report.training_notes import training_notes
 from bench.results import published
 from bench.results.bootstrap import METRICS, Estimate, aggregate
-from bench.results.grid import Grid, grids
+from bench.results.grid import Grid
 from bench.results.levelling import SYMBOLS
 from bench.results.names import in_order, settings_by_dataset
 from bench.results.references import reference_notes
-from bench.results.runs import Runs
 from bench.results.statistics import summarise
 from bench.storage.layout import Row
 
@@ -93,11 +92,6 @@ class Table(NamedTuple):
     selection: str = ""
     reference: str = ""
     actions: str = ""
-
-
-def score_tables(runs: Runs, mix_marked: bool = False) -> list[Table]:
-    """One table for each group of comparable runs, the largest first. mix_marked: as in `Grid`."""
-    return [table_of(grid) for grid in grids(runs, mix_marked=mix_marked)]
 
 
 def table_of(grid: Grid) -> Table:

@@ -156,8 +156,8 @@ def learning_curve(record: Row, episodes: pd.DataFrame) -> pd.DataFrame:
     if not record["final_episodes"]:
         return pd.DataFrame(columns=record["seeds"], dtype=float)
     seeds, updates, means = _evaluations(record, selected(record, episodes))
-    curve = pd.DataFrame(means.T, pd.Index(updates, name="update"), pd.Index(seeds, name="seed"))
-    return curve if reference is None else curve.apply(lambda x: reference.score(x.to_numpy()))
+    values = means.T if reference is None else reference.score(means.T)
+    return pd.DataFrame(values, pd.Index(updates, name="update"), pd.Index(seeds, name="seed"))
 
 
 def _evaluations(record: Row, episodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -96,8 +96,9 @@ def _differing(records: Sequence[Row], settings: Sequence[dict[str, Any]], group
     """(method, setting) of `settings` that differ between runs of one method in one `group`."""
     seen: dict[Any, set[str]] = {}
     for record, own in zip(records, settings, strict=True):
+        algo, place = record["algo"], group(record)
         for key, value in own.items():
-            seen.setdefault((record["algo"], key, group(record)), set()).add(repr(value))
+            seen.setdefault((algo, key, place), set()).add(repr(value))
     return {(algo, key) for (algo, key, _), values in seen.items() if len(values) > 1}
 
 

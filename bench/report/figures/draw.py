@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +17,8 @@ from bench.errors import DataError
 from bench.report.figures import aggregates, cost, curves
 from bench.report.figures.style import MANY, looks
 from bench.report.figures.writing import PLAIN, Writer, paths
-from bench.results.grid import Grid, grids
+from bench.results.grid import Grid
 from bench.results.levelling import FEW_UPDATES, RISES, SYMBOLS
-from bench.results.runs import Runs
 from bench.storage.layout import digest_of
 from envs.files import write_json
 from envs.untrusted import read_json, read_text
@@ -49,19 +48,22 @@ class Drawing(NamedTuple):
     make: Callable[[], dict[str, Figure]]
 
 
-def drawn_grid(runs: Runs, methods: Sequence[str] = (), mix_marked: bool = False) -> Grid:
-    """The grid that figures show: the largest group of comparable runs, of these `methods`, or of the MOST best ones. Raises RunError.
-
-    Methods are named as in `Grid.named`.
-    """
-    grid = grids(runs, mix_marked=mix_marked)[0]
-    return grid.part(methods=grid.named(methods) if methods else grid.ranked()[:MOST])
+def drawn_methods(grid: Grid, names: Sequence[str] = ()) -> list[str]:
+    """The methods that figures show, in the order of tables: those that `names` choose (`Grid.named`), or the MOST best ones. Raises
+    RunError."""
+    return grid.named(names) if names else grid.part(methods=grid.ranked()[:MOST]).methods
 
 
-def drawings(grid: Grid) -> Iterator[Drawing]:
-    """The figures of a suite: those over all data sets, and those of each."""
-    look = looks(grid.methods)
+def drawings(grid: Grid, names: Sequence[str] = ()) -> list[Drawing]:
+    """Every figure of a suite, of `drawn_methods`; the gain from tuning is that of all configurations, chosen or not."""
     cells = {key: _content(record, grid.episodes[key]) for key, record in grid.records.items()}
+    return [*_of_methods(grid.part(methods=drawn_methods(grid, names)), cells), *_tunings(grid, cells)]
+
+
+def _of_methods(grid: Grid, contents: Mapping[tuple[str, str], str]) -> Iterator[Drawing]:
+    """The figures over all data sets, and those of each. contents: digests of the results (`_content`) by cell."""
+    look = looks(grid.methods)
+    cells = {key: contents[key] for key in grid.records}
     everything = digest_of([_version(), grid.methods, grid.mix_marked, sorted(cells.items())])
     for make in (aggregates.intervals, aggregates.profile, cost.cost):
         yield Drawing(make.__name__, everything, lambda make=make: make(grid, look))  # type: ignore[misc]
@@ -73,47 +75,46 @@ def drawings(grid: Grid) -> Iterator[Drawing]:
             yield Drawing(f"{draw_own.__name__} {dataset}", inputs, lambda own=own, draw_own=draw_own: draw_own(own, look))  # type: ignore[misc]
 
 
-def tunings(runs: Runs) -> Iterator[Drawing]:
-    """The gain from tuning on each data set, of all configurations, chosen for the other figures or not."""
-    grid = grids(runs)[0]
+def _tunings(grid: Grid, contents: Mapping[tuple[str, str], str]) -> Iterator[Drawing]:
+    """The gain from tuning on each data set."""
     for dataset in grid.datasets:
         own = grid.part([dataset])
-        inputs = digest_of([_version(), sorted((key, _content(r, own.episodes[key])) for key, r in own.records.items())])
+        inputs = digest_of([_version(), sorted((key, contents[key]) for key in own.records)])
         yield Drawing(f"tuning {dataset}", inputs, lambda own=own: cost.tuning(own.runs))  # type: ignore[misc]
 
 
-def figures(runs: Runs, methods: Sequence[str] = ()) -> dict[str, Figure]:
-    """Every figure that the runs allow, by name."""
+def figures(grid: Grid) -> dict[str, Figure]:
+    """Every figure that the results allow, by name."""
     found: dict[str, Figure] = {}
     with matplotlib.rc_context(PLAIN):
-        for drawing in (*drawings(drawn_grid(runs, methods)), *tunings(runs)):
+        for drawing in drawings(grid):
             found |= drawing.make()
     return found
 
 
-def draw(suite: Path, runs: Runs, methods: Sequence[str] = (), mix_marked: bool = False, pdf: bool = False) -> dict[str, str]:
-    """Write figures/*.svg and *.png of folder `suite`, with `pdf` also *.pdf; return the SVGs by name.
+def draw(suite: Path, grid: Grid, names: Sequence[str] = (), pdf: bool = False) -> dict[str, str]:
+    """Write figures/*.svg and *.png of folder `suite`, of `drawn_methods`, with `pdf` also *.pdf; return the SVGs by name.
 
     Files of results that are gone, and PDFs of earlier ones, are removed.
     """
     folder = suite / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     before = _drawn_before(folder)
-    every = [*drawings(drawn_grid(runs, methods, mix_marked)), *tunings(runs)]
+    every = drawings(grid, names)
     known = {d.key: _unchanged(folder, before.get(d.key), d.inputs, pdf) for d in every}
-    names: dict[str, list[str]] = {key: list(svgs) for key, svgs in known.items() if svgs is not None}
-    with Writer(folder, pdf, count=len(every) - len(names)) as writer:
+    drawn: dict[str, list[str]] = {key: list(svgs) for key, svgs in known.items() if svgs is not None}
+    with Writer(folder, pdf, count=len(every) - len(drawn)) as writer:
         for drawing in every:
-            if drawing.key not in names:
+            if drawing.key not in drawn:
                 with matplotlib.rc_context(PLAIN):
-                    drawn = drawing.make()
-                    for name, figure in drawn.items():
+                    made = drawing.make()
+                    for name, figure in made.items():
                         explain_signs(figure)
                         writer.add(name, figure)
-                names[drawing.key] = list(drawn)
+                drawn[drawing.key] = list(made)
     texts = writer.svgs | {name: svg for svgs in known.values() if svgs is not None for name, svg in svgs.items()}
-    found = {name: texts[name] for drawing in every for name in names[drawing.key]}
-    now = {d.key: {"inputs": d.inputs, "files": {name: _states(folder, name) for name in names[d.key]}} for d in every}
+    found = {name: texts[name] for drawing in every for name in drawn[drawing.key]}
+    now = {d.key: {"inputs": d.inputs, "files": {name: _states(folder, name) for name in drawn[d.key]}} for d in every}
     for name in {name for entry in before.values() for name in entry["files"]} - set(found):
         for path in paths(folder, name):
             path.unlink(missing_ok=True)

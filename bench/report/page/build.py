@@ -21,7 +21,6 @@ from bench.report.render import html, unbroken
 from bench.report.tables import PUBLISHED_WARNING, Table
 from bench.results.leaderboard import COLUMNS
 from bench.results.names import method_names
-from bench.results.pooling import pooled
 from bench.results.runs import Runs
 from bench.storage.layout import Row
 
@@ -37,6 +36,7 @@ assert set(SHOWN) <= set(COLUMNS)
 def page_of(
     suite: Path,
     runs: Runs,
+    results: Runs,
     board: pd.DataFrame,
     tables: Sequence[Table],
     published: Sequence[Table] = (),
@@ -47,15 +47,16 @@ def page_of(
 ) -> str:
     """The page as HTML.
 
-    `runs`: the finished runs of folder `suite`; `board`: their leaderboard; `tables`: one for each protocol, the largest first;
-    `published`: tables of scores from papers; `figures`: SVGs by name, which show the methods `drawn`; `online`: tables of online phases.
+    `runs`: the finished runs of folder `suite`; `results`: the same, pooled; `board`: their leaderboard; `tables`: one for each protocol,
+    the largest first; `published`: tables of scores from papers; `figures`: SVGs by name, which show the methods `drawn`; `online`: tables
+    of online phases.
     """
     first, details = first_figure(figures or {}), run_details(runs, limits)
     return _template().render(
-        suite=suite.name, protocol=protocol(runs), warnings=warnings(suite, runs),
+        suite=suite.name, protocol=protocol(runs, results), warnings=warnings(suite, runs, results),
         tables=[Markup(html(table)) for table in tables], published=[Markup(html(table)) for table in published],
         online=[Markup(html(table)) for table in online],
-        published_warning=PUBLISHED_WARNING, references=[table.reference for table in tables], columns=SHOWN, board=_board(board, runs),
+        published_warning=PUBLISHED_WARNING, references=[table.reference for table in tables], columns=SHOWN, board=_board(board, results),
         opening=figure_groups({first: figures[first]} if figures and first else {}),
         figures=figure_groups({name: svg for name, svg in (figures or {}).items() if name != first}), films=_films(details),
         drawn=_drawn_note(tables, drawn), runs=details, cards=dataset_cards(runs),
@@ -86,9 +87,9 @@ def _drawn_note(tables: Sequence[Table], drawn: Sequence[str]) -> str:
     )
 
 
-def _board(board: pd.DataFrame, runs: Runs) -> list[list[tuple[str, str]]]:
+def _board(board: pd.DataFrame, results: Runs) -> list[list[tuple[str, str]]]:
     """(text, sort key) of every cell of the leaderboard; a method is shown under its name in the tables."""
-    records = [record for record, _ in pooled(runs)]
+    records = [record for record, _ in results]
     names = {r["config_hash"]: name for r, name in zip(records, method_names(records), strict=True)}
 
     def spelled(column: str, value: float) -> str:

@@ -11,13 +11,16 @@ from bench.report.tables import ACTIONS, WEIGHT_FAULTS
 from bench.results.episodes import reference_name
 from bench.results.levelling import RISES, has_few_updates, training_marks
 from bench.results.names import in_order, method_names
-from bench.results.pooling import by_actions
+from bench.results.pooling import each_once
 from bench.results.protocol import comparable_groups
 from bench.results.runs import Runs
 
 
-def protocol(runs: Runs) -> list[tuple[str, str]]:
-    """(name, value) of every part of the protocol: methods, data, seeds, evaluation, selection, versions."""
+def protocol(runs: Runs, results: Runs) -> list[tuple[str, str]]:
+    """(name, value) of every part of the protocol: methods, data, seeds, evaluation, selection, versions.
+
+    results: `runs`, pooled.
+    """
     records = [record for record, _ in runs]
 
     def values(key: str) -> str:
@@ -26,7 +29,7 @@ def protocol(runs: Runs) -> list[tuple[str, str]]:
     seeds = sorted({spell_seeds(r["seeds"]) for r in records})
     versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in records})
     times = sorted(finished_at(r) for r in records)
-    played = {r["actions"] for run in runs for r, _ in by_actions(run)}
+    played = {record["actions"] for record, _ in results}
     actions = " and ".join(ACTIONS[name] for name in ACTIONS if name in played)
     evaluation = (
         f"{actions}; {values('eval_episodes')} episodes a seed every {values('eval_every')} updates; starts depend on the seed alone"
@@ -49,14 +52,19 @@ def protocol(runs: Runs) -> list[tuple[str, str]]:
     ]
 
 
-def warnings(suite: Path, runs: Runs) -> list[str]:
-    """Importance weights that failed, missing runs, failed episodes, several protocols, single seeds, uncommitted code."""
+def warnings(suite: Path, runs: Runs, results: Runs) -> list[str]:
+    """Importance weights that failed, missing runs, failed episodes, several protocols, single seeds, uncommitted code.
+
+    runs: as they are in folder `suite`; results: the same, pooled.
+    """
     records = [record for record, _ in runs]
     found = []
-    for (record, episodes), method in zip(runs, method_names(records), strict=True):
-        name = f"{method} on {record['dataset']}"
+    judged = each_once(results)
+    for (record, episodes), method in zip(judged, method_names([record for record, _ in judged]), strict=True):
         if RISES in training_marks(record, episodes):
-            found.append(f"{name}: still rises after {record['updates']:,} updates")
+            found.append(f"{method} on {record['dataset']}: still rises after {record['updates']:,} updates")
+    for record, method in zip(records, method_names(records), strict=True):
+        name = f"{method} on {record['dataset']}"
         if record["failed_episodes"]:
             found.append(f"{name}: {record['failed_episodes']} episodes failed (no finite return) and count as score 0")
         for fault, meaning in WEIGHT_FAULTS.items():
@@ -71,12 +79,12 @@ def warnings(suite: Path, runs: Runs) -> list[str]:
             found.append(f"{algo} on {', '.join(missing)}: no finished run")
     if unfinished := len(list(suite.glob("runs/*/run.json"))) - len(runs):
         found.append(f"unfinished runs, left out: {unfinished}")
-    if (groups := len(comparable_groups([r for run in runs for r, _ in by_actions(run) if r["final_episodes"]]))) > 1:
+    if (groups := len(comparable_groups([r for r, _ in results if r["final_episodes"]]))) > 1:
         found.append(
             f"{groups} protocols (reference set, number of final episodes, actions): one table each; figures show the largest group"
         )
-    if any(len(r["seeds"]) < 2 for r in records):
-        found.append("runs with one seed have no interval and no test")
+    if any(len(r["seeds"]) < 2 for r, _ in results):
+        found.append("results of one seed have no interval and no test")
     if any(str(r["code_revision"]).endswith("-dirty") for r in records):
         found.append("some runs were made by code with uncommitted changes (-dirty)")
     return found

@@ -17,20 +17,24 @@ from bench.report.figures import draw as draw_module
 from bench.report.figures.aggregates import profile
 from bench.report.figures.cost import tuning
 from bench.report.figures.curves import learning_curves
-from bench.report.figures.draw import CAPTIONS, draw, drawn_grid, figures
+from bench.report.figures.draw import CAPTIONS, draw, drawn_methods, figures
 from bench.report.figures.style import COLOURS, PLACES, POINTS, RC, canvas, legend, looks
 from bench.report.figures.writing import Writer, svg_of
-from bench.results.grid import grids
-from bench.results.pooling import pooled
+from bench.results.grid import Grid, grids
 from bench.results.runs import suite_runs
 from tests.helpers.paths import ROOT
 from tests.helpers.suites import make_run, make_suite
 
 
+def grid_of(suite: Path) -> Grid:
+    """The largest group of comparable runs of a suite."""
+    return grids(suite_runs(suite))[0]
+
+
 def test_a_suite_has_its_figures_in_every_format(tmp_path: Path) -> None:
     make_suite(tmp_path)
     make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
-    found = draw(tmp_path, pooled(suite_runs(tmp_path)), pdf=True)
+    found = draw(tmp_path, grid_of(tmp_path), pdf=True)
     hopper = "iwsft-hopper-medium-v0"
     assert {f"curve-{hopper}", f"weights-{hopper}", f"tuning-{hopper}", "intervals", "profile", "improvement", "cost"} <= set(found)
     assert all(name.split("-")[0] in CAPTIONS for name in found)
@@ -51,7 +55,7 @@ def test_a_suite_has_its_figures_in_every_format(tmp_path: Path) -> None:
 )
 def test_a_single_run_has_the_figures_it_allows(tmp_path: Path, arguments: dict, expected: set[str]) -> None:
     make_run(tmp_path, **arguments)
-    found = figures(suite_runs(tmp_path))
+    found = figures(grid_of(tmp_path))
     assert {name.split("-")[0] for name in found} == expected
     assert all(svg_of(f).startswith("<?xml") for f in found.values())
 
@@ -66,7 +70,7 @@ def test_what_did_not_change_is_not_drawn_again(tmp_path: Path, monkeypatch: pyt
 
     def drawn() -> set[str]:
         written.clear()
-        found = draw(tmp_path, pooled(suite_runs(tmp_path)))
+        found = draw(tmp_path, grid_of(tmp_path))
         assert all((tmp_path / "figures" / f"{name}.svg").read_text() == svg for name, svg in found.items())
         return set(written)
 
@@ -83,15 +87,15 @@ def test_what_did_not_change_is_not_drawn_again(tmp_path: Path, monkeypatch: pyt
 
 def test_pdfs_are_written_on_request_and_never_older_than_their_figure(tmp_path: Path) -> None:
     make_run(tmp_path)
-    folder, runs = tmp_path / "figures", pooled(suite_runs(tmp_path))
-    names = draw(tmp_path, runs)
+    folder, grid = tmp_path / "figures", grid_of(tmp_path)
+    names = draw(tmp_path, grid)
     assert not list(folder.glob("*.pdf"))
-    draw(tmp_path, runs, pdf=True)
+    draw(tmp_path, grid, pdf=True)
     assert {path.stem for path in folder.glob("*.pdf")} == set(names)
-    draw(tmp_path, runs)  # nothing changed: they stay
+    draw(tmp_path, grid)  # nothing changed: they stay
     assert {path.stem for path in folder.glob("*.pdf")} == set(names)
     make_run(tmp_path, "sft")
-    again = draw(tmp_path, pooled(suite_runs(tmp_path)))
+    again = draw(tmp_path, grid_of(tmp_path))
     assert "curve-iwsft-hopper-medium-v0" in again
     assert not list(folder.glob("*.pdf"))
 
@@ -99,12 +103,12 @@ def test_pdfs_are_written_on_request_and_never_older_than_their_figure(tmp_path:
 def test_a_figure_from_elsewhere_is_drawn_again(tmp_path: Path) -> None:
     """An edited file, and a folder that was copied with a list of what was drawn, are not trusted."""
     make_run(tmp_path / "a", "bc")
-    draw(tmp_path / "a", pooled(suite_runs(tmp_path / "a")))
+    draw(tmp_path / "a", grid_of(tmp_path / "a"))
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     for suite in (tmp_path / "a", tmp_path / "b"):
         path = suite / "figures" / "profile.svg"
         path.write_text(path.read_text().replace("score s", "forged "))
-        found = draw(suite, pooled(suite_runs(suite)))
+        found = draw(suite, grid_of(suite))
         assert "score s" in found["profile"]
         assert "forged" not in path.read_text()
 
@@ -112,17 +116,17 @@ def test_a_figure_from_elsewhere_is_drawn_again(tmp_path: Path) -> None:
 def test_chosen_methods_are_drawn(tmp_path: Path) -> None:
     make_suite(tmp_path)
     make_run(tmp_path, "iw_sft", "iwsft/hopper/medium-v0", temperature=3.0)
-    runs = pooled(suite_runs(tmp_path))
-    assert drawn_grid(runs, ("bc", "iw_sft temperature=3.0")).methods == ["bc", "iw_sft temperature=3.0"]
-    assert drawn_grid(runs, ("iw_sft",)).methods == ["iw_sft temperature=3.0", "iw_sft temperature=10.0"]
+    grid = grid_of(tmp_path)
+    assert drawn_methods(grid, ("bc", "iw_sft temperature=3.0")) == ["bc", "iw_sft temperature=3.0"]
+    assert drawn_methods(grid, ("iw_sft",)) == ["iw_sft temperature=3.0", "iw_sft temperature=10.0"]
     with pytest.raises(RunError, match="--methods iql: no such method; expected one of bc, sft"):
-        drawn_grid(runs, ("bc", "iql"))
+        drawn_methods(grid, ("bc", "iql"))
 
 
 def test_of_many_methods_the_best_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draw_module, "MOST", 2)
     make_suite(tmp_path, ["a", "b", "c", "d"])  # later ones are better
-    assert drawn_grid(suite_runs(tmp_path)).methods == ["c", "d"]
+    assert drawn_methods(grid_of(tmp_path)) == ["c", "d"]
 
 
 def test_no_two_methods_share_colour_and_marker() -> None:
@@ -163,8 +167,8 @@ def test_the_tuning_figure_shows_the_expected_best_scores(tmp_path: Path) -> Non
 
 def test_an_svg_is_the_same_each_time(tmp_path: Path) -> None:
     make_suite(tmp_path)
-    runs = suite_runs(tmp_path)
-    first, second = (svg_of(figures(runs)["profile"]) for _ in range(2))
+    grid = grid_of(tmp_path)
+    first, second = (svg_of(figures(grid)["profile"]) for _ in range(2))
     assert first == second
 
 
@@ -199,8 +203,7 @@ def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
     for i in range(10):
         make_run(tmp_path, f"m{i}", "iwsft/ant/few-v0" if i == 9 else "iwsft/hopper/medium-v0", seeds=[0, 1])
         make_run(tmp_path, f"m{i}", "iwsft/ant/many-v0", seeds=[0, 1])
-    runs = suite_runs(tmp_path)
-    grid = grids(runs)[0]
+    grid = grid_of(tmp_path)
     found = learning_curves(grid, looks(grid.methods))
     bands = {name: len(figure.axes[0].collections) for name, figure in found.items()}
     assert bands == {"curve-iwsft-ant-many-v0": 0, "curve-iwsft-hopper-medium-v0": 9, "curve-iwsft-ant-few-v0": 1}
@@ -209,7 +212,7 @@ def test_bands_of_many_methods_are_left_out(tmp_path: Path) -> None:
 def test_coinciding_lines_of_a_profile_have_separate_markers(tmp_path: Path) -> None:
     for i in range(6):
         make_run(tmp_path, f"m{i}", seeds=[0, 1], change=lambda rows: [r | {"return": 50.0} for r in rows])
-    grid = grids(suite_runs(tmp_path))[0]
+    grid = grid_of(tmp_path)
     lines = profile(grid, looks(grid.methods))["profile"].axes[0].get_lines()
     starts = [line.get_markevery()[0] for line in lines]
     assert len(set(starts)) == 6

@@ -19,9 +19,11 @@ from bench.report.page.build import page_of
 from bench.report.page.films import Limits
 from bench.report.page.overview import warnings
 from bench.report.suite import rebuild
-from bench.report.tables import published_tables, score_tables
+from bench.report.tables import published_tables, table_of
 from bench.results import published
+from bench.results.grid import grids
 from bench.results.leaderboard import board_of
+from bench.results.pooling import pooled
 from bench.results.protocol import TableOptions
 from bench.results.runs import suite_runs
 from tests.helpers.suites import make_run, make_suite
@@ -32,7 +34,8 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chro
 def text_of(suite: Path, **arguments: Any) -> str:
     """The page of a suite without figures, which take seconds to draw and have tests of their own."""
     runs = suite_runs(suite)
-    return page_of(suite, runs, board_of(suite, runs), score_tables(runs), **arguments)
+    results = pooled(runs)
+    return page_of(suite, runs, results, board_of(suite, results), [table_of(grid) for grid in grids(results)], **arguments)
 
 
 def test_the_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
@@ -58,7 +61,8 @@ def test_the_page_opens_with_the_results_and_the_protocol_is_folded(tmp_path: Pa
 def test_the_page_warns_of_weights_that_do_not_do_their_work(tmp_path: Path, fault: str) -> None:
     make_run(tmp_path, "sft")
     make_run(tmp_path, "iw_sft", weights={"ess": 0.5, "clipped": 0.95, fault: 400})
-    (line,) = [line for line in warnings(tmp_path, suite_runs(tmp_path)) if "weights" in line]
+    runs = suite_runs(tmp_path)
+    (line,) = [line for line in warnings(tmp_path, runs, pooled(runs)) if "weights" in line]
     assert line.startswith(f"iw_sft on iwsft/hopper/medium-v0: weights {fault} after update 400: ")
     assert html.escape(line) in text_of(tmp_path)
 

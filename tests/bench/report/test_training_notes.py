@@ -14,9 +14,10 @@ from bench.report.figures.draw import explain_signs
 from bench.report.figures.style import looks
 from bench.report.page.overview import warnings
 from bench.report.render import html, latex, long_csv, markdown
-from bench.report.tables import Table, score_tables
+from bench.report.tables import Table, table_of
 from bench.report.training_notes import ALL, APART, JOINED, UNJUDGED
 from bench.results.grid import grids
+from bench.results.pooling import pooled
 from bench.results.runs import suite_runs
 from tests.helpers.suites import make_run
 
@@ -36,13 +37,13 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def table_of(suite: Path, mix_marked: bool = False) -> Table:
-    (table,) = score_tables(suite_runs(suite), mix_marked)
+def only_table(suite: Path, mix_marked: bool = False) -> Table:
+    (table,) = map(table_of, grids(suite_runs(suite), mix_marked=mix_marked))
     return table
 
 
 def test_cells_carry_marks_and_mixed_averages_are_left_out(suite: Path) -> None:
-    table = table_of(suite)
+    table = only_table(suite)
     hopper, walker, mean, iqm = table.lines
     assert {m: c.training for m, c in hopper.cells.items()} == {"bc": (), "sft": ("rises",), "iql": ("few updates",)}
     assert {m: c.training for m, c in walker.cells.items()} == {"bc": (), "sft": (), "iql": ("few updates",)}
@@ -52,7 +53,7 @@ def test_cells_carry_marks_and_mixed_averages_are_left_out(suite: Path) -> None:
 
 
 def test_footnotes_name_the_rows(suite: Path) -> None:
-    rises, few, apart, unjudged, *_ = table_of(suite).notes
+    rises, few, apart, unjudged, *_ = only_table(suite).notes
     assert rises.startswith("‡ rises: ")
     assert rises.endswith(f": sft on {HOPPER}.")
     assert few.startswith("† few updates: fewer than the paper's")
@@ -61,7 +62,7 @@ def test_footnotes_name_the_rows(suite: Path) -> None:
 
 
 def test_asked_for_marked_rows_are_averaged_and_ranked_with_the_others(suite: Path) -> None:
-    table = table_of(suite, mix_marked=True)
+    table = only_table(suite, mix_marked=True)
     assert {m: c.signs for m, c in table.lines[2].cells.items()} == {"bc": "", "sft": "‡", "iql": "†"}
     assert [m for m, c in table.lines[0].cells.items() if c.bold] == ["sft"]
     assert JOINED in table.notes
@@ -71,13 +72,13 @@ def test_asked_for_marked_rows_are_averaged_and_ranked_with_the_others(suite: Pa
 def test_all_rows_marked(tmp_path: Path) -> None:
     for algo in ("bc", "iql"):
         make_run(tmp_path, algo, default_updates=1000)
-    table = table_of(tmp_path)
+    table = only_table(tmp_path)
     assert ALL in table.notes
     assert sum(c.bold for c in table.lines[0].cells.values()) == 1
 
 
 def test_every_format_has_marks_and_footnotes(suite: Path) -> None:
-    table = table_of(suite)
+    table = only_table(suite)
     assert re.search(r"\| [\d.]+ \+- [\d.]+ †", markdown(table))
     assert '<sup class="sign" title="few updates">†</sup>' in html(table)
     assert r"\textsuperscript{\dag{}}" in latex([table])
@@ -94,9 +95,19 @@ def test_legends_and_the_page_have_marks(suite: Path) -> None:
     assert [text.get_text() for text in hopper.legends[0].get_texts()] == ["bc", "sft ‡", "iql †"]
     explain_signs(hopper)
     assert hopper.get_suptitle() == "† fewer updates than the paper's   ‡ still rises at its last update"
-    found = warnings(suite, runs)
+    found = warnings(suite, runs, pooled(runs))
     assert f"sft on {HOPPER}: still rises after 200 updates" in found
     assert "fewer updates than the papers': iql" in found
+
+
+@pytest.mark.parametrize(("portions", "expected"), [([[0], [1]], "still rises after"), ([[0]], "one seed have no interval")])
+def test_warnings_are_about_pooled_seeds(portions: list[list[int]], expected: str, tmp_path: Path) -> None:
+    """Two portions of one seed each have an interval, and can be judged."""
+    for seeds in portions:
+        make_run(tmp_path, "sft", seeds=seeds, eval_every=10, change=lambda rows: [r | {"return": 500.0 + r["update"]} for r in rows])
+    runs = suite_runs(tmp_path)
+    (found,) = warnings(tmp_path, runs, pooled(runs))
+    assert expected in found
 
 
 def test_a_comparison_states_marks_and_has_no_mean_over_marked_and_unmarked_rows(suite: Path) -> None:

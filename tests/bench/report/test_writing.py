@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.report.figures import writing
 from bench.report.figures.draw import draw
 from bench.report.figures.writing import Writer
-from bench.results.pooling import pooled
+from bench.results.grid import grids
 from bench.results.runs import suite_runs
 from tests.helpers.suites import make_suite
 
@@ -26,9 +26,9 @@ def helped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_helpers_write_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     make_suite(tmp_path)
-    runs, folder = pooled(suite_runs(tmp_path)), tmp_path / "figures"
+    grid, folder = grids(suite_runs(tmp_path))[0], tmp_path / "figures"
     monkeypatch.setattr(writing, "available_cores", lambda: 1)
-    alone = draw(tmp_path, runs)
+    alone = draw(tmp_path, grid)
     files = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
     for path in folder.iterdir():
         path.unlink()
@@ -42,7 +42,7 @@ def test_helpers_write_the_same_files(tmp_path: Path, monkeypatch: pytest.Monkey
         sent.extend([name] * (len(self._sent) - before))
 
     monkeypatch.setattr(Writer, "add", counted)
-    assert draw(tmp_path, runs) == alone
+    assert draw(tmp_path, grid) == alone
     assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")} == files
     assert len(sent) >= 2
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.report.tables import score_tables
+from bench.report.tables import table_of
+from bench.results.grid import grids
 from bench.results.references import reference_notes
 from bench.results.runs import suite_runs
 from tests.helpers.suites import make_run
@@ -15,7 +16,7 @@ MEASURED = {"name": "iwsft-2", "random": 10.0, "expert": 1010.0, "random_error":
 def test_the_errors_of_measured_references_are_stated_below_the_table(tmp_path: Path) -> None:
     make_run(tmp_path, "bc", "iwsft/hopper/medium-v0", reference=MEASURED)
     make_run(tmp_path, "sft", "iwsft/hopper/medium-v0", reference=MEASURED)
-    (table,) = score_tables(suite_runs(tmp_path))
+    (table,) = map(table_of, grids(suite_runs(tmp_path)))
     (note,) = [note for note in table.notes if note.startswith("Reference returns")]
     assert note.endswith("in points at score 0 and at score 100: iwsft/hopper/medium-v0 0.2 and 1.5.")
 
