@@ -20,7 +20,7 @@ from bench.selection.select import select
 from bench.training.shared import Shared
 from tests.bench.selection.conftest import SMALL
 from tests.helpers.cli import bench
-from tests.helpers.episodes import PENDULUM, random_episodes, write_minari
+from tests.helpers.episodes import PENDULUM
 
 
 class _Folder:
@@ -49,13 +49,7 @@ def test_policies_without_a_density_have_no_such_estimate(results: Path) -> None
         tuning.objective(config, run)
 
 
-@pytest.fixture(scope="module")
-def pendulum(results: Path) -> None:
-    """A data set that states no densities, beside those of `results`."""
-    write_minari(PENDULUM, random_episodes(3, obs=4, act=1))
-
-
-@pytest.mark.usefixtures("pendulum")
+@pytest.mark.usefixtures("results")
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [

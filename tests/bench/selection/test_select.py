@@ -29,6 +29,7 @@ from bench.selection.options import Options
 from bench.selection.select import Selected, select
 from envs.readers.densities import log_densities as stated
 from envs.readers.load import load
+from tests.helpers.episodes import PENDULUM
 
 OPTIONS = Options(fqe=FittedQConfig(updates=20, batch_size=16, hidden=[8]), samples=2)
 CPU = torch.device("cpu")
@@ -145,8 +146,8 @@ def test_without_true_returns_the_choices_are_listed(results: Path, tmp_path: Pa
 def test_other_data_of_the_same_task(results: Path) -> None:
     some = select([results / "mine"], replace(OPTIONS, data="iwsft/fork-v0@top:20%", estimators=("fqe",)))
     assert some.rows["estimate"].notna().all()
-    with pytest.raises(RunError, match=r"--data iwsft/hopper/mixed-v0: observation width, action width and number of discrete actions are"):
-        select([results / "mine"], replace(OPTIONS, data="iwsft/hopper/mixed-v0"))
+    with pytest.raises(RunError, match=rf"--data {PENDULUM}: observation width, action width and number of discrete actions are"):
+        select([results / "mine"], replace(OPTIONS, data=PENDULUM))
 
 
 def test_nothing_is_downloaded_unasked(iql: Path) -> None:
@@ -164,7 +165,7 @@ def test_the_api_returns_the_rows(results: Path, iql: Path) -> None:
 
 def test_run_directories_of_different_data_sets(results: Path, iql: Path) -> None:
     (other,) = (results / "other" / "runs").iterdir()
-    with pytest.raises(RunError, match=r"is on iwsft/fork-v0 and .* on iwsft/hopper/mixed-v0@first:10.*: name runs of one data set"):
+    with pytest.raises(RunError, match=rf"is on iwsft/fork-v0 and .* on {PENDULUM}@first:10.*: name runs of one data set"):
         select([iql, other], OPTIONS)
     both = select([results / "mine", results / "other"], replace(OPTIONS, estimators=("td_error",)))
     assert both.rows["dataset"].nunique() == 2
