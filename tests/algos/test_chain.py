@@ -47,7 +47,7 @@ BUDGET = {
     "edac": ("algo.updates=700", "algo.critics=4", "algo.eta=0.1", *SOFT),
     "sac_n": ("algo.updates=700", "algo.critics=4", *SOFT),
 }
-LONG = ("rebrac", "cfgrl", "cal_ql", "edac", "sac_n")
+LONG = ("rebrac", "cfgrl", "cal_ql", "edac", "sac_n", "crr", "rlpd")
 
 
 @pytest.fixture(scope="module")

@@ -260,7 +260,7 @@ print(most() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status is Linux's")
-@pytest.mark.parametrize("chunks", [None, (700, N_OBS)])
+@pytest.mark.parametrize("chunks", [pytest.param(None, marks=pytest.mark.slow), (700, N_OBS)])
 def test_a_file_is_never_in_memory_as_a_whole(tmp_path, chunks):
     """Converting 125 MB of arrays takes less memory, compressed or not, and no more for a larger file (reading them whole takes 275 MB)."""
     for name, steps in (("small", 1000), ("large", 1_000_000)):
