@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from bench.config.expected import expected
 from bench.config.redact import redact
 from bench.errors import EXIT_MISTAKE, USER_ERRORS
 from envs.untrusted import clean
@@ -60,7 +61,7 @@ def explain(error: BaseException) -> str:
     from bench.config.keys import near_names, unknown_key  # imports torch
 
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
-    if missing := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
+    if missing := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
         group, name = missing.groups()
         options = sorted(set(re.findall(r"^\t([a-z0-9][\w-]*)$", text, re.MULTILINE)))
         return f"{group}={name}: no such {group}{near_names(name, options)}; there are {', '.join(options)}"
@@ -69,8 +70,7 @@ def explain(error: BaseException) -> str:
     if sweep := re.search(r"Ambiguous value for argument '(.+?)'\s*1\. To use it as a list", text, re.DOTALL):
         return _sweep(sweep.group(1))
     if merging := re.search(r"Error merging override (.+?)(?:\n|$)", text):
-        reason = next((line for line in text.splitlines() if line.startswith(("Value ", "Cannot ", "Invalid "))), "wrong type")
-        return f"{merging.group(1).strip()}: {reason}"
+        return expected(text, merging.group(1).strip())
     return " ".join(line.strip() for line in text.splitlines()[:2] if line.strip())
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,6 +21,7 @@ from algos.errors import ConfigError
 from bench.config.choices import schemas
 from bench.config.keys import common_keys, method_keys, near, near_names, unknown_key
 from bench.config.schema import PLAIN_NAME
+from bench.errors import first_line
 
 DEFAULT_ALGO = "iw_sft_q"  # of conf/config.yaml
 MOST_SEEDS = 1000  # that seeds=NUMBER stands for
@@ -29,22 +31,23 @@ SWEEP = "python -m bench -m"
 def prepare(arguments: Sequence[str]) -> list[str]:
     """`arguments` of a training command, flags first, as Hydra takes them.
 
-    `seeds=3` becomes seeds=[0,1,2], `seeds=0-2` the same; `suite=NAME` of a new name becomes known. Raises ConfigError for a list where one
-    value is expected, a sweep over suites, and a key that there is not, also one that is added with + or ++, or removed with ~.
+    `seeds=3` becomes seeds=[0,1,2], `seeds=0-2` the same; `suite=NAME` of a new name becomes known. Raises ConfigError for what is no
+    argument of Hydra, a list where one value is expected, a sweep over suites, and a key that there is not, also one that is added with +
+    or ++, or removed with ~.
     """
     flags = [a for a in arguments if not _is_override(a)]
-    texts = [a for a in arguments if _is_override(a)]
-    parsed = [_parsed(text) for text in texts]
-    algos = _algos([o for o in parsed if o is not None])
+    _check_flags(flags)
+    parsed = [_parsed(a) for a in arguments if _is_override(a)]
+    algos = _algos(parsed)
     found = []
-    for text, override in zip(texts, parsed, strict=True):
-        if override is not None:  # Hydra reports what it cannot parse
-            _check(override, algos)
-            if override.key_or_group == "suite":
-                text = _known_suite(override, flags)
-            elif override.key_or_group == "seeds":
-                text = _spelled_seeds(override)
-        found.append(text)
+    for override in parsed:
+        _check(override, algos)
+        if override.key_or_group == "suite":
+            found.append(_known_suite(override, flags))
+        elif override.key_or_group == "seeds":
+            found.append(_spelled_seeds(override))
+        else:
+            found.append(str(override.input_line))
     return [*flags, *found]
 
 
@@ -52,11 +55,25 @@ def _is_override(argument: str) -> bool:
     return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
 
 
-def _parsed(text: str) -> Override | None:
+def _check_flags(flags: Sequence[str]) -> None:
+    """Raise ConfigError for an option that Hydra does not have, and for a word that is neither an option nor KEY=VALUE."""
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    for word in parser.parse_args(list(flags)).overrides:
+        raise ConfigError(f"'{word}': expected KEY=VALUE, or an option such as -m; see python -m bench --help")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message}; see python -m bench --help")
+
+
+def _parsed(text: str) -> Override:
+    """Raises ConfigError for what Hydra cannot parse."""
     try:
         return OverridesParser.create().parse_override(text)
-    except HydraException:
-        return None
+    except HydraException as error:
+        reason = f"{text}: cannot be read as KEY=VALUE ({first_line(error)})"
+        raise ConfigError(f"{reason}; a value with such signs is quoted twice, as in \"KEY='a=b'\"") from error
 
 
 def values_of(override: Override) -> list[Any]:
@@ -66,10 +83,15 @@ def values_of(override: Override) -> list[Any]:
     return [v.text if isinstance(v, QuotedString) else v for v in found]
 
 
+def _names(override: Override) -> list[Any]:
+    """The choices that an override of a group names."""
+    return [name for value in values_of(override) for name in (value if isinstance(value, list) else [value])]
+
+
 def _algos(overrides: Iterable[Override]) -> list[str]:
     """The methods that the command names; all where a suite may sweep over several."""
-    values = [v for o in overrides if o.key_or_group == "algo" for v in values_of(o)]
-    named = [str(name) for v in values for name in (v if isinstance(v, list) else [v])]
+    values = [name for o in overrides if o.key_or_group == "algo" for name in _names(o)]
+    named = [str(name) for name in values]
     swept = any(o.key_or_group == "suite" for o in overrides)
     return named or (list(schemas()) if swept else [DEFAULT_ALGO])
 
@@ -96,14 +118,23 @@ def _check(override: Override, algos: Sequence[str]) -> None:
     free = any(value == {} and key.startswith(f"{group}.") for group, value in known.items())  # a group of any names, such as population
     if key not in (*known, *_groups()) and not free and not elsewhere:
         raise ConfigError(unknown_key(key, algos if len(algos) <= 3 else ()))
+    if key != "logger" and isinstance(keys := known.get(key), dict) and keys and not all(isinstance(v, dict) for v in values_of(override)):
+        raise ConfigError(f"{override.input_line}: expected a value for one of its keys: {', '.join(f'{key}.{name}' for name in keys)}")
     many = [v for v in values_of(override) if isinstance(v, list)]
     if many and key in (*known, *_groups()) and key != "logger" and not free and not isinstance(known.get(key), list):
         raise ConfigError(_one_value(key, many[0]))
-    for value in values_of(override) if key in _groups() else ():
-        if not isinstance(value, str | list) and not override.is_sweep_override() and key != "suite":
-            raise ConfigError(f"{key}={value}: no such {key}; python -m bench --help lists the choices")
+    if key in (*_groups(), "logger"):
+        _check_choices(override)
     if key == "suite" and override.is_sweep_override():
         raise ConfigError(f"{override.input_line}: {_one_suite(values_of(override))}")
+
+
+def _check_choices(override: Override) -> None:
+    """Raise ConfigError for a choice without a name. A suite may have a number for one, and a sweep may be over a pattern."""
+    key = override.key_or_group
+    for name in _names(override):
+        if name in (None, "") or not (isinstance(name, str) or override.is_sweep_override() or key == "suite"):
+            raise ConfigError(f"{override.input_line}: no such {key}; python -m bench --help lists the choices")
 
 
 def _check_added(key: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import time
+from contextlib import closing
 from ctypes.util import find_library
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +93,7 @@ def play(run: Any, seed: int, episode: int) -> Film:
     start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
     width = algo.noise_width if run.record.get("actions") == "sampled" else 0  # both: the mean action
     until = time.monotonic() + SECONDS
+    _refuse_without_pictures(run)
     env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
     try:
         flatten, second = Flattener(env.observation_space), float(env.metadata.get("render_fps") or 30)  # steps a second
@@ -123,6 +125,15 @@ def play(run: Any, seed: int, episode: int) -> Film:
     finally:
         env.close()
     return Film(frames, 1000 * every / second, value, length)
+
+
+def _refuse_without_pictures(run: Any) -> None:
+    """Raise RunError for an environment that draws none."""
+    with closing(run.make_env()) as env:
+        modes = env.metadata.get("render_modes") or []
+        if "rgb_array" not in modes:
+            name = env.spec.id if env.spec else type(env).__name__
+            raise RunError(f"{run.folder}: {name} draws no pictures; a film needs an environment with the render mode rgb_array")
 
 
 def _follow(env: Any) -> None:

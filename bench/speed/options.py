@@ -14,8 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from algos.errors import ConfigError, require
 from algos.networks.token_policy import check_widths
 from algos.networks.transformer import HEAD
+from bench.config.expected import expected
 from bench.config.schema import DEVICE, DEVICES
-from bench.errors import first_line, require_folder
+from bench.errors import require_folder
 from bench.speed.yardstick import TRAINERS
 from bench.training.choice import precision_of_long, precision_on
 from bench.training.device import PRECISIONS, device_of, use_gpu
@@ -273,7 +274,9 @@ def parse(kind: type[T], arguments: Sequence[str]) -> T:
     try:
         options = cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.from_dotlist(list(arguments)))))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {first_line(error.msg)}") from error
+        key = (error.full_key or "").partition("[")[0]  # of a list's item, the list's
+        given = next((a for a in reversed(arguments) if a.startswith(f"{key}=")), key)
+        raise ConfigError(expected(str(error.msg), given)) from error
     if out := getattr(options, "out", ""):
         require_folder("out", Path(out))
     options.check()

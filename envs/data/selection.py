@@ -59,6 +59,8 @@ class Rule:
     def count(self, total: int) -> int:
         """Number of episodes: the value, or its share of `total`, at least one. Raises DataError."""
         share = self.share()
+        if share == 0:
+            raise DataError(f"@{self}: expected a share above 0 %")
         count = int(self.value) if share is None else max(1, round(total * share / 100))
         if not 0 < count <= total:
             raise DataError(f"@{self}: asks for {count} of {total} episodes")

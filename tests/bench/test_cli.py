@@ -145,7 +145,11 @@ def test_every_command_has_a_help_with_an_example(name: str, capsys: pytest.Capt
         (["record"], "error: record: expected ids or --all; built-in data sets are iwsft/"),
         (["convert", "none.hdf5"], "error: convert: expected FILE.hdf5 and ID"),
         (["convert", "none.hdf5", "mine/hopper-v0"], "error: none.hdf5"),
-        (["speed", "rounds=many"], "error: rounds: Value 'many' of type 'str' could not be converted to Integer"),
+        (["speed", "rounds=many"], "error: rounds=many: expected a whole number"),
+        (["--resume"], "error: unrecognized arguments: --resume; see python -m bench --help"),
+        (["algo=bc", "--cfg", "jobs"], "error: argument --cfg/-c: invalid choice: 'jobs'"),
+        (["algo=bc", "extra"], "error: 'extra': expected KEY=VALUE, or an option such as -m; see python -m bench --help"),
+        (["--help", "extra"], "error: 'extra': expected KEY=VALUE"),
     ],
 )
 def test_a_mistake_in_a_command_is_one_line(

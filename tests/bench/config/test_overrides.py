@@ -83,6 +83,8 @@ def test_the_configuration_has_the_seeds() -> None:
         ("suite=quik", "suite=quik: no such suite; near names: quick; a suite of your own takes a name less like it"),
         ("suite=papr", "suite=papr: no such suite; near names: paper"),
         ("suite=quicks", "suite=quicks: no such suite; near names: quick"),
+        ("foo", "'foo': expected KEY=VALUE, or an option such as -m"), ("--foo", "unrecognized arguments: --foo"),
+        ("seeds=[0", "seeds=[0: cannot be read as KEY=VALUE (no viable alternative"), ("a=b=c", "a=b=c: cannot be read as KEY=VALUE"),
         ("suite=a/b", "suite = a/b: expected a plain name"), ("suite=../x", "suite = ../x: expected a plain name"),
     ],
 )  # fmt: skip
@@ -97,7 +99,7 @@ def test_one_line_says_what_to_do(arguments: str, line: str) -> None:
         ["+hydra.launcher.x=[1]"], ["+hydra.job.env_set.X=1"], ["++seeds=[5]"],
         ["hydra/launcher=joblib"], ["algo=bc,iql", "algo.expectile=0.8"], ["suite=quick", "algo.expectile=0.8"],
         ["algo=nonsense", "algo.x=1"],
-        ["foo"], ["seeds=[0"], ["suite=quick"], ["algo.curation={percentiles: [90]}"],
+        ["suite=quick"], ["algo.curation={percentiles: [90]}"],
     ],
 )  # fmt: skip
 def test_other_arguments_stay_as_they_are(arguments: list[str]) -> None:

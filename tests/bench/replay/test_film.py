@@ -19,9 +19,10 @@ from PIL import Image
 
 from bench import cli
 from bench.errors import EXIT_MISTAKE, RunError
-from bench.replay.film import FRAMES, REMEDY, WIDTH, Film, choose_renderer, encode, film, render
+from bench.replay.film import FRAMES, REMEDY, WIDTH, Film, choose_renderer, encode, film, play, render
 from bench.report.page.films import LIMITS
 from bench.storage.layout import film_path, films
+from envs.evaluation.fork import Fork
 
 RENDERER = find_library("EGL") or find_library("OSMesa")
 
@@ -49,6 +50,15 @@ def test_a_run_is_filmed_and_its_return_is_the_recorded_one(finished: Path) -> N
     assert image_size[0] == WIDTH
     assert path.stat().st_size < LIMITS.film
     path.unlink()
+
+
+def test_an_environment_without_pictures_is_one_line(tmp_path: Path) -> None:
+    run = SimpleNamespace(
+        folder=tmp_path, config=SimpleNamespace(), record={"final_episodes": 1, "updates": 1}, member=lambda seed: 0,
+        population=lambda: SimpleNamespace(members=1, noise_width=0), make_env=Fork,
+    )  # fmt: skip
+    with pytest.raises(RunError, match="Fork draws no pictures; a film needs an environment with the render mode rgb_array"):
+        play(run, 0, 0)
 
 
 def test_a_long_episode_is_shown_at_its_own_pace_in_few_frames() -> None:

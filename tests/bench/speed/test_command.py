@@ -76,7 +76,9 @@ def test_engines_are_measured_until_the_limit(pendulum_data: Any, tmp_path: Path
     [
         (["method=[bc]"], "'method=[bc]': expected key=value with a key out of dataset, device,"),
         (["methods=[sac]"], "methods = ['sac']: expected some of bc, iw_sft_q, iql, td3_bc"),
-        (["rounds=many"], "rounds: Value 'many' of type 'str' could not be converted to Integer"),
+        (["rounds=many"], "rounds=many: expected a whole number"),
+        (["members=4"], "members=4: expected a list, such as 'members=[4]'"),
+        (["members=[1,x]"], "members=[1,x]: expected a whole number"),
         (["seconds=0"], "seconds = 0.0: expected a positive number"),
         (["profile", "algo=iqll"], "algo=iqll: no such algo; near names: iql"),
         (["scale", "dataset=test/none-v0"], "test/none-v0"),

@@ -180,6 +180,7 @@ def test_the_whole_grammar_passes_the_command_line():
         ("tt/a-v0@top", "unknown rule 'top'"),
         ("tt/a-v0@top:x", "expected a number of episodes or a share"),
         ("tt/a-v0@top:0%", r"a-v0"),
+        ("tt/a-v0@first:0%", "expected a share above 0 %"),
         ("tt/a-v0@first:99", "asks for 99 of 6 episodes"),
         ("tt/a-v0@episodes:6", "there are episodes 0 to 5"),
         ("tt/a-v0@episodes:-1", "expected episode numbers"),
