@@ -115,6 +115,10 @@ def write_arrays(
 
 def _check_id(dataset: str, overwrite: bool) -> Path:
     """Minari's root, after a check that `dataset` may be written there."""
+    if not isinstance(dataset, str):
+        raise DataError(
+            f"the first argument is of type {type(dataset).__name__}; expected the id of the data set, such as 'mine/hopper-v0'"
+        )
     if not ID.fullmatch(dataset) or "://" in dataset:
         raise DataError(f"'{dataset}' is not a Minari id; expected namespace/name-v0, such as mine/hopper-v0")
     if dataset.startswith("iwsft/"):

@@ -298,9 +298,15 @@ def test_actions_beyond_the_bounds_by_rounding_are_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("dataset", "words"),
-    [("pendulum", "is not a Minari id"), ("hf://me/x-v0", "is not a Minari id"), ("../x-v0", "is not"), ("iwsft/x-v0", "built-in")],
+    [
+        ("pendulum", "is not a Minari id"),
+        (np.zeros((9, 1)), "the first argument is of type ndarray; expected an id"),
+        ("hf://me/x-v0", "is not a Minari id"),
+        ("../x-v0", "is not"),
+        ("iwsft/x-v0", "built-in"),
+    ],
 )
-def test_invalid_and_built_in_ids_are_refused(minari_root: Path, dataset: str, words: str) -> None:
+def test_invalid_and_built_in_ids_are_refused(minari_root: Path, dataset: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         data_from_arrays(dataset, **arrays(), env=ENV)
     assert not list(minari_root.iterdir())
