@@ -103,6 +103,14 @@ def seeds_and_episodes(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{seeds_in(rows)} seeds, {_range([r['episodes'] for r in rows])} final episodes a seed"
 
 
+def sizes(rows: Sequence[Mapping[str, Any]], datasets: Sequence[str], column: str = "dataset") -> str:
+    """`seeds_and_episodes` as a sentence, behind the number of `datasets` that `column` of the rows has so far."""
+    done = set(datasets) & {row[column] for row in rows}
+    if len(done) in (0, len(datasets)):  # none: a miniature on other data
+        return f"{seeds_and_episodes(rows)}."
+    return f"{len(done)} of {len(datasets)} data sets so far; {seeds_and_episodes(rows)}. `--only DATASET` adds one, and keeps the others."
+
+
 def seeds_in(rows: Sequence[Mapping[str, Any]]) -> str:
     """The number of seeds of a method on a data set in words: "10", or "3 to 10" where they differ."""
     found: dict[tuple[Any, ...], set[int]] = {}

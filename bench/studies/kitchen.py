@@ -17,11 +17,13 @@ from matplotlib.figure import Figure
 from bench.report.figures.style import WIDTH, looks
 from bench.report.render import markdown_rows
 from bench.results.statistics import summarise
-from bench.studies.claims import ACTIONS, NAMES, Claim, judge, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import ACTIONS, NAMES, Claim, judge, score_cell, scores_of, sizes
 from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
 
 KITCHEN, MAZES, FORK = "iwsft/kitchen/complete-v0", ("iwsft/pointmaze/umaze-v0", "iwsft/pointmaze/medium-v0"), "iwsft/fork-v0"
+TASKS = {KITCHEN: "kitchen"} | {maze: maze.removeprefix("iwsft/").removesuffix("-v0") for maze in MAZES}
+"""The task of each of `datasets`, as tables and figures name it."""
 PARTIAL, MIXED = "iwsft/kitchen/partial-v0", "iwsft/kitchen/mixed-v0"
 BEST = f"{KITCHEN}@top:5%+{MIXED}@top:5%"
 STRATA = f"{BEST}+{KITCHEN}@top:2%+{MIXED}@top:2%"
@@ -35,7 +37,7 @@ CLAIMS = (
 
 def datasets() -> list[str]:
     """The kitchen by the id of its first set, and the mazes."""
-    return [KITCHEN, *MAZES]
+    return list(TASKS)
 
 
 def cases(toy: bool = False) -> list[Case]:
@@ -48,17 +50,17 @@ def cases(toy: bool = False) -> list[Case]:
     kitchen: dict[str, tuple[str, ...]] = {"bc": ("algo=bc", f"dataset={PARTIAL}"), "full": ("algo=bc", f"dataset={KITCHEN}")}
     kitchen["filtered_bc"] = ("algo=filtered_bc", f"dataset={BEST}", whole)
     kitchen |= {name: (f"algo={name}", f"dataset={data}", whole, from_partial) for name, data in sets.items()}
-    found = [Case(configured(*overrides), {"method": name, "task": "kitchen"}, KITCHEN) for name, overrides in kitchen.items()]
+    found = [Case(configured(*overrides), {"method": name, "task": TASKS[KITCHEN]}, KITCHEN) for name, overrides in kitchen.items()]
     for maze in MAZES:
-        found += [case._replace(labels=case.labels | {"task": maze.split("/", 1)[1].removesuffix("-v0")}) for case in on([maze], family)]
+        found += [case._replace(labels=case.labels | {"task": TASKS[maze]}) for case in on([maze], family)]
     return found
 
 
 def study(options: Options) -> Found:
     rows = [row | {"dataset": row["task"], "data": row["dataset"]} for row in results("kitchen", cases(options.toy), options)]
     parts = [
-        f"{seeds_and_episodes(rows)}. Kitchen: score 100 is all four tasks; BC is pi_ref, trained on `partial`; full data: BC on all of "
-        "`complete`. Claims: the interval of P (one run above another) decides, as in `study ordering`."
+        f"{sizes(rows, list(TASKS.values()))} Kitchen: score 100 is all four tasks; BC is pi_ref, trained on `partial`; full data: BC on "
+        "all of `complete`. Claims: the interval of P (one run above another) decides, as in `study ordering`."
     ]
     for column, actions in ACTIONS.items():
         if scores := scores_of(rows, column):

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from bench.report.figures.style import COLOURS, WIDTH, short
 from bench.report.render import markdown_rows
 from bench.results.names import in_order
-from bench.studies.claims import ACTIONS, NAMES, Claim, Tested, judge, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import ACTIONS, NAMES, Claim, Tested, judge, score_cell, scores_of, sizes
 from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
 from envs.recorded.recipes import recipes
@@ -53,10 +53,8 @@ def cases(toy: bool = False) -> list[Case]:
 
 def study(options: Options) -> Found:
     rows = results("ordering", cases(options.toy), options)
-    done = list(dict.fromkeys(row["dataset"] for row in rows))
-    every = 1 if options.toy else len(datasets())
     parts = [
-        f"{len(done)} of {every} built-in data sets so far; {seeds_and_episodes(rows)}. `--only DATASET` adds one, and keeps the others.",
+        sizes(rows, datasets()),
         "P: probability that a run of the first scores above one of the second, with its 95 % interval (bootstrap over seeds). Difference: "
         "of mean scores, seeds paired, with Student's interval. A claim holds where the interval of P "
         "lies above 0.5; a claim of equality is not refuted where it contains 0.5.",

@@ -8,17 +8,18 @@ arXiv 2507.12856 trains pi_ref for 10,000 updates, per episode.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.figures.style import COLOURS, MARKERS, WIDTH, legend, short
 from bench.report.render import markdown_rows
 from bench.results.statistics import summarise
 from bench.studies.behaviour import exact_density
-from bench.studies.claims import ACTIONS, NAMES, Claim, judge, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import ACTIONS, NAMES, Claim, judge, score_cell, scores_of, sizes
 from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
 
@@ -48,7 +49,7 @@ def cases(toy: bool = False) -> list[Case]:
 
 def study(options: Options) -> Found:
     rows = results("pi_ref", cases(options.toy), options)
-    parts = [f"{seeds_and_episodes(rows)}; fine-tuning as in `study ordering`."]
+    parts = [f"{sizes(rows, DATASETS)} Fine-tuning as in `study ordering`."]
     for column, actions in ACTIONS.items():
         for dataset in scores_of(rows, column):
             own = [row for row in rows if row["dataset"] == dataset]
@@ -82,19 +83,29 @@ def _words(rows: Sequence[dict[str, Any]], column: str) -> list[str]:
 
 
 def _figure(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Score of each method with each pi_ref, a panel for each data set."""
+    """Score of each method with each pi_ref: a row of panels for each data set, with mean and with sampled actions."""
     names = list(dict.fromkeys(row["dataset"] for row in rows))
     references = list(dict.fromkeys(row["pi_ref"] for row in rows))
-    figure = Figure(figsize=(WIDTH, 1.4 + 1.8 * len(names)))
-    panels = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
-    for dataset, axes in zip(names, panels, strict=True):
-        by = _by_reference([row for row in rows if row["dataset"] == dataset], "score")
-        for k, method in enumerate(METHODS):
-            found = [(references.index(name) + 0.12 * (k - 1), summarise(own[method])) for name, own in by.items() if method in own]
-            error = [0.0 if np.isnan(s.high) else s.high - s.mean for _, s in found]
-            x, y = [x for x, _ in found], [s.mean for _, s in found]
-            axes.errorbar(x, y, yerr=error, color=COLOURS[k], marker=MARKERS[k], markersize=4, linestyle="none", label=NAMES[method])
-        axes.set(title=short(dataset), ylabel="score")
-    panels[-1].set_xticks(range(len(references)), references, rotation=30, ha="right", fontsize=7)
-    legend(figure, panels[0])
+    figure = Figure(figsize=(WIDTH, 1.6 + 1.8 * len(names)))
+    panels = figure.subplots(len(names), len(ACTIONS), squeeze=False, sharex=True, sharey="row")
+    for dataset, across in zip(names, panels, strict=True):
+        own = [row for row in rows if row["dataset"] == dataset]
+        for (column, actions), axes in zip(ACTIONS.items(), across, strict=True):
+            _panel(axes, _by_reference(own, column), references)
+            axes.set(title=f"{short(dataset)}, {actions}")
+        across[0].set(ylabel="score")
+    labels = [name.replace(" updates", "") for name in references]
+    for axes in panels[-1]:
+        axes.set_xticks(range(len(references)), labels, rotation=40, ha="right", fontsize=7)
+        axes.set_xlabel("updates and weighting of pi_ref", fontsize=7)
+    legend(figure, panels[0, 0])
     return figure
+
+
+def _panel(axes: Axes, by: Mapping[str, Mapping[str, np.ndarray]], references: Sequence[str]) -> None:
+    """Means and intervals of the methods, by pi_ref."""
+    for k, method in enumerate(METHODS):
+        found = [(references.index(name) + 0.12 * (k - 1), summarise(own[method])) for name, own in by.items() if method in own]
+        error = [0.0 if np.isnan(s.high) else s.high - s.mean for _, s in found]
+        x, y = [x for x, _ in found], [s.mean for _, s in found]
+        axes.errorbar(x, y, yerr=error, color=COLOURS[k], marker=MARKERS[k], markersize=4, linestyle="none", label=NAMES[method])

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bench.report.figures.style import COLOURS, MARKERS, canvas, legend, short
 from bench.report.render import markdown_rows
 from bench.results.statistics import holm, paired
-from bench.studies.claims import ACTIONS, NAMES, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import ACTIONS, NAMES, score_cell, scores_of, sizes
 from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
 
@@ -47,7 +47,7 @@ def cases(toy: bool = False) -> list[Case]:
 
 def study(options: Options) -> Found:
     rows = results("precision", cases(options.toy), options)
-    parts = [f"{seeds_and_episodes(rows)}; 3,000 updates of every method and of pi_ref. Difference: {FAST}, less {PLAIN}, paired by seed."]
+    parts = [f"{sizes(rows, datasets())} 3,000 updates of every method and of pi_ref. Difference: {FAST}, less {PLAIN}, paired by seed."]
     for column, actions in ACTIONS.items():
         parts += [f"**{actions.capitalize()}**", *_compared(_pairs(rows, column))]
     return Found(rows, _figure(rows), "\n\n".join(parts))

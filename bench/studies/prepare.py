@@ -21,7 +21,7 @@ from bench.results.bootstrap import Estimate
 from bench.results.correlation import over_policies, spearman
 from bench.results.names import in_order
 from bench.results.statistics import summarise
-from bench.studies.claims import NAMES, Claim, judge, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import NAMES, Claim, judge, score_cell, scores_of, sizes
 from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
 
@@ -51,8 +51,7 @@ def study(options: Options) -> Found:
     rows = results("prepare", cases(options.toy), options)
     done = list(dict.fromkeys(row["dataset"] for row in rows))
     parts = [
-        f"{len(done)} of {1 if options.toy else len(DATASETS)} data sets so far; {seeds_and_episodes(rows)}, mean actions. "
-        "`--only DATASET` adds one, and keeps the others.",
+        f"{sizes(rows, DATASETS)} Mean actions.",
         "Before, after: scores of the policy as it was trained, and after the stage. Area: mean score over the stage. Correlation: "
         "Spearman's of before and after over all policies (methods and seeds), with its 95 % interval over resampled policies; of methods: "
         "of their means over seeds. A claim about scores after the stage holds where the interval of P lies above 0.5.",

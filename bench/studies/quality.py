@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from bench.report.figures.style import WIDTH, looks, short
 from bench.report.render import markdown_rows
 from bench.results.statistics import summarise
-from bench.studies.claims import NAMES, Claim, judge, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import NAMES, Claim, judge, score_cell, scores_of, sizes
 from bench.studies.runs import Case, configured, results
 from bench.studies.study import Found, Options
 
@@ -66,7 +66,7 @@ def _cases(plain: dict[str, Any], dataset: str, factor: str, level: float) -> It
 
 def study(options: Options) -> Found:
     rows = results("quality", cases(options.toy), options)
-    parts = [f"{seeds_and_episodes(rows)}. Claims as in `study ordering`: the interval of P (one run above another) decides."]
+    parts = [f"{sizes(rows, list(DATASETS), 'of')} Claims as in `study ordering`: the interval of P (one run above another) decides."]
     for dataset in dict.fromkeys(row["of"] for row in rows):
         for factor in dict.fromkeys(row["factor"] for row in rows if row["of"] == dataset):
             own = [row for row in rows if (row["of"], row["factor"]) == (dataset, factor)]

@@ -18,7 +18,7 @@ from scipy import stats
 from bench.report.figures.style import COLOURS, MARKERS, WIDTH, short
 from bench.report.render import markdown_row
 from bench.results.statistics import summarise
-from bench.studies.claims import ACTIONS, Claim, judge, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import ACTIONS, Claim, judge, score_cell, scores_of, sizes
 from bench.studies.runs import Case, configured, on, results
 from bench.studies.study import Found, Options
 
@@ -73,7 +73,7 @@ def _case(name: str, *overrides: str) -> Case:
 
 def study(options: Options) -> Found:
     rows = results("weights", cases(options.toy), options)
-    parts = [f"{seeds_and_episodes(rows)}; pi_ref 10,000 and fine-tuning 4,500 updates at a learning rate of 4e-4."]
+    parts = [f"{sizes(rows, datasets())} Updates: pi_ref 10,000, fine-tuning 4,500 at a learning rate of 4e-4."]
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         parts += [f"**{dataset}**{' (the choice)' if dataset == TUNING else ''}", _table([r for r in rows if r["dataset"] == dataset])]
     return Found(rows, _figure(rows), "\n\n".join([*parts, *_words(rows)]))

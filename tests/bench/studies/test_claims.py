@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.studies.claims import Claim, judge, score_cell, scores_of, seeds_and_episodes
+from bench.studies.claims import Claim, judge, score_cell, scores_of, sizes
 
 LOW, HIGH = np.arange(8.0), np.arange(8.0) + 20
 
@@ -45,5 +45,8 @@ def test_scores_are_in_the_order_of_seeds_and_leave_out_what_was_not_measured() 
     assert scores_of(rows)["a"]["bc"].tolist() == [0.0, 1.0, 2.0]
     assert list(scores_of(rows)["a"]) == ["bc"]
     assert scores_of(rows, "score_sampled") == {}
-    assert seeds_and_episodes(rows) == "1 to 3 seeds, 5 to 9 final episodes a seed"
+    found = "1 to 3 seeds, 5 to 9 final episodes a seed."
+    assert sizes(rows, sorted({row["dataset"] for row in rows})) == found
+    some = sizes([row | {"of": "a"} for row in rows], ["a", "b", "c"], "of")
+    assert some == f"1 of 3 data sets so far; {found} `--only DATASET` adds one, and keeps the others."
     assert score_cell(np.array([1.0, 1.0])) == "1.0 ± 0.0"
