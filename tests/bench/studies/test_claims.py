@@ -46,7 +46,7 @@ def test_scores_are_in_the_order_of_seeds_and_leave_out_what_was_not_measured() 
     assert list(scores_of(rows)["a"]) == ["bc"]
     assert scores_of(rows, "score_sampled") == {}
     found = "1 to 3 seeds, 5 to 9 final episodes a seed."
-    assert sizes(rows, sorted({row["dataset"] for row in rows})) == found
+    assert sizes(rows, sorted({row["dataset"] for row in rows})) == found == sizes(rows, ["other", "sets"])
     some = sizes([row | {"of": "a"} for row in rows], ["a", "b", "c"], "of")
     assert some == f"1 of 3 data sets so far; {found} `--only DATASET` adds one, and keeps the others."
     assert score_cell(np.array([1.0, 1.0])) == "1.0 ± 0.0"
