@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import time
+import warnings
 from contextlib import closing
 from ctypes.util import find_library
 from pathlib import Path
@@ -93,8 +94,7 @@ def play(run: Any, seed: int, episode: int) -> Film:
     start = int(episode_seeds([seed], run.record["updates"], episode + 1)[0, episode])
     width = algo.noise_width if run.record.get("actions") == "sampled" else 0  # both: the mean action
     until = time.monotonic() + SECONDS
-    _refuse_without_pictures(run)
-    env, frames, value, length = run.make_env(render_mode="rgb_array"), [], 0.0, 0
+    env, frames, value, length = _make_env(run), [], 0.0, 0
     try:
         flatten, second = Flattener(env.observation_space), float(env.metadata.get("render_fps") or 30)  # steps a second
         longest = env.spec.max_episode_steps or 1000
@@ -127,13 +127,18 @@ def play(run: Any, seed: int, episode: int) -> Film:
     return Film(frames, 1000 * every / second, value, length)
 
 
-def _refuse_without_pictures(run: Any) -> None:
-    """Raise RunError for an environment that draws none."""
-    with closing(run.make_env()) as env:
-        modes = env.metadata.get("render_modes") or []
-        if "rgb_array" not in modes:
-            name = env.spec.id if env.spec else type(env).__name__
-            raise RunError(f"{run.folder}: {name} draws no pictures; a film needs an environment with the render mode rgb_array")
+def _make_env(run: Any) -> Any:
+    """The environment, which draws pictures. Raises RunError for one that draws none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*not in the possible render_modes")  # it may draw all the same
+            return run.make_env(render_mode="rgb_array")
+    except RunError:
+        with closing(run.make_env()) as env:
+            if "rgb_array" in (env.metadata.get("render_modes") or ()):
+                raise
+            name = type(env.unwrapped).__name__
+        raise RunError(f"{run.folder}: {name} draws no pictures; a film needs an environment with the render mode rgb_array") from None
 
 
 def _follow(env: Any) -> None:

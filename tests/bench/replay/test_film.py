@@ -53,9 +53,14 @@ def test_a_run_is_filmed_and_its_return_is_the_recorded_one(finished: Path) -> N
 
 
 def test_an_environment_without_pictures_is_one_line(tmp_path: Path) -> None:
+    def make_env(**arguments: str) -> Fork:
+        if arguments:  # its constructor takes none
+            raise RunError("iwsft/Fork-v0: the environment cannot be made")
+        return Fork()
+
     run = SimpleNamespace(
-        folder=tmp_path, config=SimpleNamespace(), record={"final_episodes": 1, "updates": 1}, member=lambda seed: 0,
-        population=lambda: SimpleNamespace(members=1, noise_width=0), make_env=Fork,
+        folder=tmp_path, record={"final_episodes": 1, "updates": 1}, member=lambda seed: 0, make_env=make_env,
+        population=lambda: SimpleNamespace(members=1, noise_width=0),
     )  # fmt: skip
     with pytest.raises(RunError, match="Fork draws no pictures; a film needs an environment with the render mode rgb_array"):
         play(run, 0, 0)

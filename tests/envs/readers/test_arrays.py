@@ -300,7 +300,7 @@ def test_actions_beyond_the_bounds_by_rounding_are_accepted() -> None:
     ("dataset", "words"),
     [
         ("pendulum", "is not a Minari id"),
-        (np.zeros((9, 1)), "the first argument is of type ndarray; expected an id"),
+        (np.zeros((9, 1)), "the first argument is of type ndarray; expected the id of the data set"),
         ("hf://me/x-v0", "is not a Minari id"),
         ("../x-v0", "is not"),
         ("iwsft/x-v0", "built-in"),
