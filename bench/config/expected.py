@@ -1,4 +1,4 @@
-"""What a value was expected to be, in words of the command line, where OmegaConf names its own classes."""
+"""Translation of OmegaConf's messages about a wrong value, which name its own classes, into what the user should have given."""
 
 from __future__ import annotations
 
